@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/json_out.h"
+
+#include <math.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/str.h"
+
+void json_out_init(struct json_out *j, struct buf *buf)
+{
+	*j = (struct json_out){ .buf = buf };
+}
+
+/* Decodes one sequence at p; 0 when invalid. */
+static size_t decode(const unsigned char *p, size_t left, uint32_t *cp)
+{
+	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
+	if (left < n || !str_is_utf8((const char *)p, n, NULL))
+		return 0;
+	*cp = n == 1 ? p[0] : p[0] & (0xFFu >> (n + 1));
+	for (size_t i = 1; i < n; i++)
+		*cp = *cp << 6 | (p[i] & 0x3Fu);
+	return n;
+}
+
+static bool steers_a_terminal(uint32_t cp)
+{
+	return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || (cp >= 0x202A && cp <= 0x202E) ||
+	       (cp >= 0x2066 && cp <= 0x2069) || cp == 0x200E || cp == 0x200F || cp == 0x2028 ||
+	       cp == 0x2029;
+}
+
+void json_escape(struct buf *buf, const char *text, size_t len)
+{
+	static const char shorthand[] = "\b\t\n\f\r\"\\";
+	static const char letters[] = "btnfr\"\\";
+	const unsigned char *p = (const unsigned char *)text;
+	for (size_t i = 0, n; i < len; i += n) {
+		uint32_t cp = 0;
+		n = decode(p + i, len - i, &cp);
+		if (n == 0) {
+			buf_add_str(buf, "\xEF\xBF\xBD");
+			n = 1;
+			continue;
+		}
+		const char *at = cp && cp < 128 ? strchr(shorthand, (int)cp) : NULL;
+		if (at)
+			buf_addf(buf, "\\%c", letters[at - shorthand]);
+		else if (steers_a_terminal(cp))
+			buf_addf(buf, "\\u%04x", (unsigned)cp);
+		else
+			buf_add(buf, p + i, n);
+	}
+}
+
+static void lead(struct json_out *j, const char *key)
+{
+	if (j->comma)
+		buf_add_char(j->buf, ',');
+	j->comma = true;
+	if (!key)
+		return;
+	buf_add_char(j->buf, '"');
+	json_escape(j->buf, key, strlen(key));
+	buf_add_str(j->buf, "\":");
+}
+
+void json_open_object(struct json_out *j, const char *key)
+{
+	lead(j, key);
+	buf_add_char(j->buf, '{');
+	j->comma = false;
+}
+
+void json_open_array(struct json_out *j, const char *key)
+{
+	lead(j, key);
+	buf_add_char(j->buf, '[');
+	j->comma = false;
+}
+
+void json_close_object(struct json_out *j)
+{
+	buf_add_char(j->buf, '}');
+	j->comma = true;
+}
+
+void json_close_array(struct json_out *j)
+{
+	buf_add_char(j->buf, ']');
+	j->comma = true;
+}
+
+void json_strn(struct json_out *j, const char *key, const char *value, size_t len)
+{
+	lead(j, key);
+	buf_add_char(j->buf, '"');
+	json_escape(j->buf, value, len);
+	buf_add_char(j->buf, '"');
+}
+
+void json_str(struct json_out *j, const char *key, const char *value)
+{
+	if (value)
+		json_strn(j, key, value, strlen(value));
+	else
+		json_null(j, key);
+}
+
+void json_int(struct json_out *j, const char *key, int64_t value)
+{
+	lead(j, key);
+	buf_addf(j->buf, "%lld", (long long)value);
+}
+
+void json_real(struct json_out *j, const char *key, double value)
+{
+	if (!isfinite(value)) {
+		json_null(j, key);
+		return;
+	}
+	lead(j, key);
+	buf_addf(j->buf, "%.6g", value);
+}
+
+void json_bool(struct json_out *j, const char *key, bool value)
+{
+	lead(j, key);
+	buf_add_str(j->buf, value ? "true" : "false");
+}
+
+void json_null(struct json_out *j, const char *key)
+{
+	lead(j, key);
+	buf_add_str(j->buf, "null");
+}
+
+void json_time(struct json_out *j, const char *key, int64_t real_ms)
+{
+	char text[CLOCK_TEXT];
+	json_str(j, key, real_ms > 0 ? clock_rfc3339(text, real_ms) : NULL);
+}
+
+void json_raw(struct json_out *j, const char *key, const char *json, size_t len)
+{
+	lead(j, key);
+	buf_add(j->buf, json, len);
+}

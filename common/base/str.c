@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/str.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+bool str_eq(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
+bool str_eq_nocase(const char *a, const char *b)
+{
+	for (; *a && lower(*a) == lower(*b); a++, b++)
+		;
+	return lower(*a) == lower(*b);
+}
+
+bool str_starts(const char *s, const char *prefix)
+{
+	return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+bool str_copy(char *dst, size_t size, const char *src)
+{
+	size_t len = strlen(src);
+	bool fits = len < size;
+	if (!fits)
+		len = size - 1;
+	memcpy(dst, src, len);
+	dst[len] = '\0';
+	return fits;
+}
+
+/* Reads digits into *out and moves *s behind them. */
+static int read_digits(const char **s, int64_t *out)
+{
+	int64_t n = 0;
+	const char *p = *s;
+	if (*p < '0' || *p > '9')
+		return -EINVAL;
+	for (; *p >= '0' && *p <= '9'; p++)
+		if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, *p - '0', &n))
+			return -ERANGE;
+	*s = p;
+	*out = n;
+	return 0;
+}
+
+int str_to_i64(const char *s, int64_t min, int64_t max, int64_t *out)
+{
+	bool negative = *s == '-';
+	int64_t n;
+	if (negative)
+		s++;
+	int rc = read_digits(&s, &n);
+	if (rc < 0)
+		return rc;
+	if (*s)
+		return -EINVAL;
+	if (negative)
+		n = -n;
+	if (n < min || n > max)
+		return -ERANGE;
+	*out = n;
+	return 0;
+}
+
+struct unit {
+	const char *name;
+	int64_t factor;
+};
+
+static int with_unit(const char *s, const struct unit *units, size_t count, int64_t *out)
+{
+	int64_t n;
+	int rc = read_digits(&s, &n);
+	if (rc < 0)
+		return rc;
+	if (!*s)
+		return -EDOM;
+	for (size_t i = 0; i < count; i++) {
+		if (!str_eq(s, units[i].name))
+			continue;
+		if (__builtin_mul_overflow(n, units[i].factor, &n))
+			return -ERANGE;
+		*out = n;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int str_to_duration_ms(const char *s, int64_t *out_ms)
+{
+	static const struct unit units[] = {
+		{ "ms", 1 },	   { "s", 1000 },	  { "m", 60000 },
+		{ "h", 3600000 }, { "d", 86400000 },
+	};
+	return with_unit(s, units, ARRAY_SIZE(units), out_ms);
+}
+
+int str_to_size(const char *s, int64_t *out_bytes)
+{
+	static const struct unit units[] = {
+		{ "B", 1 },	      { "KB", 1000 },	      { "MB", 1000000 },
+		{ "GB", 1000000000 }, { "KiB", 1024 },	      { "MiB", 1048576 },
+		{ "GiB", 1073741824 },
+	};
+	return with_unit(s, units, ARRAY_SIZE(units), out_bytes);
+}
+
+char *str_duration(char *dst, size_t size, int64_t ms)
+{
+	static const struct unit units[] = { { "d", 86400000 }, { "h", 3600000 }, { "m", 60000 } };
+	size_t at = 0;
+	const char *sign = ms < 0 ? "-" : "";
+	ms = ms < 0 ? -ms : ms;
+	dst[0] = '\0';
+	if (ms < 1000) {
+		snprintf(dst, size, "%s%lldms", sign, (long long)ms);
+		return dst;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		int64_t n = ms / units[i].factor;
+		if (n == 0)
+			continue;
+		int w = snprintf(dst + at, size - at, "%s%lld%s", at ? "" : sign, (long long)n,
+			units[i].name);
+		if (w < 0 || (size_t)w >= size - at)
+			return dst;
+		at += (size_t)w;
+		ms %= units[i].factor;
+	}
+	if (ms >= 1000 || at == 0)
+		snprintf(dst + at, size - at, "%s%llds", at ? "" : sign, (long long)(ms / 1000));
+	return dst;
+}
+
+static bool is_alnum(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+bool str_is_name(const char *s)
+{
+	size_t n = 0;
+	if (*s == '.' || *s == '-')
+		return false;
+	for (; *s; s++, n++)
+		if (!is_alnum(*s) && !strchr("_.-", *s))
+			return false;
+	return n >= 1 && n <= 64;
+}
+
+bool str_is_identifier(const char *s)
+{
+	size_t n = 0;
+	if (*s >= '0' && *s <= '9')
+		return false;
+	for (; *s; s++, n++)
+		if (!is_alnum(*s) && *s != '_')
+			return false;
+	return n >= 1 && n <= 63;
+}
+
+/* Length of the sequence at p, 0 when it is not one. RFC 3629, section 4. */
+static size_t utf8_sequence(const unsigned char *p, size_t left)
+{
+	unsigned char lo = 0x80, hi = 0xBF;
+	size_t n;
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] >= 0xC2 && p[0] <= 0xDF)
+		n = 2;
+	else if (p[0] >= 0xE0 && p[0] <= 0xEF)
+		n = 3;
+	else if (p[0] >= 0xF0 && p[0] <= 0xF4)
+		n = 4;
+	else
+		return 0;
+	if (left < n)
+		return 0;
+	if (p[0] == 0xE0)
+		lo = 0xA0;
+	if (p[0] == 0xED)
+		hi = 0x9F;
+	if (p[0] == 0xF0)
+		lo = 0x90;
+	if (p[0] == 0xF4)
+		hi = 0x8F;
+	if (p[1] < lo || p[1] > hi)
+		return 0;
+	for (size_t i = 2; i < n; i++)
+		if (p[i] < 0x80 || p[i] > 0xBF)
+			return 0;
+	return n;
+}
+
+bool str_is_utf8(const char *s, size_t len, size_t *bad_at)
+{
+	for (size_t i = 0, n; i < len; i += n) {
+		n = utf8_sequence((const unsigned char *)s + i, len - i);
+		if (n)
+			continue;
+		if (bad_at)
+			*bad_at = i;
+		return false;
+	}
+	return true;
+}
+
+size_t str_distance(const char *a, const char *b, size_t limit)
+{
+	enum { LONGEST = 64 };
+	size_t la = strlen(a), lb = strlen(b);
+	size_t rows[3][LONGEST + 1];
+	if (la > LONGEST || lb > LONGEST || (la > lb ? la - lb : lb - la) > limit)
+		return limit + 1;
+	for (size_t j = 0; j <= lb; j++)
+		rows[0][j] = j;
+	for (size_t i = 1; i <= la; i++) {
+		size_t *now = rows[i % 3], *up = rows[(i + 2) % 3], *up2 = rows[(i + 1) % 3];
+		now[0] = i;
+		for (size_t j = 1; j <= lb; j++) {
+			size_t cost = a[i - 1] == b[j - 1] ? 0 : 1;
+			now[j] = MIN(MIN(up[j] + 1, now[j - 1] + 1), up[j - 1] + cost);
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				now[j] = MIN(now[j], up2[j - 2] + 1);
+		}
+	}
+	return MIN(rows[la % 3][lb], limit + 1);
+}
+
+const char *str_nearest(const char *word, const char *const *candidates, size_t n)
+{
+	size_t len = strlen(word);
+	size_t limit = len <= 3 ? 1 : len <= 7 ? 2 : 3;
+	const char *best = NULL;
+	for (size_t i = 0; i < n; i++) {
+		size_t d = str_distance(word, candidates[i], limit);
+		/* "ab" and "cd" are two edits apart and no near miss: something must remain. */
+		if (d > limit || d >= MAX(len, strlen(candidates[i])))
+			continue;
+		best = candidates[i];
+		if (d == 0)
+			break;
+		limit = d - 1;
+	}
+	return best;
+}
+
+uint64_t str_hash(const void *data, size_t len)
+{
+	const unsigned char *p = data;
+	uint64_t h = 0xcbf29ce484222325u;
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ p[i]) * 0x100000001b3u;
+	return h;
+}
+
+void str_hex(char *dst, const void *data, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *p = data;
+	for (size_t i = 0; i < len; i++) {
+		dst[2 * i] = digits[p[i] >> 4];
+		dst[2 * i + 1] = digits[p[i] & 15];
+	}
+	dst[2 * len] = '\0';
+}

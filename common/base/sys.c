@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+int sys_open(const char *path, int flags, mode_t mode)
+{
+	return open(path, flags | O_CLOEXEC, mode);
+}
+
+int sys_openat(int dirfd, const char *path, int flags, mode_t mode)
+{
+	return openat(dirfd, path, flags | O_CLOEXEC, mode);
+}
+
+int sys_close(int fd)
+{
+	return close(fd);
+}
+
+ssize_t sys_read(int fd, void *buf, size_t len)
+{
+	return read(fd, buf, len);
+}
+
+ssize_t sys_write(int fd, const void *buf, size_t len)
+{
+	return write(fd, buf, len);
+}
+
+int sys_fsync(int fd)
+{
+	return fsync(fd);
+}
+
+int sys_renameat(int olddir, const char *from, int newdir, const char *to)
+{
+	return renameat(olddir, from, newdir, to);
+}
+
+int sys_unlinkat(int dirfd, const char *path, int flags)
+{
+	return unlinkat(dirfd, path, flags);
+}
+
+ssize_t sys_splice(int from, int to, size_t len, unsigned flags)
+{
+	return splice(from, NULL, to, NULL, len, flags);
+}
+
+ssize_t sys_tee(int from, int to, size_t len, unsigned flags)
+{
+	return tee(from, to, len, flags);
+}
+
+pid_t sys_fork_pidfd(int *pidfd)
+{
+	struct clone_args args = {
+		.flags = CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)pidfd,
+		.exit_signal = SIGCHLD,
+	};
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+int sys_pidfd_open(pid_t pid)
+{
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+int sys_pidfd_send_signal(int pidfd, int signo)
+{
+	return (int)syscall(SYS_pidfd_send_signal, pidfd, signo, NULL, 0);
+}
+
+int sys_wait_pidfd(int pidfd, siginfo_t *info)
+{
+	info->si_pid = 0;
+	if (waitid((idtype_t)P_PIDFD, (id_t)pidfd, info, WEXITED | WNOHANG) == -1)
+		return -1;
+	return info->si_pid != 0;
+}
+
+int sys_close_range(unsigned first, unsigned last, bool only_cloexec)
+{
+	return (int)syscall(SYS_close_range, first, last, only_cloexec ? CLOSE_RANGE_CLOEXEC : 0);
+}
+
+int sys_memfd(const char *name, bool sealable)
+{
+	return memfd_create(name, MFD_CLOEXEC | (sealable ? MFD_ALLOW_SEALING : 0));
+}

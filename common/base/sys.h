@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The system calls whose failures matter to drover's promises, behind one seam: a unit test links
+ * tests/unit/fakes/sys.c and plays the kernel. All fail with exactly -1 and errno.
+ */
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+int sys_open(const char *path, int flags, mode_t mode);
+int sys_openat(int dirfd, const char *path, int flags, mode_t mode);
+int sys_close(int fd);
+ssize_t sys_read(int fd, void *buf, size_t len);
+ssize_t sys_write(int fd, const void *buf, size_t len);
+int sys_fsync(int fd);
+int sys_renameat(int olddir, const char *from, int newdir, const char *to);
+int sys_unlinkat(int dirfd, const char *path, int flags);
+ssize_t sys_splice(int from, int to, size_t len, unsigned flags);
+ssize_t sys_tee(int from, int to, size_t len, unsigned flags);
+/** clone3(CLONE_PIDFD) like fork: 0 in the child; in the parent the pid, and *pidfd (close-on-exec). */
+pid_t sys_fork_pidfd(int *pidfd);
+int sys_pidfd_open(pid_t pid);
+int sys_pidfd_send_signal(int pidfd, int signo);
+/** waitid(P_PIDFD, WEXITED | WNOHANG). @return 1 and *info when it ended, 0 when it lives, -1. */
+int sys_wait_pidfd(int pidfd, siginfo_t *info);
+int sys_close_range(unsigned first, unsigned last, bool only_cloexec);
+int sys_memfd(const char *name, bool sealable);
