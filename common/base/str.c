@@ -229,7 +229,8 @@ size_t str_distance(const char *a, const char *b, size_t limit)
 		now[0] = i;
 		for (size_t j = 1; j <= lb; j++) {
 			size_t cost = a[i - 1] == b[j - 1] ? 0 : 1;
-			now[j] = MIN(MIN(up[j] + 1, now[j - 1] + 1), up[j - 1] + cost);
+			size_t gap = MIN(up[j] + 1, now[j - 1] + 1);
+			now[j] = MIN(gap, up[j - 1] + cost);
 			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
 				now[j] = MIN(now[j], up2[j - 2] + 1);
 		}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The configuration as the programs see it: one immutable struct, built whole and checked whole. YAML is read by
+ * droverd and the command line only; workers get the validated tree in a sealed memfd (config_handover) and build
+ * the same struct from it.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/compiler.h"
+#include "config/field.h"
+#include "schedule/due.h" /* struct schedule */
+
+struct arena;
+struct buf;
+struct err;
+struct worker_kind;
+
+enum probe_kind { PROBE_NONE, PROBE_BEAT, PROBE_HTTP };
+enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
+enum when_held { HELD_DEFAULT, HELD_KEEP, HELD_STOP };
+
+struct config_probe {
+	const char *http; /* services: the URL to ask; NULL: none */
+	int64_t interval_ms, timeout_ms, start_period_ms;
+	int64_t failures;
+};
+struct config_restart {
+	int policy; /* enum restart_policy */
+	int64_t min_interval_ms, jitter_ms;
+	int when_held; /* enum when_held, resolved: workers stop, services keep, unless written */
+};
+struct config_stop {
+	int signal;
+	int64_t timeout_ms;
+};
+/* What a supervised process needs, worker or service: supervisor.* are the defaults of the others. */
+struct config_supervision {
+	struct config_probe probe;
+	struct config_restart restart;
+	struct config_stop stop;
+};
+
+struct config_supervisor {
+	const char *state_dir, *runtime_dir; /* absolute, after options and defaults */
+	struct config_supervision supervision;
+};
+struct config_logs {
+	const char *dir;
+	int64_t max_size, backups;
+	int level; /* enum log_level */
+};
+struct config_store {
+	const char *url; /* "sqlite:PATH", PATH relative to state_dir */
+};
+struct config_http {
+	const char *listen; /* "127.0.0.1:8470"; port 0: any free one, told in the log and in status */
+};
+
+/* workers.KIND */
+struct config_worker {
+	const struct worker_kind *kind;
+	int64_t processes, concurrency, parsers;
+	const char *user;
+	int64_t nice;
+	struct config_supervision supervision;
+};
+
+struct config_service {
+	const char *name;
+	struct config_strings command;
+	const char *directory, *user, *group;
+	struct config_pairs environment;
+	struct config_supervision supervision;
+};
+
+struct config_limits {
+	struct config_rates rate;
+	int64_t concurrency; /* 0: no bound of its own */
+	int64_t min_delay_ms;
+};
+struct config_backoff {
+	int64_t initial_ms, factor, max_ms;
+	bool jitter;
+};
+struct config_retry {
+	int64_t attempts;
+	struct config_retry_when when;
+	struct config_backoff backoff;
+};
+struct config_timeout {
+	int64_t connect_ms, idle_ms, total_ms;
+};
+struct config_provider {
+	const char *name;
+	const char *base_url;
+	bool is_private;
+	struct config_pairs headers;
+	struct config_limits limits;
+	struct config_timeout timeout;
+	struct config_retry retry;
+};
+
+/* A job's columns. Where the value comes from is the kind's: `path` for collect, `xpath` for crawl. */
+enum column_type { COLUMN_TEXT, COLUMN_INTEGER, COLUMN_REAL, COLUMN_BOOLEAN, COLUMN_TIMESTAMP, COLUMN_JSON };
+struct config_column {
+	const char *name;
+	const char *path;  /* dotted path in the record */
+	const char *xpath; /* XPath 1.0 over the page */
+	int type;	   /* enum column_type */
+};
+struct config_table {
+	const char *table;
+	struct config_strings key;
+	int64_t batch;
+};
+
+struct config_job {
+	const char *name;
+	const struct worker_kind *kind;
+	struct schedule schedule; /* kind SCHEDULE_NONE: only by `drover run` */
+	int64_t timeout_ms;	  /* of each task */
+	int64_t attempts;	  /* retry.attempts: tries of a task without progress before it is a dead letter */
+	struct config_table store;
+	void *spec;		  /* the kind's own: struct collect_job, struct crawl_job */
+};
+
+struct config {
+	struct arena *arena;
+	const char *file; /* the main file; "" in a worker */
+	struct config_supervisor supervisor;
+	struct config_logs logs;
+	struct config_store store;
+	struct config_http http;
+	struct config_worker *workers; /* one for each kind in kinds.def order */
+	size_t worker_count;
+	struct config_provider *providers;
+	size_t provider_count;
+	struct config_job *jobs;
+	size_t job_count;
+	struct config_service *services;
+	size_t service_count;
+	struct config_tree *tree; /* what it was built from, with marks: for hand-over, `config` and reload's diff */
+};
+
+struct config_options {
+	const char *file;				     /* main file */
+	const char *state_dir, *runtime_dir, *log_dir;	     /* override the file; NULL: not given */
+	const struct worker_kind *const *kinds;		     /* ends with NULL */
+	const char *(*getenv)(const char *name);	     /* NULL: the real one */
+	bool color;					     /* of the error texts */
+};
+
+/**
+ * Reads the file and conf.d/ *.yaml beside it, substitutes, builds and checks. All errors of all files are written
+ * to `report` in compiler style (FILE:LINE:COL: error: ..., the line, a caret, a suggestion).
+ * @return 0 and *out, which the caller frees; -EINVAL with at least one error in report; never a half-built config
+ */
+int config_load(struct config **out, const struct config_options *options, struct buf *report) MUST_CHECK;
+void config_free(struct config *config);
+DEFINE_FREEP(struct config, config)
+
+/** The resolved configuration as YAML, secrets as "***". */
+int config_print(const struct config *config, struct buf *out) MUST_CHECK;
+
+/**
+ * A sealed memfd with what one kind of worker may see: its jobs, the providers they name, shared sections; the
+ * values of secrets only where the kind uses them. @return the descriptor, or negative errno
+ */
+int config_handover(const struct config *config, const struct worker_kind *kind, struct err *err) MUST_CHECK;
+/** Builds the struct from a hand-over; refuses one that is not sealed. The caller keeps and closes fd. */
+int config_from_handover(struct config **out, int fd, const struct worker_kind *const *kinds, struct err *err) MUST_CHECK;
+
+const struct config_job *config_job(const struct config *config, const char *name);
+const struct config_provider *config_provider(const struct config *config, const char *name);
+const struct config_service *config_service(const struct config *config, const char *name);
+const struct config_worker *config_worker(const struct config *config, const char *kind_name);
+
+/* What differs between two configurations for one process or section: the strongest apply of the changed fields. */
+enum config_change { CHANGE_NONE, CHANGE_LIVE, CHANGE_RESTART, CHANGE_SUPERVISOR };
+/** path: "services.NAME", "workers.KIND", "supervisor", "logs", "store", "http". An absent side counts as CHANGE_RESTART. */
+enum config_change config_diff(const struct config *old_config, const struct config *new_config, const char *path);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * What a worker kind is, as data: linked by the worker itself and by the supervisor, which starts it and checks
+ * its part of the configuration. Behaviour is struct worker_ops (worker/worker.h).
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct config;
+struct config_context;
+struct config_field;
+struct config_job;
+
+struct worker_kind {
+	const char *name;    /* "collect": slot names, workers.NAME, jobs' kind */
+	const char *summary; /* one line */
+	const char *program; /* "drover-collect", found beside droverd or in libexecdir/drover */
+	int64_t drain_ms;    /* time to finish in-flight work when told to drain */
+	int64_t default_processes, max_processes;
+	int64_t default_concurrency; /* 0: the kind has no such field */
+	int64_t default_parsers;     /* 0: the kind has no such field */
+	bool needs_store;	     /* opens the database */
+	bool takes_tasks;	     /* its death frees tasks, WORK wakes it */
+	bool answers_questions;	     /* the command line's questions may be relayed to it */
+	bool sees_providers;	     /* gets providers with their secrets */
+	/* Jobs of this kind; NULL: there are none. */
+	const struct config_field *job_fields;
+	size_t job_size;
+	/* Cross-checks of one job, all names resolved; reports through config_error(). */
+	void (*check_job)(struct config_context *ctx, const struct config *config, struct config_job *job);
+};
+
+/* All kinds, in the order of workers/kinds.def, ends with NULL. */
+extern const struct worker_kind *const worker_kinds[];

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* jobs.NAME of kind collect. */
+#include "config/config.h"
+
+enum paginate_by { PAGINATE_NONE, PAGINATE_PAGE };
+
+struct collect_request {
+	const char *provider_name;
+	const char *path;
+	struct config_pairs query;
+};
+struct collect_paginate {
+	int by; /* enum paginate_by */
+	const char *param, *size_param; /* size_param NULL: the size is not sent */
+	int64_t size, start, max_pages;
+};
+struct collect_job {
+	struct collect_request request;
+	struct collect_paginate paginate;
+	const char *records; /* dotted path of the list of records; "" or NULL: the answer itself */
+	struct config_array fields; /* struct config_column, with path */
+	const struct config_provider *provider; /* resolved by check_job */
+};
+
+extern const struct worker_kind worker_kind_collect;
