@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * A fetch: one request under limits, with retries. Waiting for a permit and between tries happens
+ * here, outside libcurl; a 429 or 503 with Retry-After closes the limit for all.
+ */
+#include "http/http.h"
+#include "limit/limit.h"
+
+struct fetcher; /* one a worker: client, limits, the ones that wait */
+int fetcher_new(struct fetcher **out, struct loop *loop, struct http_client *client,
+	struct limits *limits) MUST_CHECK;
+void fetcher_free(struct fetcher *fetcher); /* fetches are dropped without a callback */
+
+struct fetch_retry {
+	int64_t attempts;		      /* tries in all, at least 1 */
+	const struct config_retry_when *when; /* NULL: never again */
+	int64_t backoff_initial_ms, backoff_factor, backoff_max_ms;
+	bool jitter;
+};
+struct fetch_spec {
+	struct http_request request;	 /* borrowed until done, with all it points to */
+	const struct limit_spec *limits; /* `limit_count` sets that all must grant */
+	size_t limit_count;
+	struct fetch_retry retry;
+	int64_t max_wait_ms; /* a limit that opens later than this ends the fetch with FETCH_LATER
+			      */
+};
+enum fetch_outcome { FETCH_ANSWER, FETCH_FAILED, FETCH_LATER };
+struct fetch_result {
+	enum fetch_outcome outcome;
+	int64_t wait_ms;		/* FETCH_LATER: try again after this */
+	int64_t requests;		/* calls that were sent, retries included */
+	const struct http_result *http; /* the last try's; NULL for FETCH_LATER before any */
+};
+struct fetch_ops {
+	bool (*body)(void *arg, const char *data, size_t len);
+	/** A new try begins: forget what body() delivered. */
+	void (*restart)(void *arg);
+	void (*done)(void *arg, const struct fetch_result *result);
+};
+struct fetch;
+int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_spec *spec,
+	const struct fetch_ops *ops, void *arg, struct err *err) MUST_CHECK;
+void fetch_cancel(struct fetch *fetch);		      /* without a callback; NULL is fine */
+size_t fetcher_active(const struct fetcher *fetcher); /* sent or waiting */

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * HTTP requests on the loop: one curl multi handle a process. A transfer goes out at once; who may
+ * send when is decided before (fetch.h). Redirects are not followed here. Bytes are counted after
+ * decoding. The address about to be connected to is judged, not the URL's text. No proxy, no
+ * .netrc, no cookies.
+ */
+#include "base/compiler.h"
+#include "config/field.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct loop;
+
+struct http_client;
+int http_client_new(struct http_client **out, struct loop *loop, const char *user_agent,
+	struct err *err) MUST_CHECK;
+void http_client_free(struct http_client *client); /* transfers are dropped without a callback */
+
+enum http_outcome {
+	HTTP_OK,	/* an answer came, whatever its status */
+	HTTP_CONNECT,	/* no connection, name not resolved, TLS refused */
+	HTTP_TIMEOUT,	/* connect, idle or total */
+	HTTP_TOO_LARGE, /* over max_body, or over ratio_max */
+	HTTP_PRIVATE,	/* the address is private and that is not allowed */
+	HTTP_RESENT,	/* libcurl wanted to send a second time and had no permit */
+	HTTP_BROKEN,	/* protocol error, truncated body, bad encoding */
+	HTTP_CANCELLED, /* the body callback said stop */
+};
+const char *http_outcome_name(enum http_outcome outcome);
+
+struct http_result {
+	enum http_outcome outcome;
+	long status;		  /* 0 without an answer */
+	const char *content_type; /* "" when absent; valid during the callback, as all here */
+	const char *location;	  /* "" when absent */
+	int64_t retry_after_ms;	  /* -1: none or not readable; clamped to a day; both forms (RFC
+				     9110 10.2.3) */
+	int64_t body_bytes, duration_us;
+	const char *error; /* words, "" when HTTP_OK */
+};
+struct http_ops {
+	/** Decoded body as it comes. @return false to stop (HTTP_CANCELLED). NULL: the body is
+	 * thrown away. */
+	bool (*body)(void *arg, const char *data, size_t len);
+	/** Called for each sending. The first is permitted before http_send; a second returns
+	 * whether it may go out. NULL: no. */
+	bool (*resend)(void *arg);
+	/** Once, last; the transfer is gone afterwards. */
+	void (*done)(void *arg, const struct http_result *result);
+};
+struct http_request {
+	const char *method; /* GET, HEAD */
+	const char *url;    /* absolute, already canonical or at least valid */
+	struct config_pairs headers;
+	int64_t connect_ms, idle_ms, total_ms;
+	int64_t max_body;  /* decoded bytes */
+	int64_t ratio_max; /* decoded : received beyond 1 MiB; 0: 100 */
+	bool allow_private;
+};
+struct http_transfer;
+/** Sends now. @return 0 and *out; -EINVAL with words (bad URL or scheme); -ENOMEM. done() is never
+ * called from within. */
+int http_send(struct http_transfer **out, struct http_client *client,
+	const struct http_request *request, const struct http_ops *ops, void *arg,
+	struct err *err) MUST_CHECK;
+/** Drops it without a callback. NULL is fine. Never blocks: a transfer that is still resolving is
+ * let go of, not joined. */
+void http_cancel(struct http_transfer *transfer);
+/** Transfers under way. */
+size_t http_client_active(const struct http_client *client);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Exact sliding windows in a shared file (D3). A call holds its place from its sending until one
+ * period after its end (answer, error, or death of its holder), so that in no window of a period
+ * the server sees more than the limit: stamps of sending alone let it see 107 calls in a window of
+ * 100. One OFD lock guards the file; each process holds an OFD lock on a byte of its own, whose
+ * absence tells its death. Stamps are CLOCK_BOOTTIME with the boot id; after a reboot every window
+ * counts as used up for one period.
+ */
+#include "base/compiler.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct limits;
+
+struct limit_window {
+	int64_t count;	   /* calls, 1..100000 */
+	int64_t period_ms; /* 0: concurrency (a place is free again when its call ended) */
+};
+struct limit_spec {
+	const char *key; /* "provider/kto", "host/docs.example.org:443": one name, one set of
+			    windows for all processes */
+	const struct limit_window *windows;
+	size_t window_count;  /* at most 8 */
+	int64_t min_delay_ms; /* from one sending to the next, 0: none */
+};
+struct limit_permit {
+	uint64_t id; /* 0: holds nothing */
+	uint32_t place[8];
+	uint32_t windows;
+	uint64_t entry;
+};
+
+/** Opens or creates the file (0660). A file of another layout or a damaged one is replaced, counted
+ * as used up. */
+int limits_open(struct limits **out, const char *path, struct err *err) MUST_CHECK;
+void limits_close(
+	struct limits *limits); /* held permits end as if their holder died; NULL is fine */
+/**
+ * Takes a place in every window, or in none. Never blocks beyond the file lock.
+ * @return 0 granted and *permit; > 0 milliseconds after which to try again (at most 60 s); negative
+ * errno
+ */
+int64_t limits_acquire(struct limits *limits, const struct limit_spec *spec,
+	struct limit_permit *permit) MUST_CHECK;
+/** The call ended now. Safe on an empty permit; empties it. */
+void limits_release(struct limits *limits, struct limit_permit *permit);
+/** Closes the key for `ms` from now for all processes (429, Retry-After): limits_acquire says how
+ * long. */
+void limits_close_until(struct limits *limits, const char *key, int64_t ms);
+struct limit_usage {
+	int64_t used, count, period_ms, reopens_in_ms;
+};
+/** What is left, for status. @return windows written, at most 8 */
+size_t limits_usage(
+	struct limits *limits, const struct limit_spec *spec, struct limit_usage out[8]);

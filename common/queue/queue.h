@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Runs and tasks in the store. What belongs together is one transaction: rows, checkpoint, fence
+ * check, completion, child tasks. The functions named queue_tx_* append statements to the caller's
+ * transaction; the first of them is queue_tx_guard(), which aborts everything (STORE_CONFLICT) when
+ * the task is no longer ours.
+ *
+ * An attempt is counted at the claim, so that a task that kills its worker is counted too. A
+ * checkpoint that moves sets the attempts back to 1: they count tries without progress. At
+ * max_attempts the task becomes a dead letter.
+ */
+#include "base/compiler.h"
+#include "queue/schema.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct loop;
+struct store;
+struct store_tx;
+
+struct queue;
+struct queue_options {
+	const char *owner; /* "node/epoch/slot/incarnation", never reused */
+	const char *kind;  /* whose tasks are claimed here; NULL: none (scheduler, monitor) */
+	int64_t lease_ms;  /* 30 s; renewed by each guard and by queue_renew */
+};
+int queue_open(
+	struct queue **out, struct store *store, const struct queue_options *options) MUST_CHECK;
+void queue_close(struct queue *queue); /* NULL is fine; the store stays */
+
+/* A claimed task; one block, free with task_free(). */
+struct task {
+	int64_t id, run_id, fence;
+	const char *job, *payload, *checkpoint; /* checkpoint "" at first */
+	int64_t attempt, max_attempts, timeout_ms, depth;
+	int64_t run_created_at;
+	int64_t claimed_mono_ms; /* on this process's clock */
+};
+void task_free(struct task *task);
+
+enum queue_status { QUEUE_OK, QUEUE_LOST, QUEUE_UNAVAILABLE, QUEUE_FAILED };
+
+/** tasks[] belongs to the callback, which takes each of them (task_free). */
+typedef void (*queue_claimed)(
+	void *arg, enum queue_status status, struct task **tasks, size_t count);
+/** Claims at most `max` ready tasks of our kind, oldest first within 6:3:1 by priority. One claim
+ * at a time. */
+void queue_claim(struct queue *queue, size_t max, queue_claimed cb, void *arg);
+
+/** Fence check, lease and checkpoint (NULL: unchanged) in one statement; must come first. */
+void queue_tx_guard(
+	struct queue *queue, struct store_tx *tx, const struct task *task, const char *checkpoint);
+struct run_counts {
+	int64_t requests, rows, rejected, bytes;
+};
+/** Adds to the run's counters. */
+void queue_tx_count(struct store_tx *tx, const struct task *task, const struct run_counts *counts);
+/** Adds one line to the run's errors (bounded: 20 are kept). */
+void queue_tx_error(struct store_tx *tx, const struct task *task, const char *text);
+/** Completion: the task leaves the hot table; the last task of a run ends the run. */
+void queue_tx_done(struct store_tx *tx, const struct task *task);
+/** Gives up for good: counted failed, kept in drover_dead with the error; the last task of a run
+ * ends the run. */
+void queue_tx_dead(struct store_tx *tx, const struct task *task, const char *error);
+/** Not this time: tried again after delay_ms unless its attempts are used up, then dead. */
+void queue_tx_retry(
+	struct store_tx *tx, const struct task *task, const char *error, int64_t delay_ms);
+/** Waits for a limit: back into the queue, the attempt is not counted. */
+void queue_tx_put_back(struct store_tx *tx, const struct task *task, int64_t delay_ms);
+
+struct frontier_url {
+	const char *url, *referrer;
+	int64_t depth;
+	const char
+		*skip_reason; /* NULL: to be fetched; else recorded as skipped with this reason */
+};
+/**
+ * Adds URLs to the run's frontier; those not seen before in the run become tasks (payload: the
+ * URL), as long as fewer than max_pages of the run are to be fetched or fetched; the others are
+ * recorded as skipped: "max_pages".
+ */
+void queue_tx_frontier(struct store_tx *tx, const struct task *task,
+	const struct frontier_url *urls, size_t count, int64_t max_pages);
+/** What became of this task's URL: state fetched, failed or skipped, with HTTP status and reason.
+ */
+void queue_tx_url_state(struct store_tx *tx, const struct task *task, const char *state,
+	int64_t status, const char *reason);
+
+/** Full jitter: uniform in 0..min(max, initial * factor^(attempt - 1)) ms. */
+int64_t queue_backoff_ms(int64_t initial_ms, int64_t factor, int64_t max_ms, int64_t attempt);
+
+/** Extends the leases of all our claimed tasks; cb may be NULL. */
+void queue_renew(struct queue *queue);
+/** Puts back all tasks of our owner, attempts not counted (drain, lost channel); cb when it is
+ * durable. */
+void queue_release_mine(
+	struct queue *queue, void (*cb)(void *arg, enum queue_status status), void *arg);
+
+/* ---- the scheduler's side ---- */
+
+typedef void (*queue_cb)(void *arg, enum queue_status status);
+/** Creates or migrates drover's tables; others poll queue_check_schema. */
+void queue_migrate(struct store *store, queue_cb cb, void *arg);
+void queue_check_schema(struct store *store, queue_cb cb, void *arg);
+/** Frees the tasks of a dead owner: ready at once, or dead letters when their attempts are used up.
+ */
+void queue_free_owner(struct store *store, const char *owner, queue_cb cb, void *arg);
+/** The same for all owners of this node whose epoch is not `epoch`: an earlier supervisor's
+ * workers. */
+void queue_free_other_epochs(
+	struct store *store, const char *node, const char *epoch, queue_cb cb, void *arg);
+/** The same for claims whose lease ended before now. */
+void queue_free_expired(struct store *store, int64_t now_ms, queue_cb cb, void *arg);
+
+struct run_request {
+	const char *job, *kind, *trigger; /* trigger: "schedule" or "manual" */
+	const char *request_id;		  /* manual: idempotency key, NULL: none */
+	int64_t due_at;			  /* schedule: the nominal instant; manual: 0 */
+	int64_t max_attempts, timeout_ms, priority;
+	/* The first tasks: payloads; crawl's are URLs that also enter the frontier with depth 0. */
+	const char *const *payloads;
+	size_t payload_count;
+	bool frontier;
+};
+/* Accounts for one due time (D2) and, when it fires, makes its run and tasks: statements for one
+ * transaction. */
+struct due_decision {
+	const char *job;
+	int64_t due_at, next_due_at;  /* next_due_at 0: never again */
+	const char *outcome, *reason; /* "fired" needs `run` */
+	const struct run_request *run;
+};
+/** Overlap is decided inside the transaction: a "fired" due time whose job still has a run becomes
+ * "skipped". */
+void queue_tx_due(struct store_tx *tx, const struct due_decision *decision, int64_t now_ms);
+void queue_tx_run(struct store_tx *tx, const struct run_request *run, int64_t now_ms);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The database behind one asynchronous face: a transaction is data (a list of statements with what
+ * each must touch), submitted whole; `done` comes back on the loop. The engine for "sqlite:PATH"
+ * runs them on one store thread of its own, which takes store.lock (OFD) before BEGIN IMMEDIATE,
+ * WAL, synchronous=FULL; transactions that wait together share one commit, each in its own
+ * savepoint. No SQLite call on a loop.
+ *
+ * SQL is written once for all engines: parameters $1, $2, ...; integers of 64 bits, times as ms
+ * since 1970; ON CONFLICT, RETURNING and WITH are allowed, functions of one engine are not.
+ */
+#include "base/compiler.h"
+#include "base/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+struct store;
+struct store_tx;
+struct store_result;
+
+enum store_type { STORE_NULL, STORE_INT, STORE_REAL, STORE_TEXT, STORE_BLOB };
+struct store_value {
+	enum store_type type;
+	int64_t i;
+	double real;
+	const char *data; /* TEXT, BLOB */
+	size_t len;
+};
+#define STORE_VALUE_NULL    ((struct store_value) { .type = STORE_NULL })
+#define STORE_VALUE_INT(v)  ((struct store_value) { .type = STORE_INT, .i = (v) })
+#define STORE_VALUE_REAL(v) ((struct store_value) { .type = STORE_REAL, .real = (v) })
+struct store_value store_text(const char *s); /* NULL -> null */
+struct store_value store_bytes(const void *data, size_t len, enum store_type type);
+
+/* A job's table: created and widened by store_tx_table(), never narrowed. Names are identifiers
+ * (str_is_identifier). */
+struct store_column {
+	const char *name;
+	int type; /* enum column_type of config.h */
+};
+struct store_table {
+	const char *name;
+	const struct store_column *columns;
+	size_t column_count;
+	const char *const *key; /* column names of the unique key */
+	size_t key_count;
+};
+
+struct store_options {
+	const char *url;       /* "sqlite:PATH" */
+	const char *state_dir; /* base of a relative PATH; store.lock lies beside the database */
+	bool create; /* make the database file when it is absent (0660): the scheduler and the CLI
+			do */
+};
+/** Checks the URL's form: for `check`. @return 0 or -EINVAL with words */
+int store_url_check(const char *url, struct err *err) MUST_CHECK;
+/** Starts the store thread; the database itself is opened by it, again and again until it is there.
+ */
+int store_open(struct store **out, struct loop *loop, const struct store_options *options,
+	struct err *err) MUST_CHECK;
+/** Finishes what was submitted (without calling done), ends the thread. NULL is fine. */
+void store_close(struct store *store);
+/** Transactions submitted and not done. */
+size_t store_pending(const struct store *store);
+
+enum { STORE_READ_ONLY = 1 };
+/** NULL when out of memory. */
+struct store_tx *store_tx_new(struct store *store, unsigned flags);
+void store_tx_free(struct store_tx *tx); /* only for one that was not submitted */
+/** Adds a statement; sql must outlive the store (a literal), values are copied. @return its index,
+ * for the result */
+size_t store_tx_sql(
+	struct store_tx *tx, const char *sql, const struct store_value *params, size_t count);
+/** The last statement added must change or return at least `rows` rows, else all is rolled back:
+ * STORE_CONFLICT. */
+void store_tx_expect(struct store_tx *tx, int64_t rows);
+/** Creates the table or adds missing columns. */
+size_t store_tx_table(struct store_tx *tx, const struct store_table *table);
+/**
+ * Inserts or updates `row_count` rows of `values` (row after row, in the order of table->columns,
+ * copied). A row whose content did not change is not written again; of rows with the same key
+ * within the call the last wins. Changed rows are counted in the result.
+ */
+size_t store_tx_upsert(struct store_tx *tx, const struct store_table *table,
+	const struct store_value *values, size_t row_count);
+
+enum store_status {
+	STORE_OK,
+	STORE_CONFLICT, /* an expectation failed: another owner, another fence; nothing was written
+			 */
+	STORE_UNAVAILABLE, /* database away, locked, full, read-only: nothing was written, try again
+			      later */
+	STORE_FAILED, /* the statement is wrong or the data violates the schema: trying again will
+			 not help */
+};
+typedef void (*store_done)(void *arg, const struct store_result *result);
+/**
+ * Takes tx. done (may be NULL) is called once on the loop, in the order of submission for writing
+ * transactions. A failed commit is STORE_UNAVAILABLE. Memory of tx that ran out on the way makes
+ * STORE_FAILED.
+ */
+void store_submit(struct store *store, struct store_tx *tx, store_done done, void *arg);
+/** Forgets done of everything submitted with this arg; the transactions still happen. */
+void store_forget(struct store *store, const void *arg);
+
+enum store_status store_result_status(const struct store_result *r);
+const char *store_result_error(const struct store_result *r); /* "" when OK */
+int64_t store_result_changes(const struct store_result *r, size_t statement);
+size_t store_result_rows(const struct store_result *r, size_t statement);
+/** Valid until done returns. */
+const struct store_value *store_result_value(
+	const struct store_result *r, size_t statement, size_t row, size_t column);
+int64_t store_result_int(
+	const struct store_result *r, size_t statement, size_t row, size_t column); /* NULL: 0 */
+const char *store_result_text(
+	const struct store_result *r, size_t statement, size_t row, size_t column); /* NULL: NULL */
