@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* Memory for things that die together: one configuration, one message, one page. */
-#include <stddef.h>
 #include "base/compiler.h"
+#include <stddef.h>
 
 struct arena;
 
-/** @param max_bytes  allocations beyond this total fail (bounds input, X1); 0 = no bound. NULL on failure. */
+/** @param max_bytes  allocations beyond this total fail (bounds input, X1); 0 = no bound. NULL on
+ * failure. */
 struct arena *arena_new(size_t max_bytes);
 void arena_free(struct arena *arena);
 DEFINE_FREEP(struct arena, arena)

@@ -10,7 +10,7 @@ void buf_finish(struct buf *b)
 {
 	size_t max = b->max;
 	free(b->data);
-	*b = (struct buf){ .max = max };
+	*b = (struct buf) { .max = max };
 }
 
 void buf_reset(struct buf *b)
@@ -111,6 +111,6 @@ char *buf_detach(struct buf *b)
 		return NULL;
 	}
 	char *data = b->data;
-	*b = (struct buf){ .max = b->max };
+	*b = (struct buf) { .max = b->max };
 	return data;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* A growing byte buffer, always NUL-terminated once it holds anything. Errors stick: check buf_failed() once at the end. */
+/* A growing byte buffer, always NUL-terminated once it holds anything. Errors stick: check
+ * buf_failed() once at the end. */
+#include "base/compiler.h"
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include "base/compiler.h"
 
 struct buf {
 	char *data; /* NULL while empty and never grown */
@@ -13,9 +14,9 @@ struct buf {
 	bool failed;
 };
 
-#define BUF_INIT                                                                                   \
-	{                                                                                          \
-		0                                                                                  \
+#define BUF_INIT  \
+	{         \
+		0 \
 	}
 
 void buf_finish(struct buf *b); /* frees the memory; b can be used again */
@@ -27,7 +28,8 @@ void buf_add_str(struct buf *b, const char *s);
 void buf_add_char(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_addv(struct buf *b, const char *fmt, va_list ap);
-/** Makes room for len more bytes and returns where they go; the caller then adds what it wrote to b->len. NULL on failure. */
+/** Makes room for len more bytes and returns where they go; the caller then adds what it wrote to
+ * b->len. NULL on failure. */
 char *buf_reserve(struct buf *b, size_t len);
 /** Drops len bytes from the front. */
 void buf_consume(struct buf *b, size_t len);
@@ -40,5 +42,6 @@ static inline const char *buf_str(const struct buf *b)
 {
 	return b->data ? b->data : "";
 }
-/** Ownership of the memory leaves; NULL when it failed. The buffer is empty afterwards. Caller frees. */
+/** Ownership of the memory leaves; NULL when it failed. The buffer is empty afterwards. Caller
+ * frees. */
 char *buf_detach(struct buf *b);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/clock.h"
 
+#include "base/mem.h"
 #include <fcntl.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "base/mem.h"
 
 static int64_t read_us(clockid_t id)
 {
@@ -46,7 +46,8 @@ const char *clock_boot_id(void)
 		return id;
 	CLEANUP(closep) int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, id, 36);
-	/* Without /proc two boots cannot be told apart: "unknown" equals itself, as within one boot. */
+	/* Without /proc two boots cannot be told apart: "unknown" equals itself, as within one
+	 * boot. */
 	if (n != 36)
 		memcpy(id, "unknown", sizeof("unknown"));
 	return id;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* All reading of clocks; a test links tests/unit/fakes/clock.c instead. */
+#include "base/compiler.h"
 #include <stddef.h>
 #include <stdint.h>
-#include "base/compiler.h"
 
 /** CLOCK_MONOTONIC: deadlines of this process. */
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
-/** CLOCK_BOOTTIME: intervals shared between processes of one boot (S3, limits); goes on during suspend. */
+/** CLOCK_BOOTTIME: intervals shared between processes of one boot (S3, limits); goes on during
+ * suspend. */
 int64_t clock_boot_ms(void);
 int64_t clock_boot_us(void);
 /** CLOCK_REALTIME since 1970: only for schedules and for showing. */

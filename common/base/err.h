@@ -4,11 +4,12 @@
 #include "base/compiler.h"
 
 struct err {
-	int code;       /* 0 or a negative errno */
+	int code;	/* 0 or a negative errno */
 	char text[768]; /* one line, no newline at the end; long texts are cut */
 };
 
-/** Sets code and text; err may be NULL. @return code, so that callers write `return err_set(...)`. */
+/** Sets code and text; err may be NULL. @return code, so that callers write `return err_set(...)`.
+ */
 int err_set(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /** Like err_set, and appends ": " and the words of errno -code. */
 int err_sys(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);

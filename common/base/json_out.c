@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/json_out.h"
 
-#include <math.h>
-#include <string.h>
 #include "base/clock.h"
 #include "base/str.h"
+#include <math.h>
+#include <string.h>
 
 void json_out_init(struct json_out *j, struct buf *buf)
 {
-	*j = (struct json_out){ .buf = buf };
+	*j = (struct json_out) { .buf = buf };
 }
 
 /* Decodes one sequence at p; 0 when invalid. */

@@ -2,12 +2,12 @@
 #pragma once
 /*
  * Writes JSON (RFC 8259) into a buf, with commas and escapes done here: log records, answers to the
- * command line, HTTP answers. Invalid UTF-8 becomes U+FFFD; control characters, DEL, C1 controls and
- * bidirectional overrides are escaped, so that nothing written here can steer a terminal (X4).
+ * command line, HTTP answers. Invalid UTF-8 becomes U+FFFD; control characters, DEL, C1 controls
+ * and bidirectional overrides are escaped, so that nothing written here can steer a terminal (X4).
  */
+#include "base/buf.h"
 #include <stdbool.h>
 #include <stdint.h>
-#include "base/buf.h"
 
 struct json_out {
 	struct buf *buf;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* Intrusive doubly linked ring. A node that is in no list points at itself. */
-#include <stdbool.h>
 #include "base/compiler.h"
+#include <stdbool.h>
 
 struct list {
 	struct list *prev, *next;
@@ -35,11 +35,11 @@ static inline void list_remove(struct list *node)
 	list_init(node);
 }
 #define LIST_ENTRY(node, type, member) CONTAINER_OF(node, type, member)
-#define LIST_FIRST(head, type, member)                                                             \
+#define LIST_FIRST(head, type, member) \
 	(list_empty(head) ? (type *)NULL : LIST_ENTRY((head)->next, type, member))
-#define LIST_FOR_EACH(node, head)                                                                  \
+#define LIST_FOR_EACH(node, head) \
 	for (struct list *node = (head)->next; node != (head); node = node->next)
 /* The body may remove `node` (and nothing else). */
-#define LIST_FOR_EACH_SAFE(node, head)                                                             \
-	for (struct list *node = (head)->next, *node##_next = node->next; node != (head);          \
-	     node = node##_next, node##_next = node->next)
+#define LIST_FOR_EACH_SAFE(node, head)                                                    \
+	for (struct list *node = (head)->next, *node##_next = node->next; node != (head); \
+		node = node##_next, node##_next = node->next)

@@ -2,9 +2,9 @@
 #include "base/mutant.h"
 
 #ifdef DROVER_MUTANTS
+#include "base/compiler.h"
 #include <stdlib.h>
 #include <string.h>
-#include "base/compiler.h"
 
 static const char *const names[] = {
 	[MUTANT_NONE] = "",

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * Planted bugs. One test build holds all of them (mutants.def); $DROVER_MUTANT chooses one at run time, and
- * `tests/run mutants` demands that the named test fails with it and passes without. Release builds hold none.
+ * Planted bugs. One test build holds all of them (mutants.def); $DROVER_MUTANT chooses one at run
+ * time, and `tests/run mutants` demands that the named test fails with it and passes without.
+ * Release builds hold none.
  */
 #include <stdbool.h>
 

@@ -99,8 +99,11 @@ static int with_unit(const char *s, const struct unit *units, size_t count, int6
 int str_to_duration_ms(const char *s, int64_t *out_ms)
 {
 	static const struct unit units[] = {
-		{ "ms", 1 },	   { "s", 1000 },	  { "m", 60000 },
-		{ "h", 3600000 }, { "d", 86400000 },
+		{ "ms", 1 },
+		{ "s", 1000 },
+		{ "m", 60000 },
+		{ "h", 3600000 },
+		{ "d", 86400000 },
 	};
 	return with_unit(s, units, ARRAY_SIZE(units), out_ms);
 }
@@ -108,8 +111,12 @@ int str_to_duration_ms(const char *s, int64_t *out_ms)
 int str_to_size(const char *s, int64_t *out_bytes)
 {
 	static const struct unit units[] = {
-		{ "B", 1 },	      { "KB", 1000 },	      { "MB", 1000000 },
-		{ "GB", 1000000000 }, { "KiB", 1024 },	      { "MiB", 1048576 },
+		{ "B", 1 },
+		{ "KB", 1000 },
+		{ "MB", 1000000 },
+		{ "GB", 1000000000 },
+		{ "KiB", 1024 },
+		{ "MiB", 1048576 },
 		{ "GiB", 1073741824 },
 	};
 	return with_unit(s, units, ARRAY_SIZE(units), out_bytes);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* Text helpers: numbers with range checks, units, names, near misses. No locale anywhere. */
+#include "base/compiler.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "base/compiler.h"
 
 bool str_eq(const char *a, const char *b);
 bool str_eq_nocase(const char *a, const char *b); /* ASCII only */
@@ -13,7 +13,8 @@ bool str_starts(const char *s, const char *prefix);
 bool str_copy(char *dst, size_t size, const char *src);
 /** Whole string as decimal integer. @return 0, -EINVAL not a number, -ERANGE outside [min, max]. */
 int str_to_i64(const char *s, int64_t min, int64_t max, int64_t *out) MUST_CHECK;
-/** "500ms" "10s" "5m" "6h" "30d" to milliseconds. @return 0, -EINVAL malformed, -EDOM number without unit, -ERANGE overflow. */
+/** "500ms" "10s" "5m" "6h" "30d" to milliseconds. @return 0, -EINVAL malformed, -EDOM number
+ * without unit, -ERANGE overflow. */
 int str_to_duration_ms(const char *s, int64_t *out_ms) MUST_CHECK;
 /** "10KB" "1MiB" "512B" to bytes; KB/MB/GB are powers of 1000. Errors as str_to_duration_ms. */
 int str_to_size(const char *s, int64_t *out_bytes) MUST_CHECK;
@@ -23,7 +24,8 @@ char *str_duration(char *dst, size_t size, int64_t ms);
 bool str_is_name(const char *s);
 /** [A-Za-z_][A-Za-z0-9_]{0,62}: tables and columns. */
 bool str_is_identifier(const char *s);
-/** True when all bytes form valid UTF-8 (RFC 3629: no surrogates, no overlong forms). *bad_at gets the offset of the first bad byte. */
+/** True when all bytes form valid UTF-8 (RFC 3629: no surrogates, no overlong forms). *bad_at gets
+ * the offset of the first bad byte. */
 bool str_is_utf8(const char *s, size_t len, size_t *bad_at);
 /** Damerau-Levenshtein distance, bounded: returns limit + 1 when greater than limit. */
 size_t str_distance(const char *a, const char *b, size_t limit);

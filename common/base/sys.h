@@ -18,7 +18,8 @@ int sys_renameat(int olddir, const char *from, int newdir, const char *to);
 int sys_unlinkat(int dirfd, const char *path, int flags);
 ssize_t sys_splice(int from, int to, size_t len, unsigned flags);
 ssize_t sys_tee(int from, int to, size_t len, unsigned flags);
-/** clone3(CLONE_PIDFD) like fork: 0 in the child; in the parent the pid, and *pidfd (close-on-exec). */
+/** clone3(CLONE_PIDFD) like fork: 0 in the child; in the parent the pid, and *pidfd
+ * (close-on-exec). */
 pid_t sys_fork_pidfd(int *pidfd);
 int sys_pidfd_open(pid_t pid);
 int sys_pidfd_send_signal(int pidfd, int signo);

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "ipc/channel.h"
 
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "loop/loop.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,11 +13,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "base/buf.h"
-#include "base/err.h"
-#include "base/list.h"
-#include "base/mem.h"
-#include "loop/loop.h"
 
 enum { FDS_MAX = 8, MESSAGES_A_TURN = 64 };
 
@@ -33,7 +33,8 @@ struct channel {
 	struct list queue;
 	size_t queued;
 	bool paused, closed;
-	bool *freed; /* set while a handler runs: tells the caller that channel_free() was called in it */
+	bool *freed; /* set while a handler runs: tells the caller that channel_free() was called in
+			it */
 	char why[256];
 	char data[MESSAGE_MAX];
 };
@@ -42,7 +43,9 @@ static void on_io(void *arg, int fd, unsigned events);
 
 int channel_pair(int fds[2])
 {
-	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == -1 ? -errno : 0;
+	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == -1
+		       ? -errno
+		       : 0;
 }
 
 int channel_new(struct channel **out, struct loop *loop, int fd, enum message_direction incoming,
@@ -53,7 +56,9 @@ int channel_new(struct channel **out, struct loop *loop, int fd, enum message_di
 		close(fd);
 		return -ENOMEM;
 	}
-	*ch = (struct channel){ .loop = loop, .fd = fd, .incoming = incoming, .ops = *ops, .arg = arg };
+	*ch = (struct channel) {
+		.loop = loop, .fd = fd, .incoming = incoming, .ops = *ops, .arg = arg
+	};
 	list_init(&ch->queue);
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	ch->io = loop_io_new(loop, fd, LOOP_READ, on_io, ch);
@@ -162,7 +167,8 @@ static int enqueue(struct channel *ch, const struct buf *data, const int *fds, s
 	return 0;
 }
 
-int channel_send(struct channel *ch, enum message_id id, const void *body, const int *fds, size_t fd_count)
+int channel_send(
+	struct channel *ch, enum message_id id, const void *body, const int *fds, size_t fd_count)
 {
 	CLEANUP(buf_finish) struct buf data = BUF_INIT;
 	if (ch->closed)
@@ -216,7 +222,8 @@ static void take_fds(struct msghdr *msg, int *fds, size_t *count)
 	}
 }
 
-/* Receives one packet. @return 1 a message was handled, 0 nothing there, -1 the channel is over or freed. */
+/* Receives one packet. @return 1 a message was handled, 0 nothing there, -1 the channel is over or
+ * freed. */
 static int receive(struct channel *ch)
 {
 	union {
@@ -224,7 +231,9 @@ static int receive(struct channel *ch)
 		char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
 	} control;
 	struct iovec iov = { ch->data, sizeof(ch->data) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
+	struct msghdr msg = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
 		.msg_controllen = sizeof(control.space) };
 	struct message m;
 	struct err err = { 0 };
@@ -238,9 +247,11 @@ static int receive(struct channel *ch)
 		return -1;
 	}
 	take_fds(&msg, fds, &fd_count);
-	int rc = msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ?
-			 err_set(&err, -EPROTO, "message over %d bytes or with too many descriptors", MESSAGE_MAX) :
-			 message_decode(&m, ch->data, (size_t)n, ch->incoming, &err);
+	int rc = msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)
+			 ? err_set(&err, -EPROTO,
+				   "message over %d bytes or with too many descriptors",
+				   MESSAGE_MAX)
+			 : message_decode(&m, ch->data, (size_t)n, ch->incoming, &err);
 	bool freed = false;
 	if (rc == 0) {
 		memcpy(m.fds, fds, sizeof(fds[0]) * fd_count);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "ipc/messages.h"
 
+#include "base/buf.h"
+#include "base/err.h"
 #include <endian.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
-#include "base/buf.h"
-#include "base/err.h"
 
 enum field_type { END, U32, U64, I64, STR, BYTES };
 
@@ -16,7 +16,7 @@ struct field {
 };
 
 #define FIELD_ROW(S, type, name) { type, offsetof(struct msg_##S, name) },
-#define FIELD_TABLE(body)                                                                          \
+#define FIELD_TABLE(body) \
 	static const struct field fields_##body[] = { MSG_BODY_##body(FIELD_ROW, body) { END, 0 } };
 MSG_BODIES(FIELD_TABLE)
 
@@ -117,13 +117,14 @@ static bool take_bytes(struct reader *r, struct message_bytes *out)
 	len = le32toh(len);
 	if (r->left < len)
 		return false;
-	*out = (struct message_bytes){ r->p, len };
+	*out = (struct message_bytes) { r->p, len };
 	r->p += len;
 	r->left -= len;
 	return true;
 }
 
-/* The four bytes of its length stand before a string: it moves one to the front and so wins room for its NUL. */
+/* The four bytes of its length stand before a string: it moves one to the front and so wins room
+ * for its NUL. */
 static const char *terminate(struct message_bytes b)
 {
 	char *s = (char *)(uintptr_t)b.data - 1;
@@ -168,13 +169,15 @@ static bool take_field(struct reader *r, const struct field *f, void *at)
 	return false;
 }
 
-int message_decode(struct message *out, char *data, size_t len, enum message_direction direction, struct err *err)
+int message_decode(struct message *out, char *data, size_t len, enum message_direction direction,
+	struct err *err)
 {
 	struct reader r = { data, len };
 	uint32_t id;
-	*out = (struct message){ 0 };
+	*out = (struct message) { 0 };
 	if (len > MESSAGE_MAX)
-		return err_set(err, -EPROTO, "message of %zu bytes, more than %d", len, MESSAGE_MAX);
+		return err_set(
+			err, -EPROTO, "message of %zu bytes, more than %d", len, MESSAGE_MAX);
 	if (!take(&r, &id, sizeof(id)))
 		return err_set(err, -EPROTO, "message of %zu bytes, too short for an id", len);
 	id = le32toh(id);
@@ -186,8 +189,10 @@ int message_decode(struct message *out, char *data, size_t len, enum message_dir
 	out->id = kind->id;
 	for (const struct field *f = kind->fields; f->type != END; f++)
 		if (!take_field(&r, f, (char *)&out->body + f->offset))
-			return err_set(err, -EPROTO, "message %s is cut short or malformed", kind->name);
+			return err_set(
+				err, -EPROTO, "message %s is cut short or malformed", kind->name);
 	if (r.left)
-		return err_set(err, -EPROTO, "message %s has %zu bytes too many", kind->name, r.left);
+		return err_set(
+			err, -EPROTO, "message %s has %zu bytes too many", kind->name, r.left);
 	return 0;
 }

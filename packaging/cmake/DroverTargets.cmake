@@ -25,15 +25,17 @@ function(add_worker_kind name)
 	install(TARGETS drover-${name} DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/drover)
 endfunction()
 
-# drover_unit_test(base/test_buf NEEDS drover_base [FAKES loop clock]): tests/unit/base/test_buf.c
-# A fake is a library drover_fake_<x> linked before the real one (tests/unit/fakes).
+# drover_unit_test(base/test_buf NEEDS drover_base [SOURCES x.c]): in tests/unit/base/CMakeLists.txt, from test_buf.c.
+# A fake (tests/unit/fakes) named before the room that uses it replaces the real loop, clock or system calls.
 function(drover_unit_test path)
 	cmake_parse_arguments(A "" "" "NEEDS;SOURCES" ${ARGN})
-	string(REPLACE "/" "_" target ${path})
-	add_executable(unit_${target} ${path}.c ${A_SOURCES})
-	target_include_directories(unit_${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit ${PROJECT_SOURCE_DIR}/common)
-	target_link_libraries(unit_${target} PRIVATE ${A_NEEDS} PkgConfig::CMOCKA drover_build_flags)
-	add_test(NAME unit/${path} COMMAND unit_${target})
-	set_tests_properties(unit/${path} PROPERTIES LABELS unit TIMEOUT 120
+	get_filename_component(test ${path} NAME)
+	get_filename_component(room ${CMAKE_CURRENT_SOURCE_DIR} NAME)
+	set(target unit_${room}_${test})
+	add_executable(${target} ${test}.c ${A_SOURCES})
+	target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit ${PROJECT_SOURCE_DIR}/common)
+	target_link_libraries(${target} PRIVATE ${A_NEEDS} PkgConfig::CMOCKA drover_build_flags)
+	add_test(NAME unit/${room}/${test} COMMAND ${target})
+	set_tests_properties(unit/${room}/${test} PROPERTIES LABELS unit TIMEOUT 120
 		ENVIRONMENT "DROVER_SOURCE=${PROJECT_SOURCE_DIR}")
 endfunction()
