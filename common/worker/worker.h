@@ -12,11 +12,14 @@
 struct config;
 struct err;
 struct loop;
+struct stats;
 struct stats_slot;
 struct worker;
 struct worker_kind;
 
 struct worker_ops {
+	/* Kinds whose jobs are in the hand-over, ends with NULL; NULL: only the own kind's. */
+	const struct worker_kind *const *kinds;
 	/**
 	 * Takes up a configuration, the first or a new one. `config` lives until the next call has
 	 * returned 0.
@@ -48,6 +51,8 @@ const char *worker_node(const struct worker *w);
 const char *worker_state_dir(const struct worker *w);
 const struct config *worker_config(const struct worker *w);
 struct stats_slot *worker_stats(struct worker *w);
+/** The whole segment, for monitor. */
+struct stats *worker_stats_segment(struct worker *w);
 /** Work that a beat reports: each held task has a ticket; progress is a touch. limit_ms: its
  * timeout. */
 struct worker_ticket;
