@@ -9,7 +9,6 @@
 #define MSG_BODY_empty(F, S)
 #define MSG_BODY_hello(F, S) F(S, U32, version) F(S, STR, kind) F(S, U64, pid)
 #define MSG_BODY_setup(F, S) F(S, STR, name) F(S, STR, owner) F(S, STR, node) F(S, U64, incarnation) F(S, U32, stats_slot) F(S, U32, log_level) F(S, STR, state_dir)
-#define MSG_BODY_ready(F, S) F(S, U32, generation)
 #define MSG_BODY_config(F, S) F(S, U32, generation)
 #define MSG_BODY_config_result(F, S) F(S, U32, generation) F(S, U32, ok) F(S, STR, error)
 #define MSG_BODY_probe(F, S) F(S, U64, seq)
@@ -28,4 +27,4 @@
 #define MSG_BODY_page(F, S) F(S, U32, last) F(S, U32, exit_code) F(S, BYTES, json)
 #define MSG_BODY_summary(F, S) F(S, STR, json)
 
-#define MSG_BODIES(B) B(empty) B(hello) B(setup) B(ready) B(config) B(config_result) B(probe) B(beat) B(drain) B(owner_gone) B(wake) B(check_http) B(check_result) B(question) B(answer) B(log_dir) B(log_open) B(log_name) B(request) B(page) B(summary)
+#define MSG_BODIES(B) B(empty) B(hello) B(setup) B(config) B(config_result) B(probe) B(beat) B(drain) B(owner_gone) B(wake) B(check_http) B(check_result) B(question) B(answer) B(log_dir) B(log_open) B(log_name) B(request) B(page) B(summary)
