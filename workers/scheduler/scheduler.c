@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+#include "scheduler/scheduler.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "config/kind.h"
+#include "log/log.h"
+#include "loop/loop.h"
+#include "queue/queue.h"
+#include "scheduler/answers.h"
+#include "scheduler/ticker.h"
+#include "store/store.h"
+#include "worker/worker.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RETRY_MS = 500, LEASE_CHECK_MS = 5000 };
+
+/* One dead owner whose tasks are not yet known to be free. */
+struct gone_owner {
+	struct list node;
+	struct scheduler *scheduler;
+	struct loop_timer *retry;
+	char owner[];
+};
+
+static const char *const task_kinds[] = { "collect", "crawl" };
+
+void scheduler_wake(struct scheduler *s, const char *kind)
+{
+	struct msg_wake wake = { .kind = kind };
+	worker_send(s->worker, MSG_WAKE, &wake);
+}
+
+static void wake_all(struct scheduler *s)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(task_kinds); i++)
+		scheduler_wake(s, task_kinds[i]);
+}
+
+/* ---- start-up: schema, then the tasks of an earlier supervisor's workers, then the clock ---- */
+
+static void on_earlier_freed(void *arg, enum queue_status status)
+{
+	struct scheduler *s = arg;
+	if (status != QUEUE_OK) {
+		loop_timer_start(s->retry, RETRY_MS);
+		return;
+	}
+	s->ready = true;
+	log_info(MAIN, "scheduler_ready", KV_STR("name", worker_name(s->worker)));
+	wake_all(s);
+	ticker_start(s->ticker);
+	answers_open(s->answers);
+	loop_timer_start(s->leases, LEASE_CHECK_MS);
+}
+
+/* "node/epoch/slot/incarnation" -> epoch */
+static void epoch_of(const char *owner, char *epoch, size_t size)
+{
+	const char *from = strchr(owner, '/');
+	from = from ? from + 1 : owner;
+	size_t len = strcspn(from, "/");
+	len = MIN(len, size - 1);
+	memcpy(epoch, from, len);
+	epoch[len] = '\0';
+}
+
+static void on_migrated(void *arg, enum queue_status status)
+{
+	struct scheduler *s = arg;
+	char epoch[64];
+	if (status == QUEUE_FAILED) {
+		worker_fail(s->worker, "schema_refused",
+			"the database's tables are not drover's, or of a newer drover");
+		return;
+	}
+	if (status != QUEUE_OK) {
+		log_warn(MAIN, "store_unavailable",
+			KV_STR("detail", "tables could not be made or migrated yet"));
+		loop_timer_start(s->retry, RETRY_MS);
+		return;
+	}
+	epoch_of(worker_owner(s->worker), epoch, sizeof(epoch));
+	queue_free_other_epochs(s->store, worker_node(s->worker), epoch, on_earlier_freed, s);
+}
+
+static void start_up(void *arg)
+{
+	struct scheduler *s = arg;
+	queue_migrate(s->store, on_migrated, s);
+}
+
+/* ---- leases and dead owners ---- */
+
+static void on_expired_freed(void *arg, enum queue_status status)
+{
+	struct scheduler *s = arg;
+	if (status == QUEUE_OK)
+		return;
+	log_warn(MAIN, "lease_check_failed", KV_STR("name", worker_name(s->worker)));
+}
+
+static void check_leases(void *arg)
+{
+	struct scheduler *s = arg;
+	queue_free_expired(s->store, clock_real_ms(), on_expired_freed, s);
+	loop_timer_start(s->leases, LEASE_CHECK_MS);
+}
+
+static void gone_owner_free(struct gone_owner *gone)
+{
+	list_remove(&gone->node);
+	loop_timer_free(gone->retry);
+	free(gone);
+}
+
+static void on_owner_freed(void *arg, enum queue_status status)
+{
+	struct gone_owner *gone = arg;
+	struct scheduler *s = gone->scheduler;
+	if (status != QUEUE_OK) {
+		loop_timer_start(gone->retry, RETRY_MS);
+		return;
+	}
+	struct msg_owner_gone freed = { .owner = gone->owner };
+	log_info(MAIN, "owner_freed", KV_STR("owner", gone->owner));
+	worker_send(s->worker, MSG_OWNER_FREED, &freed);
+	wake_all(s);
+	gone_owner_free(gone);
+}
+
+static void free_owner(void *arg)
+{
+	struct gone_owner *gone = arg;
+	if (!gone->scheduler->ready) {
+		loop_timer_start(gone->retry, RETRY_MS / 5);
+		return;
+	}
+	queue_free_owner(gone->scheduler->store, gone->owner, on_owner_freed, gone);
+}
+
+/* The supervisor asks again until OWNER_FREED; doing it twice is harmless. */
+static void on_owner_gone(struct scheduler *s, const char *owner)
+{
+	size_t size = strlen(owner) + 1;
+	struct gone_owner *gone = malloc(sizeof(*gone) + size);
+	if (!gone)
+		return;
+	gone->scheduler = s;
+	gone->retry = loop_timer_new(s->loop, free_owner, gone);
+	memcpy(gone->owner, owner, size);
+	if (!gone->retry) {
+		free(gone);
+		return;
+	}
+	list_add_tail(&s->gone, &gone->node);
+	free_owner(gone);
+}
+
+/* ---- the frame's calls ---- */
+
+static void stop(struct worker *w)
+{
+	struct scheduler *s = worker_state(w);
+	answers_free(s->answers);
+	ticker_free(s->ticker);
+	loop_timer_free(s->retry);
+	loop_timer_free(s->leases);
+	store_close(s->store);
+	LIST_FOR_EACH_SAFE (node, &s->gone)
+		gone_owner_free(LIST_ENTRY(node, struct gone_owner, node));
+	free(s);
+}
+
+static int open_all(struct worker *w, const struct config *config, struct err *err)
+{
+	struct scheduler *s = NEW(struct scheduler);
+	if (!s)
+		return err_set(err, -ENOMEM, "out of memory");
+	s->worker = w;
+	s->loop = worker_loop(w);
+	list_init(&s->gone);
+	struct store_options options = {
+		.url = config->store.url, .state_dir = worker_state_dir(w), .create = true
+	};
+	int rc = store_open(&s->store, s->loop, &options, err);
+	if (rc < 0) {
+		free(s);
+		return rc;
+	}
+	worker_set_state(w, s);
+	s->retry = loop_timer_new(s->loop, start_up, s);
+	s->leases = loop_timer_new(s->loop, check_leases, s);
+	s->ticker = ticker_new(s);
+	s->answers = answers_new(s);
+	if (!s->retry || !s->leases || !s->ticker || !s->answers) {
+		stop(w);
+		worker_set_state(w, NULL);
+		return err_set(err, -ENOMEM, "out of memory");
+	}
+	loop_timer_start(s->retry, 0);
+	return 0;
+}
+
+static int configure(struct worker *w, const struct config *config, struct err *err)
+{
+	if (!worker_state(w)) {
+		int rc = open_all(w, config, err);
+		if (rc < 0)
+			return rc;
+	}
+	struct scheduler *s = worker_state(w);
+	return ticker_configure(s->ticker, config, err);
+}
+
+static void message(struct worker *w, const struct message *m)
+{
+	struct scheduler *s = worker_state(w);
+	if (m->id == MSG_OWNER_GONE)
+		on_owner_gone(s, m->body.owner_gone.owner);
+	else if (m->id == MSG_QUESTION)
+		answers_ask(s->answers, &m->body.question);
+}
+
+static void drain(struct worker *w, int64_t deadline_ms UNUSED)
+{
+	/* What is submitted is finished by store_close(); nothing else is in flight here. */
+	worker_drained(w);
+}
+
+extern const struct worker_kind *const worker_kinds[];
+
+const struct worker_ops scheduler_ops = {
+	.kinds = worker_kinds,
+	.configure = configure,
+	.message = message,
+	.drain = drain,
+	.stop = stop,
+};
