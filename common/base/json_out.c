@@ -104,7 +104,7 @@ void json_str(struct json_out *j, const char *key, const char *value)
 	if (value)
 		json_strn(j, key, value, strlen(value));
 	else
-		json_null(j, key);
+		json_none(j, key);
 }
 
 void json_int(struct json_out *j, const char *key, int64_t value)
@@ -113,10 +113,10 @@ void json_int(struct json_out *j, const char *key, int64_t value)
 	buf_addf(j->buf, "%lld", (long long)value);
 }
 
-void json_real(struct json_out *j, const char *key, double value)
+void json_double(struct json_out *j, const char *key, double value)
 {
 	if (!isfinite(value)) {
-		json_null(j, key);
+		json_none(j, key);
 		return;
 	}
 	lead(j, key);
@@ -129,7 +129,7 @@ void json_bool(struct json_out *j, const char *key, bool value)
 	buf_add_str(j->buf, value ? "true" : "false");
 }
 
-void json_null(struct json_out *j, const char *key)
+void json_none(struct json_out *j, const char *key)
 {
 	lead(j, key);
 	buf_add_str(j->buf, "null");

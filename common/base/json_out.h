@@ -23,9 +23,9 @@ void json_close_array(struct json_out *j);
 void json_str(struct json_out *j, const char *key, const char *value); /* value NULL: null */
 void json_strn(struct json_out *j, const char *key, const char *value, size_t len);
 void json_int(struct json_out *j, const char *key, int64_t value);
-void json_real(struct json_out *j, const char *key, double value); /* not finite: null */
+void json_double(struct json_out *j, const char *key, double value); /* not finite: null */
 void json_bool(struct json_out *j, const char *key, bool value);
-void json_null(struct json_out *j, const char *key);
+void json_none(struct json_out *j, const char *key);
 /** Milliseconds since 1970 as RFC 3339 text; 0 or less: null. */
 void json_time(struct json_out *j, const char *key, int64_t real_ms);
 /** A value that already is JSON text; the caller vouches for it. */
