@@ -5,9 +5,9 @@
  * answers for jobs, runs and tasks. It fetches nothing. State is in the store alone: a scheduler
  * may die between any two statements.
  */
+#include "base/list.h"
 #include <stdbool.h>
 #include <stdint.h>
-#include "base/list.h"
 
 struct answers;
 struct config;

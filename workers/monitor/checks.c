@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include "monitor/checks.h"
+
+#include "base/err.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "http/http.h"
+#include "ipc/messages.h"
+#include "monitor/monitor.h"
+#include "worker/worker.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A health page may say why it is ill, but not for ever. */
+enum { BODY_MAX = 1048576 };
+
+struct check {
+	struct list node;
+	struct checks *checks;
+	struct http_transfer *transfer;
+	uint64_t id, incarnation;
+	char *slot;
+};
+
+struct checks {
+	struct monitor *monitor;
+	struct list running;
+};
+
+struct checks *checks_new(struct monitor *m)
+{
+	struct checks *c = NEW(struct checks);
+	if (!c)
+		return NULL;
+	c->monitor = m;
+	list_init(&c->running);
+	return c;
+}
+
+static void check_free(struct check *check)
+{
+	list_remove(&check->node);
+	free(check->slot);
+	free(check);
+}
+
+void checks_free(struct checks *c)
+{
+	if (!c)
+		return;
+	LIST_FOR_EACH_SAFE (node, &c->running) {
+		struct check *check = LIST_ENTRY(node, struct check, node);
+		http_cancel(check->transfer);
+		check_free(check);
+	}
+	free(c);
+}
+
+static void report(struct check *check, bool ok, int64_t duration_us, const char *detail)
+{
+	struct msg_check_result result = {
+		.id = check->id,
+		.slot = check->slot,
+		.incarnation = check->incarnation,
+		.ok = ok,
+		.latency_ms = (uint64_t)MAX(duration_us, (int64_t)0) / 1000,
+		.detail = detail,
+	};
+	worker_send(check->checks->monitor->worker, MSG_CHECK_RESULT, &result);
+	check_free(check);
+}
+
+static bool on_body(void *arg UNUSED, const char *data UNUSED, size_t len UNUSED)
+{
+	return true;
+}
+
+static void on_done(void *arg, const struct http_result *r)
+{
+	struct check *check = arg;
+	char detail[256];
+	bool ok = r->outcome == HTTP_OK && r->status >= 200 && r->status < 300;
+	if (r->outcome == HTTP_OK)
+		snprintf(detail, sizeof(detail), "HTTP %ld", r->status);
+	else
+		snprintf(detail, sizeof(detail), "%s: %s", http_outcome_name(r->outcome), r->error);
+	report(check, ok, r->duration_us, detail);
+}
+
+void checks_ask(struct checks *c, const struct msg_check_http *ask)
+{
+	static const struct http_ops ops = { .body = on_body, .done = on_done };
+	struct err err = { 0 };
+	struct check *check = NEW(struct check);
+	if (!check)
+		return;
+	*check = (struct check) { .checks = c,
+		.id = ask->id,
+		.incarnation = ask->incarnation,
+		.slot = strdup(ask->slot) };
+	list_init(&check->node);
+	if (!check->slot) {
+		check_free(check);
+		return;
+	}
+	list_add_tail(&c->running, &check->node);
+	/* The operator's own services: any address that the configuration names. */
+	struct http_request request = {
+		.method = "GET",
+		.url = ask->url,
+		.connect_ms = (int64_t)ask->timeout_ms,
+		.idle_ms = (int64_t)ask->timeout_ms,
+		.total_ms = (int64_t)ask->timeout_ms,
+		.max_body = BODY_MAX,
+		.allow_private = true,
+	};
+	if (http_send(&check->transfer, c->monitor->client, &request, &ops, check, &err) < 0)
+		report(check, false, 0, err.text);
+}

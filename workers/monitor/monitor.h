@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The monitor: asks services' HTTP addresses for the supervisor, samples the machine, grades
+ * health, serves the HTTP endpoint. It reports; the supervisor decides.
+ */
+#include "base/buf.h"
+#include "queue/queue_answers.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct checks;
+struct http_client;
+struct loop;
+struct server;
+struct store;
+struct worker;
+struct worker_ops;
+
+extern const struct worker_ops monitor_ops;
+
+/* What the machine looked like at the last sample; percentages 0..100, -1: not known. */
+struct machine_sample {
+	double cpu_percent, memory_percent, disk_percent;
+};
+
+struct monitor {
+	struct worker *worker;
+	struct loop *loop;
+	struct http_client *client;
+	struct checks *checks;
+	struct server *server;
+	struct store *store;
+	struct loop_timer *sampler;
+	struct buf summary; /* the supervisor's status, as it came */
+	struct machine_sample machine;
+	uint64_t cpu_busy, cpu_total; /* jiffies at the last sample */
+	struct queue_metrics queue;
+	bool queue_known; /* the last look at the store succeeded */
+	bool queue_asked;
+};
