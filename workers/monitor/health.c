@@ -83,9 +83,9 @@ static void percent_check(
 	json_open_object(j, name);
 	json_str(j, "level", health_level_name(health_grade(value, warning, critical)));
 	if (value >= 0)
-		json_real(j, "value", value);
+		json_double(j, "value", value);
 	else
-		json_null(j, "value");
+		json_none(j, "value");
 	json_int(j, "warning", (int64_t)warning);
 	json_int(j, "critical", (int64_t)critical);
 	json_close_object(j);
