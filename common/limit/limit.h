@@ -27,8 +27,8 @@ struct limit_spec {
 	int64_t min_delay_ms; /* from one sending to the next, 0: none */
 };
 struct limit_permit {
-	uint64_t id; /* 0: holds nothing */
-	uint32_t place[8];
+	uint64_t id;	   /* 0: holds nothing */
+	uint32_t place[8]; /* window << 28 | place in its ring */
 	uint32_t windows;
 	uint64_t entry;
 };
@@ -45,6 +45,9 @@ void limits_close(
  */
 int64_t limits_acquire(struct limits *limits, const struct limit_spec *spec,
 	struct limit_permit *permit) MUST_CHECK;
+/** limits_acquire for several sets at once: a place in every window of all of them, or in none. */
+int64_t limits_acquire_all(struct limits *limits, const struct limit_spec *specs, size_t count,
+	struct limit_permit *permits) MUST_CHECK;
 /** The call ended now. Safe on an empty permit; empties it. */
 void limits_release(struct limits *limits, struct limit_permit *permit);
 /** Closes the key for `ms` from now for all processes (429, Retry-After): limits_acquire says how

@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: MIT */
+#include "limit/limit.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/mutant.h"
+#include "base/str.h"
+#include "limit/limit_file.h"
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+enum {
+	MAX_SETS = 8,
+	BUSY_MS = 20,	   /* the file is locked by someone who may be stopped */
+	HELD_POLL_MS = 25, /* a place that another process holds: nobody tells us when it is free */
+	RETRY_MS = 1000,   /* no key can be had, no room in the file */
+	WAIT_MAX_MS = 60000,
+	SWEEP_US = 1000000, /* how often the places of dead holders are looked for */
+	SEED_CALL_US = 60000000,
+	HINTS = 256,
+};
+
+/* What is told to the file when its lock could not be had at once: a call's end, or a key's
+ * closing. */
+struct late {
+	struct limit_permit permit; /* id 0: a closing */
+	uint64_t hash;
+	int64_t at_us;
+};
+struct limits {
+	struct limit_file file;
+	uint32_t sequence;
+	struct late *late;
+	size_t late_count, late_cap;
+	struct {
+		uint64_t hash;
+		uint32_t index;
+	} hints[HINTS];
+};
+
+int limits_open(struct limits **out, const char *path, struct err *err)
+{
+	struct limits *l = NEW(struct limits);
+	if (!l)
+		return err_set(err, -ENOMEM, "open limits %s", path);
+	int rc = limit_file_open(&l->file, path, err);
+	if (rc < 0) {
+		free(l);
+		return rc;
+	}
+	*out = l;
+	return 0;
+}
+
+void limits_close(struct limits *l)
+{
+	if (!l)
+		return;
+	limit_file_close(&l->file);
+	free(l->late);
+	free(l);
+}
+
+static uint64_t key_hash(const char *key)
+{
+	uint64_t hash = str_hash(key, strlen(key));
+	return hash ? hash : 1;
+}
+
+/*
+ * When the place may be used again. The server's clock is not ours: it may run fast by the 500 ppm
+ * that time daemons allow, so a period counts a thousandth and a millisecond longer.
+ */
+static int64_t free_at(const struct place *p, int64_t period_us)
+{
+	if (p->start_us == 0)
+		return 0;
+	int64_t hold = period_us ? period_us + period_us / 1000 + 1000 : 0;
+	if (MUTANT(LIMIT_STAMPED_AT_SENDING))
+		return p->start_us + hold;
+	return p->end_us == 0 ? INT64_MAX : p->end_us + hold;
+}
+
+/* A dead holder's calls ended at the latest when its death was found. */
+static void sweep(struct limits *l, struct entry *e, int64_t now)
+{
+	e->swept_us = now;
+	for (size_t i = 0; i < LIMIT_WINDOWS; i++) {
+		struct window *w = &e->windows[i];
+		struct place *ring = limit_file_ring(&l->file, w);
+		for (uint32_t p = 0; p < w->span; p++)
+			if (ring[p].start_us && ring[p].end_us == 0 &&
+				!limit_file_alive(&l->file, ring[p].holder))
+				ring[p].end_us = now;
+	}
+}
+
+static bool entry_idle(struct limits *l, struct entry *e, int64_t now)
+{
+	if (e->quiet_until_us > now || e->closed_until_us > now)
+		return false;
+	sweep(l, e, now);
+	for (size_t i = 0; i < LIMIT_WINDOWS; i++) {
+		const struct window *w = &e->windows[i];
+		const struct place *ring = limit_file_ring(&l->file, w);
+		for (uint32_t p = 0; p < w->span; p++)
+			if (free_at(&ring[p], w->period_us) > now)
+				return false;
+	}
+	return true;
+}
+
+static void entry_clear(struct limits *l, uint32_t index)
+{
+	struct limit_file_header *h = l->file.map;
+	struct entry *e = &h->entries[index];
+	__atomic_store_n(&h->hash[index], 0, __ATOMIC_SEQ_CST);
+	for (size_t i = 0; i < LIMIT_WINDOWS; i++) {
+		limit_file_drop_ring(&l->file, &e->windows[i]);
+		e->windows[i] = (struct window) { .period_us = -1 };
+	}
+	e->last_start_us = e->quiet_until_us = e->closed_until_us = e->swept_us = 0;
+}
+
+/* Looks at some of the keys, in turn, for one that nobody needs any more. */
+static int64_t recycle(struct limits *l, int64_t now)
+{
+	struct limit_file_header *h = l->file.map;
+	for (uint32_t i = 0; i < LIMIT_KEYS; i++) {
+		uint32_t index = h->recycle_next++ % LIMIT_KEYS;
+		if (!entry_idle(l, &h->entries[index], now))
+			continue;
+		entry_clear(l, index);
+		return index;
+	}
+	return -1;
+}
+
+/* @return the entry's index, -1 when it is not there (or, with `create`, cannot be made) */
+static int64_t find_entry(struct limits *l, uint64_t hash, bool create, int64_t now)
+{
+	struct limit_file_header *h = l->file.map;
+	uint32_t hint = l->hints[hash % HINTS].index;
+	if (l->hints[hash % HINTS].hash == hash && h->hash[hint] == hash)
+		return hint;
+	int64_t found = -1, empty = -1;
+	for (uint32_t i = 0; i < LIMIT_KEYS && found < 0; i++) {
+		if (h->hash[i] == hash)
+			found = i;
+		else if (h->hash[i] == 0 && empty < 0)
+			empty = i;
+	}
+	if (found < 0 && create) {
+		found = empty >= 0 ? empty : recycle(l, now);
+		if (found >= 0) {
+			entry_clear(l, (uint32_t)found); /* a maker that was killed left pieces */
+			__atomic_store_n(&h->hash[found], hash, __ATOMIC_SEQ_CST);
+		}
+	}
+	if (found >= 0) {
+		l->hints[hash % HINTS].hash = hash;
+		l->hints[hash % HINTS].index = (uint32_t)found;
+	}
+	return found;
+}
+
+static bool entry_sound(struct limits *l, const struct entry *e)
+{
+	for (size_t i = 0; i < LIMIT_WINDOWS; i++)
+		if (!limit_file_window_sound(&l->file, &e->windows[i]))
+			return false;
+	return true;
+}
+
+/*
+ * A window of a new period does not forget what was called before it was configured: it begins with
+ * what the longest of the present windows remembers.
+ */
+static int seed(struct limits *l, size_t entry, size_t window, size_t count)
+{
+	struct entry *e = &l->file.map->entries[entry];
+	size_t from = LIMIT_WINDOWS;
+	for (size_t i = 0; i < LIMIT_WINDOWS; i++)
+		if (i != window && e->windows[i].period_us > 0 && e->windows[i].span &&
+			(from == LIMIT_WINDOWS ||
+				e->windows[i].period_us > e->windows[from].period_us))
+			from = i;
+	size_t span = from == LIMIT_WINDOWS ? 0 : e->windows[from].span;
+	int rc = limit_file_grow(&l->file, entry, window, MAX(count, span));
+	if (rc < 0 || span == 0)
+		return rc;
+	e = &l->file.map->entries[entry]; /* the map may have moved */
+	struct place *to = limit_file_ring(&l->file, &e->windows[window]);
+	const struct place *ring = limit_file_ring(&l->file, &e->windows[from]);
+	for (size_t i = 0; i < span; i++) {
+		to[i] = ring[i];
+		/* Its permit knows nothing of this copy and will not end it: by then it has. */
+		if (to[i].start_us && to[i].end_us == 0)
+			to[i].end_us = clock_boot_us() + SEED_CALL_US;
+	}
+	e->windows[window].span = (uint32_t)span;
+	return 0;
+}
+
+static bool wanted(const struct limit_spec *spec, int64_t period_us)
+{
+	for (size_t i = 0; i < spec->window_count; i++)
+		if (spec->windows[i].period_ms * 1000 == period_us)
+			return true;
+	return false;
+}
+
+/* The window of this period, made when it is not there. @return its index or negative errno */
+static int find_window(struct limits *l, size_t entry, const struct limit_spec *spec,
+	const struct limit_window *want)
+{
+	struct window *windows = l->file.map->entries[entry].windows;
+	int64_t period_us = want->period_ms * 1000;
+	int unused = -1, unwanted = -1;
+	for (int i = 0; i < LIMIT_WINDOWS; i++) {
+		if (windows[i].period_us == period_us) {
+			if (limit_ring_places(&windows[i]) >= (size_t)want->count)
+				return i;
+			int rc = limit_file_grow(&l->file, entry, (size_t)i, (size_t)want->count);
+			return rc < 0 ? rc : i;
+		}
+		if (windows[i].period_us < 0)
+			unused = i;
+		else if (!wanted(spec, windows[i].period_us))
+			unwanted = i;
+	}
+	int at = unused >= 0 ? unused : unwanted;
+	assert(at >= 0); /* the spec has at most as many windows as an entry */
+	limit_file_drop_ring(&l->file, &windows[at]);
+	windows[at] = (struct window) { .period_us = -1 };
+	int rc = period_us ? seed(l, entry, (size_t)at, (size_t)want->count)
+			   : limit_file_grow(&l->file, entry, (size_t)at, (size_t)want->count);
+	if (rc < 0)
+		return rc;
+	l->file.map->entries[entry].windows[at].period_us = period_us;
+	return at;
+}
+
+/* Places at or beyond count are left from a larger limit and count as well. */
+static int64_t window_place(
+	struct limits *l, struct window *w, int64_t count, int64_t now, int64_t *opens_us)
+{
+	struct place *ring = limit_file_ring(&l->file, w);
+	if ((int64_t)w->span <= count) {
+		for (int64_t i = 0; i < count; i++) {
+			int64_t p = (w->next + i) % count;
+			if (p >= (int64_t)w->span || free_at(&ring[p], w->period_us) <= now)
+				return p;
+		}
+	}
+	int64_t used = 0, first = INT64_MAX, spare = -1, top = 0;
+	for (uint32_t p = 0; p < w->span; p++) {
+		int64_t at = free_at(&ring[p], w->period_us);
+		if (at <= now && spare < 0)
+			spare = p;
+		if (at <= now)
+			continue;
+		used++;
+		top = p + 1;
+		first = MIN(first, at);
+	}
+	w->span = (uint32_t)MAX(top, MIN(count, (int64_t)w->span));
+	if (used < count && spare >= 0)
+		return spare;
+	/* All held: the earliest end is now. */
+	*opens_us = first == INT64_MAX ? now + MAX(w->period_us, HELD_POLL_MS * 1000) : first;
+	return -1;
+}
+
+struct set {
+	size_t entry;
+	int window[LIMIT_WINDOWS];
+	int64_t place[LIMIT_WINDOWS];
+};
+
+static int64_t gate_opens(
+	const struct limits *l, const struct entry *e, const struct limit_spec *spec, int64_t now)
+{
+	int64_t opens = e->closed_until_us;
+	if (spec->min_delay_ms && e->last_start_us)
+		opens = MAX(opens, e->last_start_us + spec->min_delay_ms * 1000);
+	int64_t used_up = l->file.map->used_up_us;
+	for (size_t i = 0; used_up && i < spec->window_count; i++)
+		opens = MAX(opens, used_up + spec->windows[i].period_ms * 1001 + 1000);
+	return opens > now ? opens : 0;
+}
+
+/* @return 0 and where, > 0 the instant (us) when it may be tried again, negative errno */
+static int64_t look(struct limits *l, const struct limit_spec *spec, struct set *set, int64_t now)
+{
+	int64_t index = find_entry(l, key_hash(spec->key), true, now);
+	if (index < 0)
+		return now + RETRY_MS * 1000;
+	set->entry = (size_t)index;
+	if (!entry_sound(l, &l->file.map->entries[index])) {
+		limit_file_reformat(&l->file);
+		return now + 1000;
+	}
+	for (size_t i = 0; i < spec->window_count; i++) {
+		set->window[i] = find_window(l, set->entry, spec, &spec->windows[i]);
+		if (set->window[i] < 0)
+			return set->window[i];
+	}
+	struct entry *e = &l->file.map->entries[index];
+	e->quiet_until_us = MAX(e->quiet_until_us, now + 1); /* the next set must not recycle it */
+	int64_t latest = gate_opens(l, e, spec, now);
+	bool swept = now - e->swept_us < SWEEP_US && now >= e->swept_us;
+	if (!swept)
+		sweep(l, e, now);
+	for (size_t i = 0; i < spec->window_count; i++) {
+		int64_t opens = 0;
+		struct window *w = &e->windows[set->window[i]];
+		set->place[i] = window_place(l, w, spec->windows[i].count, now, &opens);
+		if (set->place[i] >= 0)
+			continue;
+		if (swept) {
+			swept = false;
+			sweep(l, e, now);
+			set->place[i--] = -1;
+			continue;
+		}
+		latest = MAX(latest, opens);
+	}
+	return latest;
+}
+
+static void take(struct limits *l, const struct limit_spec *spec, const struct set *set,
+	struct limit_permit *permit, int64_t now)
+{
+	struct entry *e = &l->file.map->entries[set->entry];
+	*permit = (struct limit_permit) {
+		.id = (uint64_t)l->file.slot << 48 | (uint64_t)l->file.generation << 32 |
+		      ++l->sequence,
+		.windows = (uint32_t)spec->window_count,
+		.entry = set->entry,
+	};
+	for (size_t i = 0; i < spec->window_count; i++) {
+		struct window *w = &e->windows[set->window[i]];
+		uint32_t at = (uint32_t)set->place[i];
+		struct place *p = &limit_file_ring(&l->file, w)[at];
+		/* In this order a killed taker leaves a place that is taken, never one that is
+		 * free. */
+		p->holder = permit->id;
+		__atomic_store_n(&p->end_us, 0, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&p->start_us, now, __ATOMIC_SEQ_CST);
+		w->span = MAX(w->span, at + 1);
+		w->next = (at + 1) % (uint32_t)limit_ring_places(w);
+		permit->place[i] = (uint32_t)set->window[i] << 28 | at;
+	}
+	e->last_start_us = now;
+	e->quiet_until_us = now + spec->min_delay_ms * 1000;
+}
+
+static void end_call(struct limits *l, const struct limit_permit *permit, int64_t end_us)
+{
+	if (permit->entry >= LIMIT_KEYS)
+		return;
+	struct entry *e = &l->file.map->entries[permit->entry];
+	if (!entry_sound(l, e))
+		return;
+	for (uint32_t i = 0; i < permit->windows; i++) {
+		const struct window *w = &e->windows[permit->place[i] >> 28 & 7];
+		uint32_t at = permit->place[i] & 0xfffffff;
+		struct place *p = &limit_file_ring(&l->file, w)[at];
+		/* A file that was replaced meanwhile knows nothing of this call. */
+		if (at < w->span && p->holder == permit->id && p->end_us == 0)
+			__atomic_store_n(&p->end_us, end_us, __ATOMIC_SEQ_CST);
+	}
+}
+
+static void apply(struct limits *l, const struct late *late)
+{
+	if (late->permit.id) {
+		end_call(l, &late->permit, late->at_us);
+		return;
+	}
+	int64_t index = find_entry(l, late->hash, true, clock_boot_us());
+	if (index >= 0) {
+		struct entry *e = &l->file.map->entries[index];
+		e->closed_until_us = MAX(e->closed_until_us, late->at_us);
+	}
+}
+
+static int lock(struct limits *l, bool wait)
+{
+	int rc = limit_file_lock(&l->file, wait);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < l->late_count; i++)
+		apply(l, &l->late[i]);
+	l->late_count = 0;
+	return 0;
+}
+
+/* Without memory to remember it we wait for the lock: neither an end nor a closing may be lost. */
+static void tell(struct limits *l, const struct late *late)
+{
+	int rc = lock(l, false);
+	if (rc == -EAGAIN &&
+		mem_grow((void **)&l->late, &l->late_cap, l->late_count, sizeof(*late)) == 0) {
+		l->late[l->late_count++] = *late;
+		return;
+	}
+	if (rc == -EAGAIN)
+		rc = lock(l, true);
+	if (rc < 0)
+		return; /* no file: nothing in it to free */
+	apply(l, late);
+	limit_file_unlock(&l->file);
+}
+
+static int64_t wait_ms(int64_t now, int64_t until)
+{
+	int64_t ms = (until - now + 999) / 1000;
+	return MIN(MAX(ms, 1), WAIT_MAX_MS);
+}
+
+static bool specs_sound(const struct limit_spec *specs, size_t count)
+{
+	if (count > MAX_SETS)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < i; k++)
+			if (str_eq(specs[i].key, specs[k].key))
+				return false;
+		if (specs[i].window_count > LIMIT_WINDOWS)
+			return false;
+		for (size_t w = 0; w < specs[i].window_count; w++)
+			if (specs[i].windows[w].count < 1 ||
+				specs[i].windows[w].count > LIMIT_COUNT_MAX ||
+				specs[i].windows[w].period_ms < 0)
+				return false;
+	}
+	return true;
+}
+
+int64_t limits_acquire_all(struct limits *l, const struct limit_spec *specs, size_t count,
+	struct limit_permit *permits)
+{
+	struct set sets[MAX_SETS];
+	if (!specs_sound(specs, count))
+		return -EINVAL;
+	int rc = lock(l, false);
+	if (rc < 0)
+		return rc == -EAGAIN ? BUSY_MS : rc;
+	int64_t now = clock_boot_us(), latest = 0;
+	for (size_t i = 0; i < count && latest >= 0; i++) {
+		int64_t opens = look(l, &specs[i], &sets[i], now);
+		latest = opens < 0 ? opens : MAX(latest, opens);
+	}
+	if (latest == 0)
+		for (size_t i = 0; i < count; i++)
+			take(l, &specs[i], &sets[i], &permits[i], now);
+	limit_file_unlock(&l->file);
+	if (latest == -ENOSPC)
+		return RETRY_MS;
+	return latest <= 0 ? latest : wait_ms(now, latest);
+}
+
+int64_t limits_acquire(struct limits *l, const struct limit_spec *spec, struct limit_permit *permit)
+{
+	return limits_acquire_all(l, spec, 1, permit);
+}
+
+void limits_release(struct limits *l, struct limit_permit *permit)
+{
+	if (!permit->id)
+		return;
+	tell(l, &(struct late) { .permit = *permit, .at_us = clock_boot_us() });
+	permit->id = 0;
+}
+
+void limits_close_until(struct limits *l, const char *key, int64_t ms)
+{
+	tell(l, &(struct late) { .hash = key_hash(key), .at_us = clock_boot_us() + ms * 1000 });
+}
+
+size_t limits_usage(struct limits *l, const struct limit_spec *spec, struct limit_usage out[8])
+{
+	if (spec->window_count > LIMIT_WINDOWS || lock(l, false) < 0)
+		return 0;
+	int64_t now = clock_boot_us();
+	int64_t index = find_entry(l, key_hash(spec->key), false, now);
+	struct entry *e = index < 0 ? NULL : &l->file.map->entries[index];
+	int64_t gate = e ? gate_opens(l, e, spec, now) : 0;
+	for (size_t i = 0; i < spec->window_count; i++) {
+		const struct limit_window *want = &spec->windows[i];
+		int64_t opens = 0;
+		out[i] = (struct limit_usage) { .count = want->count,
+			.period_ms = want->period_ms };
+		for (size_t w = 0; e && w < LIMIT_WINDOWS; w++) {
+			struct window *win = &e->windows[w];
+			if (win->period_us != want->period_ms * 1000 ||
+				!limit_file_window_sound(&l->file, win))
+				continue;
+			const struct place *ring = limit_file_ring(&l->file, win);
+			for (uint32_t p = 0; p < win->span; p++)
+				out[i].used += free_at(&ring[p], win->period_us) > now;
+			(void)window_place(l, win, want->count, now, &opens);
+		}
+		opens = MAX(opens, gate);
+		out[i].reopens_in_ms = opens > now ? wait_ms(now, opens) : 0;
+	}
+	limit_file_unlock(&l->file);
+	return spec->window_count;
+}
