@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: MIT
+"""Options of the chaos tests; a failing seed replays with --seed."""
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+
+
+def pytest_addoption(parser):
+	parser.addoption("--kills", type=int, default=100, help="kills in all")
+	parser.addoption("--seed", type=int, default=None, help="of the random numbers; printed by each run")
