@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 struct loop;
+struct stats_slot;
 struct store;
 struct store_tx;
 struct store_result;
@@ -53,7 +54,9 @@ struct store_options {
 	const char *url;       /* "sqlite:PATH" */
 	const char *state_dir; /* base of a relative PATH; store.lock lies beside the database */
 	bool create; /* make the database file when it is absent (0660): the scheduler and the CLI
-			do */
+			do; its folder is never made */
+	int64_t busy_ms; /* how long a stranger's lock (a backup, a shell) is waited for; 0: 5 s */
+	struct stats_slot *stats; /* gets store_pending and store_seconds; may be NULL */
 };
 /** Checks the URL's form: for `check`. @return 0 or -EINVAL with words */
 int store_url_check(const char *url, struct err *err) MUST_CHECK;
@@ -61,7 +64,8 @@ int store_url_check(const char *url, struct err *err) MUST_CHECK;
  */
 int store_open(struct store **out, struct loop *loop, const struct store_options *options,
 	struct err *err) MUST_CHECK;
-/** Finishes what was submitted (without calling done), ends the thread. NULL is fine. */
+/** Finishes what was submitted (without calling done), ends the thread; waits 3 s at most, then the
+ * rest is left to the end of the process. Not from within done. NULL is fine. */
 void store_close(struct store *store);
 /** Transactions submitted and not done. */
 size_t store_pending(const struct store *store);
@@ -70,8 +74,8 @@ enum { STORE_READ_ONLY = 1 };
 /** NULL when out of memory. */
 struct store_tx *store_tx_new(struct store *store, unsigned flags);
 void store_tx_free(struct store_tx *tx); /* only for one that was not submitted */
-/** Adds a statement; sql must outlive the store (a literal), values are copied. @return its index,
- * for the result */
+/** Adds one statement; sql must outlive the store (a literal), values are copied. @return its
+ * index, for the result */
 size_t store_tx_sql(
 	struct store_tx *tx, const char *sql, const struct store_value *params, size_t count);
 /** The last statement added must change or return at least `rows` rows, else all is rolled back:

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Inside of the store: what the face (store.c, store_tx.c) and an engine share. An engine gets
+ * whole transactions and gives each back once, with its result filled in; sqlite_engine.c does so
+ * on a thread of its own, one for PostgreSQL may do so on the loop. The first words of the URL
+ * choose.
+ */
+#include "base/arena.h"
+#include "base/list.h"
+#include "store/store.h"
+
+enum store_op_kind { STORE_OP_SQL, STORE_OP_TABLE, STORE_OP_UPSERT };
+struct store_op {
+	enum store_op_kind kind;
+	const char *sql;		 /* SQL: borrowed for ever */
+	const struct store_table *table; /* TABLE, UPSERT: a copy */
+	const struct store_value
+		*values;  /* SQL: parameters; UPSERT: row after row, each key once */
+	size_t count;	  /* of values */
+	size_t row_count; /* UPSERT */
+	int64_t expect;	  /* 0: nothing is expected */
+	/* the result */
+	int64_t changes;
+	struct store_value **rows;
+	size_t rows_len, rows_cap, columns;
+};
+
+enum { STORE_ERROR_TEXT = 512, STORE_RESULT_MAX = 64 << 20 /* bytes of rows in one answer */ };
+struct store_result {
+	enum store_status status;
+	char error[STORE_ERROR_TEXT];
+	struct store_op *ops;
+	size_t op_count, op_cap;
+};
+
+struct store_tx {
+	struct list node; /* in an engine's queue, then among the finished */
+	struct store *store;
+	unsigned flags;
+	bool out_of_memory;
+	struct arena *arena; /* everything of ops, the rows of the result too */
+	struct store_result result;
+	/* Of the loop alone: an engine never looks at these. */
+	struct list pending;
+	store_done done;
+	void *arg;
+	int64_t submitted_us;
+	struct store_tx *then; /* submitted when this one is durable; planted bugs only */
+};
+
+struct store_engine;
+struct store_engine_config {
+	struct store *store;
+	const char *address; /* what follows the scheme */
+	const char *state_dir;
+	bool create;
+	int64_t busy_ms;
+};
+struct store_engine_ops {
+	const char *scheme; /* "sqlite:" */
+	int (*check)(const char *address, struct err *err);
+	int (*start)(struct store_engine **out, const struct store_engine_config *config,
+		struct err *err);
+	/** Takes tx until it is given to store_finished(). Never blocks. */
+	void (*submit)(struct store_engine *engine, struct store_tx *tx);
+	/** Gives back everything submitted, then frees. @return false when it had to be abandoned,
+	 * still running. */
+	bool (*close)(struct store_engine *engine);
+};
+extern const struct store_engine_ops store_engine_sqlite;
+
+/** For engines, from any thread: these (struct store_tx, by node) are done. The list is emptied. */
+void store_finished(struct store *store, struct list *finished);
+/** Fills in status and words of a transaction that an engine has. */
+void store_tx_outcome(struct store_tx *tx, enum store_status status, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+/** One more row of op's result, its values for the engine to fill; NULL: out of memory. */
+struct store_value *store_op_add_row(struct store_tx *tx, struct store_op *op);
+
+#ifdef DROVER_MUTANTS
+/** Submits `next` (taken) by itself once tx is durable: the two-transaction acknowledgement. */
+void store_tx_then(struct store_tx *tx, struct store_tx *next);
+#endif
+/** The store that tx was made for. */
+struct store *store_tx_store(const struct store_tx *tx);

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/* Building a transaction and reading its result: data only, no engine. */
+#include "base/mem.h"
+#include "base/str.h"
+#include "store/store_engine.h"
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { TX_MAX_BYTES = 256 << 20 };
+
+static struct store_op *add_op(struct store_tx *tx, enum store_op_kind kind);
+static const struct store_value *copy_values(
+	struct store_tx *tx, const struct store_value *values, size_t count);
+static const struct store_table *copy_table(struct store_tx *tx, const struct store_table *table);
+static size_t keep_last_of_each_key(struct store_tx *tx, const struct store_table *table,
+	const struct store_value *values, size_t row_count, struct store_value *kept);
+
+struct store_value store_text(const char *s)
+{
+	return s ? store_bytes(s, strlen(s), STORE_TEXT) : STORE_VALUE_NULL;
+}
+
+struct store_value store_bytes(const void *data, size_t len, enum store_type type)
+{
+	return (struct store_value) { .type = type, .data = data, .len = len };
+}
+
+struct store_tx *store_tx_new(struct store *store, unsigned flags)
+{
+	struct store_tx *tx = NEW(struct store_tx);
+	if (!tx)
+		return NULL;
+	tx->store = store;
+	tx->flags = flags;
+	tx->arena = arena_new(TX_MAX_BYTES);
+	list_init(&tx->node);
+	list_init(&tx->pending);
+	if (!tx->arena) {
+		free(tx);
+		return NULL;
+	}
+	return tx;
+}
+
+void store_tx_free(struct store_tx *tx)
+{
+	if (!tx)
+		return;
+	for (size_t i = 0; i < tx->result.op_count; i++)
+		free(tx->result.ops[i].rows);
+	store_tx_free(tx->then);
+	free(tx->result.ops);
+	arena_free(tx->arena);
+	free(tx);
+}
+
+struct store *store_tx_store(const struct store_tx *tx)
+{
+	return tx->store;
+}
+
+size_t store_tx_sql(
+	struct store_tx *tx, const char *sql, const struct store_value *params, size_t count)
+{
+	struct store_op *op = add_op(tx, STORE_OP_SQL);
+	if (!op)
+		return 0;
+	op->sql = sql;
+	op->values = copy_values(tx, params, count);
+	op->count = count;
+	return tx->result.op_count - 1;
+}
+
+void store_tx_expect(struct store_tx *tx, int64_t rows)
+{
+	if (tx->out_of_memory)
+		return;
+	assert(tx->result.op_count > 0);
+	tx->result.ops[tx->result.op_count - 1].expect = rows;
+}
+
+size_t store_tx_table(struct store_tx *tx, const struct store_table *table)
+{
+	struct store_op *op = add_op(tx, STORE_OP_TABLE);
+	if (!op)
+		return 0;
+	op->table = copy_table(tx, table);
+	return tx->result.op_count - 1;
+}
+
+size_t store_tx_upsert(struct store_tx *tx, const struct store_table *table,
+	const struct store_value *values, size_t row_count)
+{
+	struct store_op *op = add_op(tx, STORE_OP_UPSERT);
+	if (!op)
+		return 0;
+	size_t width = table->column_count;
+	op->table = copy_table(tx, table);
+	struct store_value *kept = arena_alloc(tx->arena, row_count * width * sizeof(*kept));
+	if (!op->table || !kept) {
+		tx->out_of_memory = true;
+		return 0;
+	}
+	op->row_count = keep_last_of_each_key(tx, table, values, row_count, kept);
+	op->count = op->row_count * width;
+	op->values = copy_values(tx, kept, op->count);
+	return tx->result.op_count - 1;
+}
+
+static struct store_op *add_op(struct store_tx *tx, enum store_op_kind kind)
+{
+	struct store_result *r = &tx->result;
+	if (tx->out_of_memory ||
+		mem_grow((void **)&r->ops, &r->op_cap, r->op_count, sizeof(*r->ops)) < 0) {
+		tx->out_of_memory = true;
+		return NULL;
+	}
+	struct store_op *op = &r->ops[r->op_count++];
+	*op = (struct store_op) { .kind = kind };
+	return op;
+}
+
+static const struct store_value *copy_values(
+	struct store_tx *tx, const struct store_value *values, size_t count)
+{
+	struct store_value *copy = arena_alloc(tx->arena, count * sizeof(*copy));
+	if (!copy) {
+		tx->out_of_memory = true;
+		return NULL;
+	}
+	for (size_t i = 0; i < count; i++) {
+		copy[i] = values[i];
+		if (values[i].type != STORE_TEXT && values[i].type != STORE_BLOB)
+			continue;
+		copy[i].data = arena_strndup(tx->arena, values[i].data, values[i].len);
+		if (!copy[i].data) {
+			tx->out_of_memory = true;
+			return NULL;
+		}
+	}
+	return copy;
+}
+
+static const struct store_table *copy_table(struct store_tx *tx, const struct store_table *table)
+{
+	struct arena *a = tx->arena;
+	struct store_table *copy = arena_alloc(a, sizeof(*copy));
+	struct store_column *columns = arena_alloc(a, table->column_count * sizeof(*columns));
+	const char **key = arena_alloc(a, table->key_count * sizeof(*key));
+	bool ok = copy && columns && key;
+	for (size_t i = 0; ok && i < table->column_count; i++) {
+		columns[i].type = table->columns[i].type;
+		ok = (columns[i].name = arena_strdup(a, table->columns[i].name)) != NULL;
+	}
+	for (size_t i = 0; ok && i < table->key_count; i++)
+		ok = (key[i] = arena_strdup(a, table->key[i])) != NULL;
+	if (!ok || !(copy->name = arena_strdup(a, table->name))) {
+		tx->out_of_memory = true;
+		return NULL;
+	}
+	copy->columns = columns;
+	copy->column_count = table->column_count;
+	copy->key = key;
+	copy->key_count = table->key_count;
+	return copy;
+}
+
+/* ---- rows with the same key: the last one wins, whatever the engine ---- */
+
+static bool same_value(const struct store_value *a, const struct store_value *b)
+{
+	if (a->type != b->type)
+		return false;
+	switch (a->type) {
+	case STORE_NULL: return false; /* as in SQL: never the same */
+	case STORE_INT: return a->i == b->i;
+	case STORE_REAL: return a->real == b->real;
+	case STORE_TEXT:
+	case STORE_BLOB: return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+	}
+	return false;
+}
+
+static uint64_t hash_value(const struct store_value *v)
+{
+	if (v->type == STORE_TEXT || v->type == STORE_BLOB)
+		return str_hash(v->data, v->len);
+	/* 0.0 and -0.0 are the same key and differ in bits. */
+	double real = v->real + 0.0;
+	return v->type == STORE_INT ? str_hash(&v->i, sizeof(v->i)) : str_hash(&real, sizeof(real));
+}
+
+static size_t column_of(const struct store_table *table, const char *name)
+{
+	size_t c = 0;
+	while (c < table->column_count && !str_eq_nocase(table->columns[c].name, name))
+		c++;
+	return c;
+}
+
+/* Walks from the last row to the first with an open hash table of the kept rows' numbers. */
+static size_t keep_last_of_each_key(struct store_tx *tx, const struct store_table *table,
+	const struct store_value *values, size_t row_count, struct store_value *kept)
+{
+	size_t width = table->column_count, slots = 16, count = 0;
+	while (slots < row_count * 2)
+		slots *= 2;
+	size_t *seen = calloc(slots, sizeof(*seen)); /* row + 1 */
+	bool *drop = calloc(row_count + 1, sizeof(*drop));
+	size_t *key = calloc(table->key_count + 1, sizeof(*key));
+	bool comparable = seen && drop && key;
+	if (!comparable)
+		tx->out_of_memory = true;
+	for (size_t k = 0; comparable && k < table->key_count; k++)
+		comparable = (key[k] = column_of(table, table->key[k])) < width;
+	for (size_t row = comparable ? row_count : 0; row-- > 0;) {
+		const struct store_value *v = values + row * width;
+		uint64_t hash = 0;
+		for (size_t k = 0; k < table->key_count; k++)
+			hash = hash * 31 + hash_value(&v[key[k]]);
+		size_t at = (size_t)(hash ^ hash >> 32) & (slots - 1);
+		for (; seen[at] && !drop[row]; at = (at + 1) & (slots - 1)) {
+			const struct store_value *other = values + (seen[at] - 1) * width;
+			size_t k = 0;
+			while (k < table->key_count && same_value(&v[key[k]], &other[key[k]]))
+				k++;
+			drop[row] = table->key_count > 0 && k == table->key_count;
+		}
+		if (!drop[row])
+			seen[at] = row + 1;
+	}
+	for (size_t row = 0; drop && row < row_count; row++)
+		if (!drop[row])
+			memcpy(kept + count++ * width, values + row * width, width * sizeof(*kept));
+	free(seen);
+	free(drop);
+	free(key);
+	return count;
+}
+
+/* ---- the result ---- */
+
+void store_tx_outcome(struct store_tx *tx, enum store_status status, const char *fmt, ...)
+{
+	tx->result.status = status;
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(tx->result.error, sizeof(tx->result.error), fmt, ap);
+	va_end(ap);
+	for (size_t i = 0; status != STORE_OK && i < tx->result.op_count; i++) {
+		tx->result.ops[i].changes = 0;
+		tx->result.ops[i].rows_len = 0;
+	}
+}
+
+struct store_value *store_op_add_row(struct store_tx *tx, struct store_op *op)
+{
+	if (mem_grow((void **)&op->rows, &op->rows_cap, op->rows_len, sizeof(*op->rows)) < 0)
+		return NULL;
+	struct store_value *row = arena_alloc(tx->arena, op->columns * sizeof(*row));
+	if (row)
+		op->rows[op->rows_len++] = row;
+	return row;
+}
+
+enum store_status store_result_status(const struct store_result *r)
+{
+	return r->status;
+}
+
+const char *store_result_error(const struct store_result *r)
+{
+	return r->error;
+}
+
+int64_t store_result_changes(const struct store_result *r, size_t statement)
+{
+	return statement < r->op_count ? r->ops[statement].changes : 0;
+}
+
+size_t store_result_rows(const struct store_result *r, size_t statement)
+{
+	return statement < r->op_count ? r->ops[statement].rows_len : 0;
+}
+
+const struct store_value *store_result_value(
+	const struct store_result *r, size_t statement, size_t row, size_t column)
+{
+	assert(row < store_result_rows(r, statement));
+	assert(column < r->ops[statement].columns);
+	return &r->ops[statement].rows[row][column];
+}
+
+int64_t store_result_int(const struct store_result *r, size_t statement, size_t row, size_t column)
+{
+	const struct store_value *v = store_result_value(r, statement, row, column);
+	return v->type == STORE_REAL ? (int64_t)v->real : v->type == STORE_INT ? v->i : 0;
+}
+
+const char *store_result_text(
+	const struct store_result *r, size_t statement, size_t row, size_t column)
+{
+	const struct store_value *v = store_result_value(r, statement, row, column);
+	return v->type == STORE_TEXT || v->type == STORE_BLOB ? v->data : NULL;
+}
