@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * The bodies of messages, field by field. MSG_BODY_x(F, S): F(S, type, name) for each field, S is handed through.
- * Types: U32, U64, I64, STR (NUL-terminated, never NULL), BYTES (data and len). On the wire, little endian:
- * integers as they are, STR and BYTES as u32 length and the bytes (STR without its NUL).
+ * The bodies of messages, field by field. MSG_BODY_x(F, S): F(S, type, name) for each field, S is
+ * handed through. Types: U32, U64, I64, STR (NUL-terminated, never NULL), BYTES (data and len). On
+ * the wire, little endian: integers as they are, STR and BYTES as u32 length and the bytes (STR
+ * without its NUL).
  */
 /* clang-format off */
 #define MSG_BODY_empty(F, S)

@@ -256,6 +256,8 @@ static int receive(struct channel *ch)
 	if (rc == 0) {
 		memcpy(m.fds, fds, sizeof(fds[0]) * fd_count);
 		m.fd_count = fd_count;
+		/* Reset below, before `freed` goes out of scope. */
+		/* cppcheck-suppress autoVariables */
 		ch->freed = &freed;
 		ch->ops.message(ch->arg, &m);
 		if (!freed)

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * One end of a SOCK_SEQPACKET connection on the loop: whole messages with descriptors, in both directions.
- * Sending never blocks: what the socket does not take waits in a bounded queue.
+ * One end of a SOCK_SEQPACKET connection on the loop: whole messages with descriptors, in both
+ * directions. Sending never blocks: what the socket does not take waits in a bounded queue.
  */
+#include "ipc/messages.h"
 #include <stdbool.h>
 #include <stddef.h>
-#include "ipc/messages.h"
 
 struct channel;
 struct loop;
 
 struct channel_ops {
-	/** One decoded message; lives until the handler returns. The handler may call channel_free(). */
+	/** One decoded message; lives until the handler returns. The handler may call
+	 * channel_free(). */
 	void (*message)(void *arg, struct message *m);
-	/** The peer is gone (why is NULL) or broke the protocol, or the queue overflowed (why says so). Called once, last. */
+	/** The peer is gone (why is NULL) or broke the protocol, or the queue overflowed (why says
+	 * so). Called once, last. */
 	void (*closed)(void *arg, const char *why);
 };
 
@@ -30,10 +32,13 @@ int channel_new(struct channel **out, struct loop *loop, int fd, enum message_di
 /** Closes the socket; nothing is called afterwards. NULL is fine. */
 void channel_free(struct channel *channel);
 /**
- * Sends or queues one message. `fds` are duplicated when they have to wait; the caller keeps its own.
- * @return 0; -EPIPE the peer is gone (closed() follows or has been called); -ENOBUFS queue full; -EMSGSIZE; -ENOMEM
+ * Sends or queues one message. `fds` are duplicated when they have to wait; the caller keeps its
+ * own.
+ * @return 0; -EPIPE the peer is gone (closed() follows or has been called); -ENOBUFS queue full;
+ * -EMSGSIZE; -ENOMEM
  */
-int channel_send(struct channel *channel, enum message_id id, const void *body, const int *fds, size_t fd_count);
+int channel_send(struct channel *channel, enum message_id id, const void *body, const int *fds,
+	size_t fd_count);
 /** Bytes that wait to be sent. */
 size_t channel_queued(const struct channel *channel);
 /** Stops reading, or goes on: back pressure on a client that does not read its answers. */

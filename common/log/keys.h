@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Typed fields of a record. The key is a constant; new keys are listed here so that one fact has one name. */
+/* Typed fields of a record. The key is a constant; new keys are listed here so that one fact has
+ * one name. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,14 +13,14 @@ struct kv {
 	int64_t i;
 	double real;
 };
-#define KV_STR(k, v)  ((struct kv){ .key = (k), .type = KV_TYPE_STR, .str = (v) })
-#define KV_INT(k, v)  ((struct kv){ .key = (k), .type = KV_TYPE_INT, .i = (int64_t)(v) })
-#define KV_REAL(k, v) ((struct kv){ .key = (k), .type = KV_TYPE_REAL, .real = (v) })
-#define KV_BOOL(k, v) ((struct kv){ .key = (k), .type = KV_TYPE_BOOL, .i = (v) })
+#define KV_STR(k, v)  ((struct kv) { .key = (k), .type = KV_TYPE_STR, .str = (v) })
+#define KV_INT(k, v)  ((struct kv) { .key = (k), .type = KV_TYPE_INT, .i = (int64_t)(v) })
+#define KV_REAL(k, v) ((struct kv) { .key = (k), .type = KV_TYPE_REAL, .real = (v) })
+#define KV_BOOL(k, v) ((struct kv) { .key = (k), .type = KV_TYPE_BOOL, .i = (v) })
 
 /*
- * The keys in use: name (slot), kind, pid, incarnation, state, reason, code, signal, job, run, task, due_at, url,
- * provider, status, rows, rejected, requests, bytes, attempt, error, errno, file, line, column, step, duration_ms,
- * wait_ms, restart_due_at, strikes, detail, count, path, owner, table, verb, uid, version.
- * The writer adds: time, level, category, process, event, msg.
+ * The keys in use: name (slot), kind, pid, incarnation, state, reason, code, signal, job, run,
+ * task, due_at, url, provider, status, rows, rejected, requests, bytes, attempt, error, errno,
+ * file, line, column, step, duration_ms, wait_ms, restart_due_at, strikes, detail, count, path,
+ * owner, table, verb, uid, version. The writer adds: time, level, category, process, event, msg.
  */

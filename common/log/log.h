@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * drover's own records: one JSON object a line, at most LOG_RECORD_MAX bytes newline included, written at once and
- * non-blocking to the FIFO of their category. A record that does not fit into the FIFO is dropped and counted; the
- * count is written when there is room again ("records_dropped"). Before log_open(), or in text mode, records go to
- * stderr as readable text. Records of level error are also written to the error category. Not for other threads.
+ * drover's own records: one JSON object a line, at most LOG_RECORD_MAX bytes newline included,
+ * written at once and non-blocking to the FIFO of their category. A record that does not fit into
+ * the FIFO is dropped and counted; the count is written when there is room again
+ * ("records_dropped"). Before log_open(), or in text mode, records go to stderr as readable text.
+ * Records of level error are also written to the error category. Not for other threads.
  */
+#include "log/keys.h"
 #include <stdbool.h>
 #include <stdint.h>
-#include "log/keys.h"
 
 enum { LOG_RECORD_MAX = 4096 };
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
@@ -18,7 +19,8 @@ enum log_category { MAIN, PERFORMANCE, ERROR, HEALTH, MEMORY, LOG_CATEGORIES };
 const char *log_category_name(enum log_category category);
 const char *log_category_file(enum log_category category); /* "drover", "drover_performance", ... */
 
-/** Where records go: fds[category] (borrowed for ever, O_NONBLOCK is set), `process` is the slot's name (copied). */
+/** Where records go: fds[category] (borrowed for ever, O_NONBLOCK is set), `process` is the slot's
+ * name (copied). */
 void log_open(const char *process, const int fds[LOG_CATEGORIES], enum log_level level);
 /** Readable text to stderr as well (drover up), or only (before log_open). */
 void log_set_text(bool on);
@@ -28,14 +30,18 @@ bool log_level_parse(const char *name, enum log_level *out); /* debug, info, war
 uint64_t log_dropped(void);
 
 /** `event` is a constant to grep for; `fields` ends with KV_END. */
-void log_write(enum log_level level, enum log_category category, const char *event, const struct kv *fields);
-/** Renders into out (size >= LOG_RECORD_MAX) what log_write would write; returns its length. For tests and fuzzing. */
-size_t log_render(char *out, enum log_level level, enum log_category category, const char *process, int64_t real_ms,
-	const char *event, const struct kv *fields);
+void log_write(enum log_level level, enum log_category category, const char *event,
+	const struct kv *fields);
+/** Renders into out (size >= LOG_RECORD_MAX) what log_write would write; returns its length. For
+ * tests and fuzzing. */
+size_t log_render(char *out, enum log_level level, enum log_category category, const char *process,
+	int64_t real_ms, const char *event, const struct kv *fields);
 
-#define LOG_AT(level, category, event, ...)                                                        \
-	log_write(level, category, event, (const struct kv[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } })
+/* The empty first element lets the list of fields be empty; without __VA_OPT__, which cppcheck
+ * cannot read. */
+#define LOG_AT(level, category, event, ...) \
+	log_write(level, category, event, (const struct kv[]) { { 0 }, ##__VA_ARGS__, { 0 } } + 1)
 #define log_debug(category, event, ...) LOG_AT(LOG_DEBUG, category, event, __VA_ARGS__)
-#define log_info(category, event, ...)  LOG_AT(LOG_INFO, category, event, __VA_ARGS__)
-#define log_warn(category, event, ...)  LOG_AT(LOG_WARN, category, event, __VA_ARGS__)
+#define log_info(category, event, ...)	LOG_AT(LOG_INFO, category, event, __VA_ARGS__)
+#define log_warn(category, event, ...)	LOG_AT(LOG_WARN, category, event, __VA_ARGS__)
 #define log_error(category, event, ...) LOG_AT(LOG_ERROR, category, event, __VA_ARGS__)

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * The event loop: the only room that sees <ev.h>, signals and waitpid. One loop a process, made by main and lent
- * downwards. Callbacks return within milliseconds. A module frees its own watchers in its *_stop. A callback may
- * free its own watcher; what else it frees of itself goes through loop_defer(). Unit tests link
- * tests/unit/fakes/loop.c, whose time moves only when the script says so.
+ * The event loop: the only room that sees <ev.h>, signals and waitpid. One loop a process, made by
+ * main and lent downwards. Callbacks return within milliseconds. A module frees its own watchers in
+ * its *_stop. A callback may free its own watcher; what else it frees of itself goes through
+ * loop_defer(). Unit tests link tests/unit/fakes/loop.c, whose time moves only when the script says
+ * so.
  */
+#include "base/compiler.h"
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include "base/compiler.h"
 
 struct err;
 struct loop;
@@ -51,22 +52,25 @@ typedef void (*loop_signal_cb)(void *arg, int signo);
 struct loop_signal *loop_signal_new(struct loop *loop, int signo, loop_signal_cb cb, void *arg);
 void loop_signal_free(struct loop_signal *sig);
 
-/* Wakes the loop from another thread: loop_wake() is the one function here that other threads may call. */
+/* Wakes the loop from another thread: loop_wake() is the one function here that other threads may
+ * call. */
 struct loop_waker;
 struct loop_waker *loop_waker_new(struct loop *loop, void (*cb)(void *arg), void *arg);
 void loop_wake(struct loop_waker *waker);
 void loop_waker_free(struct loop_waker *waker);
 
-/* The end of a process, by its pidfd (borrowed). `info` is NULL when it was not our child (no exit code known). */
+/* The end of a process, by its pidfd (borrowed). `info` is NULL when it was not our child (no exit
+ * code known). */
 struct loop_exit;
 typedef void (*loop_exit_cb)(void *arg, const siginfo_t *info);
 struct loop_exit *loop_exit_new(struct loop *loop, int pidfd, loop_exit_cb cb, void *arg);
 void loop_exit_free(struct loop_exit *watch);
 
 /**
- * On SIGCHLD reaps children that no loop_exit watches (PID 1 of a container, a subreaper's strangers), leaving own
- * pids to their pidfd. is_own(arg, pid) says which are ours.
+ * On SIGCHLD reaps children that no loop_exit watches (PID 1 of a container, a subreaper's
+ * strangers), leaving own pids to their pidfd. is_own(arg, pid) says which are ours.
  */
 struct loop_reaper;
-struct loop_reaper *loop_reaper_new(struct loop *loop, bool (*is_own)(void *arg, int pid), void *arg);
+struct loop_reaper *loop_reaper_new(
+	struct loop *loop, bool (*is_own)(void *arg, int pid), void *arg);
 void loop_reaper_free(struct loop_reaper *reaper);
