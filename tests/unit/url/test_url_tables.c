@@ -43,8 +43,7 @@ static void references_resolve_as_in_browsers(void **state)
 		skip();
 	while (cases_next(&cases)) {
 		CLEANUP(freep)
-		char *base = cases_text(&cases, "base"),
-		     *href = cases_text(&cases, "href");
+		char *base = cases_text(&cases, "base"), *href = cases_text(&cases, "href");
 		CLEANUP(freep) char *expected = cases_text(&cases, "expected");
 		CLEANUP(freep) char *got = resolved(base, href, href_length(&cases, href));
 		if (strcmp(got, expected) == 0)
