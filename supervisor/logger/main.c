@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* drover-log: moves what processes write from their FIFOs to rotated files. Started by droverd,
+ * channel on fd 3. */
+#include "base/err.h"
+#include "log/log.h"
+#include "logger/logger.h"
+#include "loop/loop.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+enum { CHANNEL_FD = 3, EXIT_USAGE = 2 };
+
+static void on_term(void *arg, int signo UNUSED)
+{
+	loop_stop(arg);
+}
+
+static bool is_channel(int fd)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET;
+}
+
+/* Two descriptors a log: the soft limit of 1,024 is for programs that use select(). */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int run(struct loop *loop)
+{
+	struct err err = { 0 };
+	struct logger *logger;
+	if (logger_start(&logger, loop, CHANNEL_FD, &err) < 0) {
+		log_error(MAIN, "drover_log_failed", KV_STR("error", err.text));
+		return 1;
+	}
+	struct loop_signal *term = loop_signal_new(loop, SIGTERM, on_term, loop);
+	int status = term ? 0 : 1;
+	if (term) {
+		loop_run(loop);
+		logger_drain(logger);
+	}
+	loop_signal_free(term);
+	logger_stop(logger);
+	return status;
+}
+
+int main(int argc, char **argv UNUSED)
+{
+	/* A terminal's Ctrl-C and hang-up are for droverd; a file too large or a pipe without
+	 * reader is an errno. */
+	static const int ignored[] = { SIGPIPE, SIGXFSZ, SIGHUP, SIGINT };
+	struct err err = { 0 };
+	struct loop *loop;
+	if (argc > 1 || !is_channel(CHANNEL_FD)) {
+		fprintf(stderr,
+			"drover-log is started by droverd, with its channel as descriptor 3\n");
+		return EXIT_USAGE;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	umask(027);
+	raise_fd_limit();
+	if (loop_new(&loop, &err) < 0) {
+		log_error(MAIN, "drover_log_failed", KV_STR("error", err.text));
+		return 1;
+	}
+	int status = run(loop);
+	loop_free(loop);
+	return status;
+}

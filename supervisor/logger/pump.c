@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+#include "logger/pump.h"
+
+#include "base/mem.h"
+#include "base/mutant.h"
+#include "base/str.h"
+#include "base/sys.h"
+#include "log/log.h"
+#include "logger/logfile.h"
+#include "loop/loop.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum {
+	TURN_BYTES = 1024 * 1024, /* of one log, before the others have their turn */
+	LOCK_AGAIN_MS = 50,	  /* an earlier drover-log is about to end */
+	WRITE_AGAIN_MS = 1000,	  /* the disk is full */
+};
+
+struct pump {
+	struct pump_tools *tools;
+	const struct pump_place *place;
+	struct logfile out;
+	int fifo;
+	char name[LOGFILE_NAME_MAX + 1];
+	struct loop_io *io;
+	struct loop_timer *again;
+	bool locked;
+	bool rotate_asked, half_line_asked;
+	bool failing; /* said so in drover's own log */
+	uint64_t dropped;
+	int dropped_why; /* errno */
+};
+
+static void on_readable(void *arg, int fd, unsigned events);
+static void on_again(void *arg);
+static bool hold_lock(struct pump *p);
+static void release_lock(struct pump *p);
+static void run(struct pump *p, int64_t limit);
+static void drop(struct pump *p, int code);
+static int64_t waiting(const struct pump *p);
+
+int pump_tools_init(struct pump_tools *tools, struct loop *loop)
+{
+	tools->loop = loop;
+	tools->null = sys_open("/dev/null", O_WRONLY, 0);
+	if (tools->null == -1)
+		return -errno;
+	if (pipe2(tools->aux, O_CLOEXEC | O_NONBLOCK) == 0)
+		return 0;
+	int rc = -errno;
+	sys_close(tools->null);
+	return rc;
+}
+
+void pump_tools_finish(struct pump_tools *tools)
+{
+	sys_close(tools->null);
+	sys_close(tools->aux[0]);
+	sys_close(tools->aux[1]);
+}
+
+int pump_new(struct pump **out, struct pump_tools *tools, const struct pump_place *place,
+	const struct pump_settings *settings, int fifo)
+{
+	struct pump *p = NEW(struct pump);
+	if (!p) {
+		sys_close(fifo);
+		return -ENOMEM;
+	}
+	p->tools = tools;
+	p->place = place;
+	p->fifo = fifo;
+	logfile_init(&p->out, place->dir, "");
+	p->io = loop_io_new(tools->loop, fifo, 0, on_readable, p);
+	p->again = loop_timer_new(tools->loop, on_again, p);
+	int rc = p->io && p->again ? pump_set(p, settings) : -ENOMEM;
+	if (rc < 0) {
+		pump_free(p);
+		return rc;
+	}
+	on_again(p);
+	*out = p;
+	return 0;
+}
+
+void pump_free(struct pump *p)
+{
+	if (!p)
+		return;
+	loop_io_free(p->io);
+	loop_timer_free(p->again);
+	logfile_finish(&p->out);
+	release_lock(p);
+	sys_close(p->fifo);
+	free(p);
+}
+
+const char *pump_name(const struct pump *p)
+{
+	return p->name;
+}
+
+const char *pump_file(const struct pump *p)
+{
+	return p->out.name;
+}
+
+int pump_fifo(const struct pump *p)
+{
+	return p->fifo;
+}
+
+uint64_t pump_dropped(const struct pump *p)
+{
+	return p->dropped;
+}
+
+static void set_file(struct pump *p, const char *file)
+{
+	struct logfile old = p->out;
+	logfile_finish(&p->out);
+	release_lock(p);
+	logfile_init(&p->out, p->place->dir, file);
+	p->out.max_size = old.max_size;
+	p->out.backups = old.backups;
+	p->out.max_line = p->place->max_line ? p->place->max_line : PUMP_MAX_LINE;
+}
+
+int pump_set(struct pump *p, const struct pump_settings *settings)
+{
+	if (!logfile_is_name(settings->file) || settings->max_size < 0)
+		return -EINVAL;
+	str_copy(p->name, sizeof(p->name), settings->name);
+	if (!str_eq(p->out.name, settings->file)) {
+		set_file(p, settings->file);
+		loop_timer_start(p->again, 0);
+	}
+	p->out.max_size = settings->max_size;
+	p->out.backups = settings->backups;
+	return 0;
+}
+
+void pump_set_place(struct pump *p, const struct pump_place *place)
+{
+	char file[LOGFILE_NAME_MAX + 1];
+	str_copy(file, sizeof(file), p->out.name);
+	p->place = place;
+	set_file(p, file);
+	on_again(p);
+}
+
+void pump_drain(struct pump *p)
+{
+	if (hold_lock(p))
+		run(p, waiting(p));
+}
+
+void pump_rotate(struct pump *p)
+{
+	p->rotate_asked = true;
+	on_again(p);
+}
+
+void pump_half_line(struct pump *p)
+{
+	p->half_line_asked = true;
+	on_again(p);
+}
+
+/* One byte of the lock file, chosen by the name: two drovers with one directory may share it, but
+ * no file. */
+static struct flock lock_of(const struct pump *p, short type)
+{
+	uint64_t hash = str_hash(p->out.name, strlen(p->out.name));
+	return (struct flock) {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)(hash >> 2), .l_len = 1
+	};
+}
+
+/* Never two pumps on one file: an earlier drover-log may still be busy. */
+static bool hold_lock(struct pump *p)
+{
+	struct flock lock = lock_of(p, F_WRLCK);
+	if (!p->locked) {
+		/* A file system without locks must not stop the logs: droverd has ended the earlier
+		 * one. */
+		p->locked = fcntl(p->place->lock, F_OFD_SETLK, &lock) == 0 ||
+			    (errno != EAGAIN && errno != EACCES && errno != EINTR);
+	}
+	loop_io_set(p->io, p->locked ? LOOP_READ : 0);
+	if (!p->locked)
+		loop_timer_start(p->again, LOCK_AGAIN_MS);
+	return p->locked;
+}
+
+static void release_lock(struct pump *p)
+{
+	struct flock lock = lock_of(p, F_UNLCK);
+	if (p->locked)
+		fcntl(p->place->lock, F_OFD_SETLK, &lock);
+	p->locked = false;
+}
+
+static void on_readable(void *arg, int fd UNUSED, unsigned events UNUSED)
+{
+	struct pump *p = arg;
+	if (!hold_lock(p))
+		return;
+	/* A full disk is asked once a second, not for every line, or the marks would fill it. */
+	if (p->failing && loop_timer_armed(p->again))
+		drop(p, p->dropped_why);
+	else
+		run(p, TURN_BYTES);
+}
+
+static int64_t waiting(const struct pump *p)
+{
+	int n = 0;
+	return ioctl(p->fifo, FIONREAD, &n) == -1 ? 0 : n;
+}
+
+/* The planted bug is what everybody writes first: a SIGKILL between read and write loses what was
+ * read. */
+static ssize_t read_and_write(struct pump *p, size_t n)
+{
+	ssize_t got = sys_read(p->fifo, p->tools->window, MIN(n, (size_t)PUMP_WINDOW));
+	for (ssize_t done = 0, put; done < got; done += put) {
+		put = sys_write(p->out.fd, p->tools->window + done, (size_t)(got - done));
+		if (put == -1)
+			return -1;
+	}
+	return got;
+}
+
+/* Every step below returns 1: there was progress; 0: nothing to do; negative errno: the file cannot
+ * be written. */
+static int move(struct pump *p, int64_t n, int64_t *limit)
+{
+	ssize_t moved = MUTANT(LOG_PUMP_READ_WRITE)
+				? read_and_write(p, (size_t)n)
+				: sys_splice(p->fifo, p->out.fd, (size_t)n, SPLICE_F_NONBLOCK);
+	if (moved == -1)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	p->out.left += moved;
+	*limit -= moved;
+	return moved > 0;
+}
+
+/* Shows the first bytes of the pipe in the window and leaves them there. @return how many; negative
+ * errno */
+static ssize_t look_ahead(struct pump *p)
+{
+	ssize_t n = sys_tee(p->fifo, p->tools->aux[1], PUMP_WINDOW, SPLICE_F_NONBLOCK);
+	if (n == -1)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	for (ssize_t got = 0; got < n;) {
+		ssize_t r = read(p->tools->aux[0], p->tools->window + got, (size_t)(n - got));
+		if (r <= 0)
+			return -EIO;
+		got += r;
+	}
+	return n;
+}
+
+static int rotate(struct pump *p, int64_t size)
+{
+	int rc = 0;
+	if (size > 0)
+		rc = logfile_rotate(&p->out);
+	else
+		logfile_finish(&p->out); /* opened again by name: it may have been moved away */
+	if (rc < 0)
+		return rc;
+	p->rotate_asked = false;
+	return 1;
+}
+
+/* More waits than the `room` that is left (<= 0: none): finds where the file may end. */
+static int step_at_end(struct pump *p, int64_t size, int64_t room, int64_t *limit)
+{
+	bool at_line_start = logfile_ends_line(&p->out, size);
+	if (room <= 0 && at_line_start && size > 0)
+		return rotate(p, size);
+	ssize_t n = look_ahead(p);
+	if (n <= 0)
+		return (int)n;
+	const char *window = p->tools->window, *end = NULL;
+	n = MIN(n, (ssize_t)*limit);
+	if (room > 0)
+		end = memrchr(window, '\n', (size_t)MIN((int64_t)n, room));
+	if (end)
+		return move(p, end + 1 - window, limit);
+	if (at_line_start && size > 0)
+		return rotate(p, size);
+	/* A line that began in this file, or that no file can hold: here it ends, or is cut. */
+	end = memchr(window, '\n', (size_t)n);
+	int64_t want = end ? end + 1 - window : n;
+	int64_t bound = p->out.max_size ? p->out.max_size + p->out.max_line - size : want;
+	if (bound > 0)
+		return move(p, MIN(want, bound), limit);
+	static const char mark[] = " [drover: line cut]\n";
+	int rc = logfile_append(&p->out, mark, sizeof(mark) - 1);
+	return rc < 0 ? rc : 1;
+}
+
+/* The log tells what is missing, on a line of its own. */
+static int end_drop(struct pump *p, int64_t size)
+{
+	char text[160];
+	bool at_line_start = logfile_ends_line(&p->out, size);
+	/* Where it cannot rotate it may not grow either. */
+	if (p->out.max_size && size >= p->out.max_size && at_line_start)
+		return rotate(p, size);
+	int n = snprintf(text, sizeof(text), "%s[drover: %llu bytes dropped: %s]\n",
+		at_line_start ? "" : "\n", (unsigned long long)p->dropped,
+		strerror(p->dropped_why));
+	int rc = logfile_append(&p->out, text, (size_t)n);
+	if (rc < 0)
+		return rc;
+	log_warn(MAIN, "log_written_again", KV_STR("name", p->name), KV_INT("bytes", p->dropped));
+	p->dropped = 0;
+	p->failing = false;
+	return 1;
+}
+
+static int end_half_line(struct pump *p, int64_t size)
+{
+	static const char mark[] = " [drover: line not ended]\n";
+	int rc = logfile_ends_line(&p->out, size) ? 0
+						  : logfile_append(&p->out, mark, sizeof(mark) - 1);
+	p->half_line_asked = rc < 0;
+	return rc;
+}
+
+static int step(struct pump *p, int64_t *limit)
+{
+	int64_t avail = MIN(waiting(p), *limit);
+	if (avail <= 0 && !p->dropped && !p->rotate_asked)
+		return 0;
+	int64_t size = logfile_seek_end(&p->out);
+	if (size < 0)
+		return (int)size;
+	if (p->dropped)
+		return end_drop(p, size);
+	if (p->rotate_asked && logfile_ends_line(&p->out, size))
+		return rotate(p, size);
+	if (avail <= 0)
+		return 0;
+	if (p->out.max_size == 0 && !p->rotate_asked)
+		return move(p, avail, limit);
+	int64_t room = p->rotate_asked ? 0 : p->out.max_size - size;
+	if (avail <= room)
+		return move(p, avail, limit);
+	if (room > PUMP_WINDOW)
+		return move(p, room - PUMP_WINDOW, limit);
+	return step_at_end(p, size, room, limit);
+}
+
+static void run(struct pump *p, int64_t limit)
+{
+	int rc;
+	do
+		rc = step(p, &limit);
+	while (rc > 0);
+	if (rc < 0)
+		drop(p, -rc);
+}
+
+/* The writer must not wait for our trouble: what is in the pipe goes, and is counted. */
+static void drop(struct pump *p, int code)
+{
+	if (!p->failing)
+		log_error(MAIN, "log_not_written", KV_STR("name", p->name),
+			KV_STR("file", p->out.name), KV_STR("reason", strerror(code)));
+	p->failing = true;
+	p->dropped_why = code;
+	ssize_t n = sys_splice(p->fifo, p->tools->null, TURN_BYTES, SPLICE_F_NONBLOCK);
+	if (n > 0)
+		p->dropped += (uint64_t)n;
+	if (!loop_timer_armed(p->again))
+		loop_timer_start(p->again, WRITE_AGAIN_MS);
+}
+
+/* Takes up what could not be done before. */
+static void on_again(void *arg)
+{
+	struct pump *p = arg;
+	if (!hold_lock(p))
+		return;
+	run(p, waiting(p));
+	if (p->dropped)
+		return;
+	int64_t rc = p->half_line_asked ? logfile_seek_end(&p->out) : 0;
+	if (rc >= 0 && p->half_line_asked)
+		rc = end_half_line(p, rc);
+	if (rc < 0)
+		drop(p, (int)-rc);
+	else
+		p->failing = p->failing && loop_timer_armed(p->again);
+}
