@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include "json/value.h"
+
+#include "base/str.h"
+#include "config/config.h"
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { NUMBER_MAX = 400 };
+
+const char *json_type_words(int column_type)
+{
+	switch (column_type) {
+	case COLUMN_TEXT: return "text";
+	case COLUMN_INTEGER: return "an integer";
+	case COLUMN_REAL: return "a real";
+	case COLUMN_BOOLEAN: return "a boolean";
+	case COLUMN_TIMESTAMP: return "a timestamp";
+	default: return "JSON";
+	}
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static size_t digits(const char *s, size_t len)
+{
+	size_t n = 0;
+	while (n < len && is_digit(s[n]))
+		n++;
+	return n;
+}
+
+/* Digits, perhaps a fraction, perhaps an exponent. @return false when something else stands there
+ */
+static bool decimal(const char *s, size_t len, size_t *whole, size_t *fraction, bool *exponent)
+{
+	size_t at = *whole = digits(s, len);
+	*fraction = 0;
+	*exponent = false;
+	if (at == 0)
+		return false;
+	if (at < len && s[at] == '.') {
+		*fraction = digits(s + at + 1, len - at - 1);
+		if (*fraction == 0)
+			return false;
+		at += 1 + *fraction;
+	}
+	if (at < len && (s[at] == 'e' || s[at] == 'E')) {
+		at += 1 + (at + 1 < len && (s[at + 1] == '+' || s[at + 1] == '-'));
+		size_t n = at < len ? digits(s + at, len - at) : 0;
+		if (n == 0)
+			return false;
+		*exponent = true;
+		at += n;
+	}
+	return at == len;
+}
+
+bool json_number_sound(const char *s, size_t len)
+{
+	size_t sign = len && *s == '-', whole, fraction;
+	bool exponent;
+	return decimal(s + sign, len - sign, &whole, &fraction, &exponent) &&
+	       (whole == 1 || s[sign] != '0');
+}
+
+static int real_from(double *out, const char *s)
+{
+	char *end;
+	double value = strtod(s, &end);
+	if (*end)
+		return -EINVAL;
+	if (!isfinite(value))
+		return -ERANGE;
+	*out = value;
+	return 0;
+}
+
+static int integer_from(int64_t *out, char *s, size_t len)
+{
+	size_t sign = *s == '-' || *s == '+', whole, fraction;
+	bool exponent;
+	if (!decimal(s + sign, len - sign, &whole, &fraction, &exponent))
+		return -EINVAL;
+	if (exponent) {
+		double value;
+		int rc = real_from(&value, s);
+		if (rc < 0)
+			return rc;
+		if (value != floor(value))
+			return -EINVAL;
+		if (fabs(value) > 9007199254740992.0)
+			return -ERANGE; /* beyond, a double no longer names one integer */
+		*out = (int64_t)value;
+		return 0;
+	}
+	size_t zeros = fraction ? strspn(s + sign + whole + 1, "0") : 0;
+	if (zeros != fraction)
+		return -EINVAL;
+	s[sign + whole] = '\0';
+	return str_to_i64(*s == '+' ? s + 1 : s, INT64_MIN, INT64_MAX, out);
+}
+
+static int boolean_from(int64_t *out, const char *s)
+{
+	static const char *const words[] = { "false", "true", "no", "yes", "n", "y", "0", "1" };
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (str_eq_nocase(s, words[i])) {
+			*out = i & 1;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+/* n digits as a number; -1 when there are not so many. */
+static int take(const char **s, size_t n)
+{
+	int value = 0;
+	for (size_t i = 0; i < n; i++, (*s)++) {
+		if (!is_digit(**s))
+			return -1;
+		value = value * 10 + (**s - '0');
+	}
+	return value;
+}
+
+static int to_ms(int64_t *out, const struct tm *t, int64_t ms)
+{
+	static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	int year = t->tm_year + 1900;
+	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+	if (t->tm_mon < 0 || t->tm_mon > 11 || t->tm_mday < 1 ||
+		t->tm_mday > days[t->tm_mon] + (t->tm_mon == 1 && leap) || t->tm_hour < 0 ||
+		t->tm_hour > 23 || t->tm_min < 0 || t->tm_min > 59 || t->tm_sec < 0 ||
+		t->tm_sec > 60)
+		return -EINVAL;
+	struct tm copy = *t;
+	*out = (int64_t)timegm(&copy) * 1000 + ms;
+	return 0;
+}
+
+/* Fraction of a second, as far as milliseconds. */
+static int fraction_ms(const char **s)
+{
+	int ms = 0, scale = 100;
+	if (**s != '.' && **s != ',')
+		return 0;
+	(*s)++;
+	if (!is_digit(**s))
+		return -1;
+	for (; is_digit(**s); (*s)++, scale /= 10)
+		ms += (**s - '0') * scale;
+	return ms;
+}
+
+/* Z, +09:00, -0330, +09, or nothing. @return minutes east, or INT_MIN-like -1e6 */
+static int zone_minutes(const char **s)
+{
+	if (**s == 'Z' || **s == 'z') {
+		(*s)++;
+		return 0;
+	}
+	if (**s != '+' && **s != '-')
+		return 0;
+	int sign = *(*s)++ == '-' ? -1 : 1;
+	int hours = take(s, 2), minutes = 0;
+	if (**s == ':')
+		(*s)++;
+	if (**s)
+		minutes = take(s, 2);
+	if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59)
+		return -1000000;
+	return sign * (hours * 60 + minutes);
+}
+
+static int calendar(int64_t *out, const char *s)
+{
+	struct tm t = { 0 };
+	int ms = 0, zone = 0;
+	t.tm_year = take(&s, 4) - 1900;
+	bool dashes = *s == '-';
+	s += dashes;
+	t.tm_mon = take(&s, 2) - 1;
+	if (dashes && *s++ != '-')
+		return -EINVAL;
+	t.tm_mday = take(&s, 2);
+	if (t.tm_year < -1900)
+		return -EINVAL;
+	if (*s == 'T' || *s == 't' || *s == ' ' || (!dashes && is_digit(*s))) {
+		s += !is_digit(*s);
+		t.tm_hour = take(&s, 2);
+		bool colons = *s == ':';
+		s += colons;
+		t.tm_min = take(&s, 2);
+		if (*s == ':' || (!colons && is_digit(*s))) {
+			s += *s == ':';
+			t.tm_sec = take(&s, 2);
+			ms = fraction_ms(&s);
+		}
+		zone = zone_minutes(&s);
+	}
+	if (*s || ms < 0 || zone == -1000000)
+		return -EINVAL;
+	int rc = to_ms(out, &t, ms);
+	if (rc == 0)
+		*out -= (int64_t)zone * 60000;
+	return rc;
+}
+
+static int timestamp_from(int64_t *out, const char *s, size_t len)
+{
+	if (strspn(s, "0123456789") == len && (len == 10 || len == 13)) {
+		int rc = str_to_i64(s, 0, INT64_MAX / 1000, out);
+		if (rc == 0 && len == 10)
+			*out *= 1000;
+		return rc;
+	}
+	return calendar(out, s);
+}
+
+int json_value_from_text(struct json_value *out, int column_type, const char *text, size_t len)
+{
+	if (column_type == COLUMN_TEXT || column_type == COLUMN_JSON) {
+		if (memchr(text, '\0', len))
+			return -EINVAL; /* neither database keeps a text with a NUL inside */
+		*out = (struct json_value) { .type = JSON_VALUE_TEXT, .text = text, .len = len };
+		return 0;
+	}
+	while (len && isspace((unsigned char)*text))
+		text++, len--;
+	while (len && isspace((unsigned char)text[len - 1]))
+		len--;
+	if (len == 0) {
+		*out = (struct json_value) { .type = JSON_VALUE_NULL };
+		return 0;
+	}
+	char copy[NUMBER_MAX];
+	if (len >= sizeof(copy) || memchr(text, '\0', len))
+		return -EINVAL;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	struct json_value value = { .type = JSON_VALUE_INT };
+	int rc;
+	if (column_type == COLUMN_INTEGER) {
+		rc = integer_from(&value.i, copy, len);
+	} else if (column_type == COLUMN_BOOLEAN) {
+		rc = boolean_from(&value.i, copy);
+	} else if (column_type == COLUMN_TIMESTAMP) {
+		rc = timestamp_from(&value.i, copy, len);
+	} else {
+		size_t sign = *copy == '-' || *copy == '+', whole, fraction;
+		bool exponent;
+		value.type = JSON_VALUE_REAL;
+		rc = decimal(copy + sign, len - sign, &whole, &fraction, &exponent)
+			     ? real_from(&value.real, copy)
+			     : -EINVAL;
+	}
+	if (rc == 0)
+		*out = value;
+	return rc;
+}
