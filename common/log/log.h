@@ -41,7 +41,7 @@ size_t log_render(char *out, enum log_level level, enum log_category category, c
  * cannot read. */
 #define LOG_AT(level, category, event, ...) \
 	log_write(level, category, event, (const struct kv[]) { { 0 }, ##__VA_ARGS__, { 0 } } + 1)
-#define log_debug(category, event, ...) LOG_AT(LOG_DEBUG, category, event, __VA_ARGS__)
-#define log_info(category, event, ...)	LOG_AT(LOG_INFO, category, event, __VA_ARGS__)
-#define log_warn(category, event, ...)	LOG_AT(LOG_WARN, category, event, __VA_ARGS__)
-#define log_error(category, event, ...) LOG_AT(LOG_ERROR, category, event, __VA_ARGS__)
+#define log_debug(category, event, ...) LOG_AT(LOG_DEBUG, category, event, ##__VA_ARGS__)
+#define log_info(category, event, ...)	LOG_AT(LOG_INFO, category, event, ##__VA_ARGS__)
+#define log_warn(category, event, ...)	LOG_AT(LOG_WARN, category, event, ##__VA_ARGS__)
+#define log_error(category, event, ...) LOG_AT(LOG_ERROR, category, event, ##__VA_ARGS__)
