@@ -44,10 +44,14 @@ bool is_unreserved(char c)
 
 void normalize_percent(struct buf *out, const char *s, size_t len)
 {
+	/* "%%30a" must not become "%0a": behind a '%' that is no escape nothing is decoded that
+	 * could make it one. */
+	size_t since_stray = 2;
 	for (size_t i = 0; i < len; i++) {
 		int high = s[i] == '%' && len - i > 2 ? hex_digit(s[i + 1]) : -1;
 		int low = high >= 0 ? hex_digit(s[i + 2]) : -1;
 		if (low < 0) {
+			since_stray = s[i] == '%' ? 0 : hex_digit(s[i]) >= 0 ? since_stray + 1 : 2;
 			/* Browsers leave these as they are, but no URI may hold them (RFC 3986 2).
 			 */
 			bool foreign = s[i] && strchr("\"<>\\^`{|}", s[i]);
@@ -57,11 +61,13 @@ void normalize_percent(struct buf *out, const char *s, size_t len)
 			continue;
 		}
 		char c = (char)(high << 4 | low);
-		if (is_unreserved(c)) {
+		if (is_unreserved(c) && (since_stray >= 2 || hex_digit(c) < 0)) {
 			buf_add_char(out, c);
+			since_stray = 2;
 		} else {
 			char hex[3] = { '%', upper_hex[high], upper_hex[low] };
 			buf_add(out, hex, 3);
+			since_stray = 2;
 		}
 		i += 2;
 	}

@@ -195,6 +195,7 @@ static void only_what_cannot_change_the_page_is_normalised(void **state)
 	canonical("http://h/A//b/", 0, "http://h/A//b/");
 	canonical("http://h/a?", 0, "http://h/a?");
 	canonical("http://h/|[]?{}[]|", 0, "http://h/%7C[]?%7B%7D[]%7C");
+	canonical("http://h/%%30a%3%30%%7a%30", 0, "http://h/%%30a%3%30%z0");
 	canonical("http://h/%zz%4", 0, "http://h/%zz%4");
 	canonical("http://%55ser:%7e@h/", 0, "http://User:~@h/");
 	canonical("http://h/?b=2&a=2&a=1&&c", URL_SORT_QUERY, "http://h/?&a=1&a=2&b=2&c");
