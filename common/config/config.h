@@ -116,10 +116,18 @@ struct config_table {
 	int64_t batch;
 };
 
+/* A schedule as it is written: at most one of cron, every, at. */
+struct config_due {
+	const char *cron, *timezone, *at;
+	int64_t every_ms;
+};
+
 struct config_job {
 	const char *name;
-	const struct worker_kind *kind;
-	struct schedule schedule; /* kind SCHEDULE_NONE: only by `drover run` */
+	const char *kind_name;
+	const struct worker_kind *kind; /* NULL only in a worker that does not know the kind; then spec is NULL too */
+	struct config_due due;
+	struct schedule schedule; /* made from due; kind SCHEDULE_NONE: only by `drover run` */
 	int64_t timeout_ms;	  /* of each task */
 	int64_t attempts;	  /* retry.attempts: tries of a task without progress before it is a dead letter */
 	struct config_table store;
@@ -141,7 +149,7 @@ struct config {
 	size_t job_count;
 	struct config_service *services;
 	size_t service_count;
-	struct config_tree *tree; /* what it was built from, with marks: for hand-over, `config` and reload's diff */
+	struct config_tree *tree; /* private: which values are secret, time zones, places of XPath expressions */
 };
 
 struct config_options {
@@ -172,6 +180,17 @@ int config_handover(const struct config *config, const struct worker_kind *kind,
 /** Builds the struct from a hand-over; refuses one that is not sealed. The caller keeps and closes fd. */
 int config_from_handover(struct config **out, int fd, const struct worker_kind *const *kinds, struct err *err) MUST_CHECK;
 
+/* XPath expressions, which only a parser child may judge: droverd and `check` ask one before they accept. */
+struct config_xpath {
+	const char *text;
+	struct config_mark mark;
+	const char *line; /* the source line, for config_report() */
+};
+/** @return the i-th expression of the jobs, NULL beyond the last; always NULL in a worker */
+const struct config_xpath *config_xpaths(const struct config *config, size_t i);
+/** Appends one error about it to a report, in the style of config_load(). */
+void config_report(struct buf *report, const struct config_xpath *xpath, const char *problem, bool color);
+
 const struct config_job *config_job(const struct config *config, const char *name);
 const struct config_provider *config_provider(const struct config *config, const char *name);
 const struct config_service *config_service(const struct config *config, const char *name);
@@ -179,5 +198,5 @@ const struct config_worker *config_worker(const struct config *config, const cha
 
 /* What differs between two configurations for one process or section: the strongest apply of the changed fields. */
 enum config_change { CHANGE_NONE, CHANGE_LIVE, CHANGE_RESTART, CHANGE_SUPERVISOR };
-/** path: "services.NAME", "workers.KIND", "supervisor", "logs", "store", "http". An absent side counts as CHANGE_RESTART. */
+/** path: "services.NAME", "providers.NAME", "jobs.NAME", "workers.KIND", "supervisor", "logs", "store", "http". An absent side counts as CHANGE_RESTART. */
 enum config_change config_diff(const struct config *old_config, const struct config *new_config, const char *path);

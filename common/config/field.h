@@ -16,6 +16,7 @@ enum config_type {
 	CONFIG_BOOL,	    /* bool */
 	CONFIG_INT,	    /* int64_t, min..max */
 	CONFIG_STRING,	    /* const char *, NULL when absent and no default */
+	CONFIG_XPATH,	    /* the same; its syntax is checked later, by a parser child (config_xpaths) */
 	CONFIG_DURATION_MS, /* int64_t, unit demanded; at least 50 ms unless .min says otherwise */
 	CONFIG_SIZE,	    /* int64_t bytes, unit demanded */
 	CONFIG_ENUM,	    /* int, index into .names */
@@ -44,14 +45,24 @@ struct config_field {
 	int64_t min, max;		  /* of INT, DURATION_MS, SIZE; both 0: the type's own range */
 	bool required;
 	bool unsubstituted;		  /* ${...} is not replaced here */
+	bool scheduled;			  /* of a job: the scheduler needs the value too, so it gets it even when secret */
 	const char *const *names;	  /* of ENUM, ends with NULL */
 	const struct config_field *fields; /* of STRUCT, STRUCT_LIST, STRUCT_MAP */
 	size_t element_size;		  /* of STRUCT_LIST, STRUCT_MAP */
 	const char *shorthand;		  /* of STRUCT and elements: a scalar stands for this one field (`title: h1`) */
-	/* Checks one value after it was converted; reports through config_error(). NULL: none. */
+	/*
+	 * Checks one value after it was converted; reports through config_error(). `value` points at the member; of
+	 * STRING_LIST it is called for each item (const char *const *), of STRING_MAP for each struct config_pair.
+	 */
 	void (*check)(struct config_context *ctx, const struct config_mark *mark, const void *value);
 	enum config_apply apply;
 	const char *doc;		  /* one line */
+};
+
+enum {
+	CONFIG_RATES_MAX = 7,     /* rates of one provider */
+	CONFIG_REGEX_MAX = 1000,  /* bytes of a regular expression */
+	CONFIG_COLUMNS_MAX = 500, /* columns of one job */
 };
 
 struct config_strings {
@@ -91,5 +102,9 @@ struct config_mark {
 /** Reports an error at a place; the load goes on, and fails at its end. */
 void config_error(struct config_context *ctx, const struct config_mark *mark, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/** The mark of a member of the struct being checked ("schedule.cron"), for cross-checks; the struct's own when absent. */
+/** The same for a byte of a text member: exact when the text stands in the file as it is. */
+struct config_mark config_mark_at(
+	struct config_context *ctx, const void *object, const char *path, size_t byte);
+/** The mark of a member of the struct being checked ("schedule.cron", "start.0"), for cross-checks; the struct's own when
+ * absent. Objects are elements of maps and lists of structs, jobs' specs, and the sections of struct config. */
 struct config_mark config_mark_of(struct config_context *ctx, const void *object, const char *path);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct config;
+struct config_column;
 struct config_context;
 struct config_field;
 struct config_job;
@@ -24,10 +25,18 @@ struct worker_kind {
 	bool needs_store;	     /* opens the database */
 	bool takes_tasks;	     /* its death frees tasks, WORK wakes it */
 	bool answers_questions;	     /* the command line's questions may be relayed to it */
-	bool sees_providers;	     /* gets providers with their secrets */
+	bool sees_providers;	     /* gets the providers that its jobs name, with their secrets */
+	bool sees_all_jobs;	     /* gets the jobs of all kinds, without secrets */
 	/* Jobs of this kind; NULL: there are none. */
 	const struct config_field *job_fields;
 	size_t job_size;
+	/*
+	 * The columns that a job's rows have, in the order of the table; writes at most max of them. Names may repeat
+	 * when they come from several rules of a job. @return how many there are
+	 */
+	size_t (*job_columns)(const struct config_job *job, struct config_column *out, size_t max);
+	/* The provider that a job's calls go to, NULL: none. */
+	const char *(*job_provider)(const struct config_job *job);
 	/* Cross-checks of one job, all names resolved; reports through config_error(). */
 	void (*check_job)(struct config_context *ctx, const struct config *config, struct config_job *job);
 };

@@ -7,14 +7,10 @@ function(drover_library name)
 	target_link_libraries(drover_${name} PUBLIC ${A_NEEDS} PRIVATE drover_build_flags)
 endfunction()
 
-# add_worker_kind(crawl SOURCES ... NEEDS ...): the executable drover-crawl and the data-only library
-# drover_kind_crawl (kind.c), which the supervisor links too to check configurations.
+# add_worker_kind(crawl SOURCES ... NEEDS ...): the executable drover-crawl. Its data (kind.c) is the library
+# drover_kind_crawl, made in workers/CMakeLists.txt, which the supervisor links too to check configurations.
 function(add_worker_kind name)
 	cmake_parse_arguments(A "" "" "SOURCES;NEEDS" ${ARGN})
-	add_library(drover_kind_${name} STATIC kind.c)
-	target_include_directories(drover_kind_${name} PUBLIC ${PROJECT_SOURCE_DIR}/workers)
-	target_link_libraries(drover_kind_${name} PUBLIC drover_config PRIVATE drover_build_flags)
-	set_property(GLOBAL APPEND PROPERTY DROVER_KINDS drover_kind_${name})
 	# The behaviour as a library, so that unit tests can link it; main.c makes the executable.
 	add_library(drover_worker_${name} STATIC ${A_SOURCES})
 	target_include_directories(drover_worker_${name} PUBLIC ${PROJECT_SOURCE_DIR}/workers)

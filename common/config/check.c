@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* What one value can be asked without looking at others. */
+#include "config/check.h"
+
+#include "base/err.h"
+#include "base/str.h"
+#include "config/config.h"
+#include "config/context.h"
+#include "url/url.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <regex.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+static bool hidden(struct config_context *ctx, const void *member)
+{
+	for (size_t i = 0; i < ctx->secret_count; i++)
+		if (ctx->secrets[i] == member)
+			return true;
+	return false;
+}
+
+/* The value for a message. */
+static const char *shown(struct config_context *ctx, const void *member)
+{
+	return hidden(ctx, member) ? "***" : *(const char *const *)member;
+}
+
+void check_http_url(struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *text = *(const char *const *)value;
+	CLEANUP(url_freep) struct url *url = NULL;
+	struct err err = { 0 };
+	if (url_parse(&url, text, URL_MAX_DEFAULT, &err) < 0)
+		config_error(ctx, mark, "\"%.200s\" is no http or https URL%s%s", shown(ctx, value),
+			hidden(ctx, value) ? "" : ": ", hidden(ctx, value) ? "" : err.text);
+	else if (url->user.len || url->password.len)
+		config_error(ctx, mark, "a URL cannot hold a user or a password");
+	else if (url->has_fragment)
+		config_error(ctx, mark, "a URL cannot have a fragment here");
+}
+
+void check_absolute_path(
+	struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *path = *(const char *const *)value;
+	if (*path != '/')
+		config_error(ctx, mark, "%s must be an absolute path, not \"%.200s\"", ctx->path,
+			shown(ctx, value));
+	else if (strchr(path, '\n') || strlen(path) > 4000)
+		config_error(ctx, mark, "%s is no usable path", ctx->path);
+}
+
+void check_runtime_dir(
+	struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *path = *(const char *const *)value;
+	size_t max = sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("/control.sock");
+	check_absolute_path(ctx, mark, value);
+	if (strlen(path) > max)
+		config_error(ctx, mark,
+			"%s must have at most %zu bytes: the control socket is in it", ctx->path,
+			max);
+}
+
+void check_store_url(struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *text = *(const char *const *)value;
+	if (!str_starts(text, "sqlite:") || !text[strlen("sqlite:")] || strpbrk(text, "?#\n"))
+		config_error(
+			ctx, mark, "the store is sqlite:PATH, not \"%.200s\"", shown(ctx, value));
+}
+
+/* "ADDRESS:PORT", "[ADDRESS]:PORT" */
+void check_listen(struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *text = *(const char *const *)value, *colon = strrchr(text, ':');
+	char host[64];
+	struct in_addr v4;
+	struct in6_addr v6;
+	int64_t port;
+	if (!colon || str_to_i64(colon + 1, 0, 65535, &port) < 0) {
+		config_error(ctx, mark, "\"%.100s\" has no port: write 127.0.0.1:8470",
+			shown(ctx, value));
+		return;
+	}
+	size_t len = (size_t)(colon - text);
+	bool bracket = len > 2 && *text == '[' && colon[-1] == ']';
+	str_copy(host, MIN(bracket ? len - 1 : len + 1, sizeof(host)), bracket ? text + 1 : text);
+	bool loopback = bracket ? inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6)
+				: inet_pton(AF_INET, host, &v4) == 1 &&
+					  ntohl(v4.s_addr) >> 24 == 127;
+	if (!loopback)
+		config_error(ctx, mark,
+			"\"%.100s\" is no loopback address: without a token only 127.0.0.1 or "
+			"[::1] may be listened on",
+			shown(ctx, value));
+}
+
+/* Whether the account exists is asked at the start: `check` works on another machine. */
+void check_account(struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *name = *(const char *const *)value;
+	if (!str_is_name(name) || strlen(name) > 32)
+		config_error(ctx, mark, "\"%.60s\" is no name of an account", shown(ctx, value));
+}
+
+void check_environment(
+	struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const struct config_pair *pair = value;
+	if (!str_is_identifier(pair->name))
+		config_error(
+			ctx, mark, "\"%.60s\" is no name of an environment variable", pair->name);
+}
+
+void check_header(struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	static const char *const ours[] = { "Host", "Content-Length", "Transfer-Encoding",
+		"Connection" };
+	const struct config_pair *pair = value;
+	size_t len = strlen(pair->name);
+	size_t token = strspn(pair->name, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+					  "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+	if (!len || token != len)
+		config_error(ctx, mark, "\"%.60s\" is no name of a header", pair->name);
+	if (strchr(pair->value, '\n'))
+		config_error(ctx, mark, "a header's value cannot hold a line end");
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		if (str_eq_nocase(pair->name, ours[i]))
+			config_error(ctx, mark, "header \"%s\" is set by drover", ours[i]);
+}
+
+void check_table_name(struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *name = *(const char *const *)value;
+	if (!str_is_identifier(name))
+		config_error(ctx, mark, "\"%.60s\" is no name of a table: letters, digits and _",
+			shown(ctx, value));
+	else if (strncasecmp(name, "drover_", 7) == 0 || strncasecmp(name, "sqlite_", 7) == 0)
+		config_error(ctx, mark, "tables that begin with %.7s are not for jobs", name);
+}
+
+void check_dotted_path(
+	struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *path = *(const char *const *)value;
+	size_t len = strlen(path);
+	if (*path == '.' || (len && path[len - 1] == '.') || strstr(path, ".."))
+		config_error(ctx, mark, "\"%.60s\" is no path: write a.b.c", shown(ctx, value));
+}
+
+void check_regex(struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *text = *(const char *const *)value;
+	char words[128];
+	regex_t regex;
+	int rc = strlen(text) > CONFIG_REGEX_MAX ? REG_ESPACE
+						 : regcomp(&regex, text, REG_EXTENDED | REG_NOSUB);
+	if (rc) {
+		regerror(rc, NULL, words, sizeof(words));
+		config_error(ctx, mark, "\"%.100s\" is no regular expression: %s",
+			shown(ctx, value), words);
+	} else {
+		regfree(&regex);
+	}
+}
+
+void check_column(struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const struct config_column *column = value;
+	if (!str_is_identifier(column->name))
+		config_error(ctx, mark,
+			"\"%.60s\" is no name of a column: letters, digits and _, at most 63",
+			column->name);
+}
+
+/* "localhost" is one by RFC 6761, without asking anybody. */
+static bool literally_private(const struct url *url)
+{
+	char host[URL_HOST_MAX];
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+	bool bracket = url->host.len > 2 && url->text[url->host.at] == '[';
+	size_t len = url->host.len - (bracket ? 2 : 0);
+	str_copy(host, MIN(len + 1, sizeof(host)), url->text + url->host.at + bracket);
+	if (bracket)
+		return inet_pton(AF_INET6, host, &v6.sin6_addr) == 1 &&
+		       url_is_private_ip((const struct sockaddr *)&v6);
+	if (url->host_is_address)
+		return inet_pton(AF_INET, host, &v4.sin_addr) == 1 &&
+		       url_is_private_ip((const struct sockaddr *)&v4);
+	return url_in_domain(url, "localhost");
+}
+
+void check_private(struct config_context *ctx, const char *text, bool is_private,
+	const void *object, const char *path, const char *permission)
+{
+	CLEANUP(url_freep) struct url *url = NULL;
+	if (!text || is_private || url_parse(&url, text, URL_MAX_DEFAULT, NULL) < 0)
+		return;
+	struct config_mark mark = config_mark_of(ctx, object, path);
+	if (literally_private(url))
+		config_error(ctx, &mark, "a private or loopback address is visited with %s only",
+			permission);
+}
+
+const struct config_provider *check_provider(struct config_context *ctx,
+	const struct config *config, const char *name, const void *object, const char *path)
+{
+	const struct config_provider *found = name ? config_provider(config, name) : NULL;
+	if (found || !name || ctx->handed_over)
+		return found;
+	struct config_mark mark = config_mark_of(ctx, object, path);
+	const char *near = NULL;
+	for (size_t i = 0; i < config->provider_count; i++) {
+		const char *both[] = { config->providers[i].name, near };
+		near = str_nearest(name, both, near ? 2 : 1);
+	}
+	config_error(ctx, &mark, "no provider \"%.60s\"%s%s%s", name,
+		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+	return NULL;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Checks that field tables name, and cross-checks that kinds share. */
+#include "config/field.h"
+
+struct config;
+struct config_column;
+struct config_context;
+struct config_job;
+struct config_provider;
+
+/* For .check of rows. */
+void check_http_url(struct config_context *ctx, const struct config_mark *mark, const void *value);
+void check_absolute_path(
+	struct config_context *ctx, const struct config_mark *mark, const void *value);
+void check_runtime_dir(
+	struct config_context *ctx, const struct config_mark *mark, const void *value);
+void check_store_url(struct config_context *ctx, const struct config_mark *mark, const void *value);
+void check_listen(struct config_context *ctx, const struct config_mark *mark, const void *value);
+void check_account(struct config_context *ctx, const struct config_mark *mark, const void *value);
+void check_environment(
+	struct config_context *ctx, const struct config_mark *mark, const void *value);
+void check_header(struct config_context *ctx, const struct config_mark *mark, const void *value);
+void check_table_name(
+	struct config_context *ctx, const struct config_mark *mark, const void *value);
+/** A dotted path into a record: no empty part. */
+void check_dotted_path(
+	struct config_context *ctx, const struct config_mark *mark, const void *value);
+/** A POSIX extended regular expression that compiles. */
+void check_regex(struct config_context *ctx, const struct config_mark *mark, const void *value);
+/** An element of a map of columns (struct config_column): its name. */
+void check_column(struct config_context *ctx, const struct config_mark *mark, const void *value);
+
+/* For check_job of kinds. Members that had an error may be NULL. */
+/** The provider of a name; NULL: reported at object's path. name NULL: nothing to report. */
+const struct config_provider *check_provider(struct config_context *ctx,
+	const struct config *config, const char *name, const void *object, const char *path);
+/** Reports at object's path when the URL's host is a literal private or loopback address and may
+ * not be. */
+void check_private(struct config_context *ctx, const char *url, bool is_private, const void *object,
+	const char *path, const char *permission);
+
+/* Names of the types in column tables, by enum column_type. */
+extern const char *const column_types[];

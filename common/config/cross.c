@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/* Cross-checks: what values say about each other. They also resolve names into pointers. */
+#include "config/check.h"
+#include "config/context.h"
+
+#include "base/err.h"
+#include "base/str.h"
+#include "config/kind.h"
+#include "schedule/cron.h"
+#include "schedule/zone.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { KEY_MAX = 32 };
+
+static bool is_faulty(struct config_context *ctx, const void *object)
+{
+	const struct config_object *found = context_object(ctx, object);
+	return found && found->faulty;
+}
+
+/* An error at a member, or at the byte of its text. */
+static void error_at(struct config_context *ctx, const void *object, const char *path,
+	const char *fmt, ...) PRINTF_LIKE(4, 5);
+static void error_at(
+	struct config_context *ctx, const void *object, const char *path, const char *fmt, ...)
+{
+	struct config_mark mark = config_mark_of(ctx, object, path);
+	va_list ap;
+	va_start(ap, fmt);
+	report_addv(&ctx->report, &mark, fmt, ap);
+	va_end(ap);
+}
+
+/* ---- schedules ---- */
+
+static void check_cron(struct config_context *ctx, struct config_job *job)
+{
+	struct err err = { 0 };
+	size_t bad_at = 0;
+	job->schedule.kind = SCHEDULE_CRON;
+	if (cron_parse(&job->schedule.cron, job->due.cron, &bad_at, &err) < 0) {
+		struct config_mark mark = config_mark_at(ctx, job, "schedule.cron", bad_at);
+		config_error(ctx, &mark, "%s", err.text);
+	} else if (cron_never_due(&job->schedule.cron)) {
+		error_at(ctx, job, "schedule.cron", "this cron expression is never due");
+	}
+	if (job->due.timezone && zone_cache_get(ctx->config->tree->zones, job->due.timezone,
+					 &job->schedule.zone, &err) < 0)
+		error_at(ctx, job, "schedule.timezone", "%s", err.text);
+}
+
+void check_schedule(struct config_context *ctx, struct config_job *job)
+{
+	const struct config_due *due = &job->due;
+	struct err err = { 0 };
+	int count = !!due->cron + !!due->every_ms + !!due->at;
+	if (count == 0 && context_node(ctx, job, "schedule") && !is_faulty(ctx, job))
+		error_at(ctx, job, "schedule", "a schedule needs one of cron, every, at");
+	if (count > 1)
+		error_at(ctx, job, due->cron && due->every_ms ? "schedule.every" : "schedule.at",
+			"a schedule has only one of cron, every, at");
+	if (due->timezone && !due->cron && count)
+		error_at(ctx, job, "schedule.timezone", "a timezone belongs to cron");
+	if (count != 1)
+		return;
+	if (due->cron) {
+		check_cron(ctx, job);
+	} else if (due->every_ms) {
+		/* Counted from 1970 on: the same instants in every process and after every restart.
+		 */
+		job->schedule.kind = SCHEDULE_EVERY;
+		job->schedule.every_ms = due->every_ms;
+	} else {
+		job->schedule.kind = SCHEDULE_AT;
+		if (time_parse_rfc3339(due->at, &job->schedule.at_ms, NULL, &err) < 0)
+			error_at(ctx, job, "schedule.at", "\"%.60s\": %s", due->at, err.text);
+	}
+}
+
+/* ---- supervision ---- */
+
+static void check_probe(struct config_context *ctx, const void *object,
+	const struct config_probe *probe, bool inherits)
+{
+	char timeout[32], interval[32];
+	bool timeout_here = context_node(ctx, object, "probe.timeout");
+	bool interval_here = context_node(ctx, object, "probe.interval");
+	if (probe->timeout_ms <= probe->interval_ms ||
+		(inherits && !timeout_here && !interval_here))
+		return;
+	duration_text(timeout, probe->timeout_ms);
+	duration_text(interval, probe->interval_ms);
+	error_at(ctx, object, timeout_here || !interval_here ? "probe.timeout" : "probe.interval",
+		"probe.timeout (%s) is longer than probe.interval (%s)", timeout, interval);
+}
+
+static void check_supervision(struct config_context *ctx)
+{
+	const struct config *config = ctx->config;
+	check_probe(ctx, &config->supervisor, &config->supervisor.supervision.probe, false);
+	for (size_t i = 0; i < config->worker_count; i++)
+		check_probe(ctx, &config->workers[i], &config->workers[i].supervision.probe, true);
+	for (size_t i = 0; i < config->service_count; i++)
+		check_probe(
+			ctx, &config->services[i], &config->services[i].supervision.probe, true);
+}
+
+static void check_command(struct config_context *ctx, const struct config_service *service)
+{
+	const struct config_strings *command = &service->command;
+	if (!command->count) {
+		if (!is_faulty(ctx, service))
+			error_at(ctx, service, "command",
+				"the command of a service cannot be empty");
+		return;
+	}
+	const char *program = command->items[0];
+	if (!*program || (strchr(program, '/') && *program != '/'))
+		error_at(ctx, service, "command.0",
+			"a command begins with an absolute path, or with a name that is found in "
+			"PATH");
+}
+
+/* ---- providers ---- */
+
+static void check_one_provider(struct config_context *ctx, const struct config_provider *p)
+{
+	check_private(ctx, p->base_url, p->is_private, p, "base_url", "private: true");
+	if (p->retry.backoff.initial_ms > p->retry.backoff.max_ms)
+		error_at(ctx, p,
+			context_node(ctx, p, "retry.backoff.initial") ? "retry.backoff.initial"
+								      : "retry.backoff.max",
+			"retry.backoff.initial is longer than retry.backoff.max");
+}
+
+/* ---- tables ---- */
+
+struct columns {
+	struct config_column items[CONFIG_COLUMNS_MAX];
+	size_t count;
+};
+
+static void columns_of(const struct config_job *job, struct columns *out)
+{
+	out->count = MIN(job->kind->job_columns(job, out->items, CONFIG_COLUMNS_MAX),
+		(size_t)CONFIG_COLUMNS_MAX);
+}
+
+static const struct config_column *column(const struct columns *columns, const char *name)
+{
+	for (size_t i = 0; i < columns->count; i++)
+		if (str_eq(columns->items[i].name, name))
+			return &columns->items[i];
+	return NULL;
+}
+
+static void unknown_key_column(struct config_context *ctx, const struct config_job *job,
+	const struct columns *columns, size_t i)
+{
+	const char *names[CONFIG_COLUMNS_MAX], *key = job->store.key.items[i];
+	char path[40];
+	for (size_t k = 0; k < columns->count; k++)
+		names[k] = columns->items[k].name;
+	const char *near = str_nearest(key, names, columns->count);
+	snprintf(path, sizeof(path), "store.key.%zu", i);
+	error_at(ctx, job, path, "no column \"%.60s\" among the fields%s%s%s", key,
+		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+static void check_key(
+	struct config_context *ctx, const struct config_job *job, const struct columns *columns)
+{
+	const struct config_strings *key = &job->store.key;
+	char path[40];
+	if (!key->count && context_node(ctx, job, "store.key") && !is_faulty(ctx, job))
+		error_at(ctx, job, "store.key", "the key of a table cannot be empty");
+	if (key->count > KEY_MAX)
+		error_at(ctx, job, "store.key", "a key has at most %d columns", KEY_MAX);
+	for (size_t i = 0; i < key->count && key->count <= KEY_MAX; i++) {
+		snprintf(path, sizeof(path), "store.key.%zu", i);
+		if (!column(columns, key->items[i]) && !is_faulty(ctx, job->spec))
+			unknown_key_column(ctx, job, columns, i);
+		for (size_t k = 0; k < i; k++)
+			if (str_eq(key->items[k], key->items[i]))
+				error_at(ctx, job, path, "\"%.60s\" stands twice in the key",
+					key->items[i]);
+	}
+}
+
+static void check_column_count(struct config_context *ctx, const struct config_job *job)
+{
+	struct config_column one;
+	if (job->kind->job_columns(job, &one, 0) > CONFIG_COLUMNS_MAX)
+		error_at(ctx, job, "", "more than %d columns", CONFIG_COLUMNS_MAX);
+}
+
+static bool same_key(const struct config_strings *a, const struct config_strings *b)
+{
+	for (size_t i = 0; a->count == b->count && i < a->count; i++)
+		if (!str_eq(a->items[i], b->items[i]))
+			return false;
+	return a->count == b->count;
+}
+
+/* Both write one table: what job lacks or has otherwise than first. */
+static void check_agreement(struct config_context *ctx, const struct config_job *first,
+	const struct config_job *job, const struct columns *theirs, const struct columns *ours)
+{
+	const char *table = job->store.table;
+	for (size_t i = 0; i < ours->count; i++) {
+		const struct config_column *other = column(theirs, ours->items[i].name);
+		if (!other)
+			error_at(ctx, job, "store.table",
+				"table %s is also written by jobs.%s, which has no column \"%s\"",
+				table, first->name, ours->items[i].name);
+		else if (other->type != ours->items[i].type)
+			error_at(ctx, job, "store.table",
+				"table %s is also written by jobs.%s, where column \"%s\" is %s, "
+				"not %s",
+				table, first->name, other->name, column_types[other->type],
+				column_types[ours->items[i].type]);
+	}
+	for (size_t i = 0; i < theirs->count; i++)
+		if (!column(ours, theirs->items[i].name))
+			error_at(ctx, job, "store.table",
+				"table %s is also written by jobs.%s, which has a column \"%s\" "
+				"besides",
+				table, first->name, theirs->items[i].name);
+	if (!same_key(&first->store.key, &job->store.key))
+		error_at(ctx, job, "store.table",
+			"table %s is also written by jobs.%s, with another key", table,
+			first->name);
+}
+
+static void check_shared_table(struct config_context *ctx, const struct config_job *job,
+	struct columns *theirs, const struct columns *ours)
+{
+	if (!job->store.table || is_faulty(ctx, job) || is_faulty(ctx, job->spec))
+		return;
+	for (const struct config_job *first = ctx->config->jobs; first < job; first++) {
+		if (!first->kind || !first->store.table ||
+			!str_eq_nocase(first->store.table, job->store.table))
+			continue;
+		if (!is_faulty(ctx, first) && !is_faulty(ctx, first->spec)) {
+			columns_of(first, theirs);
+			check_agreement(ctx, first, job, theirs, ours);
+		}
+		return;
+	}
+}
+
+static void check_jobs(struct config_context *ctx)
+{
+	struct columns *ours = context_alloc(ctx, sizeof(*ours)),
+		       *theirs = context_alloc(ctx, sizeof(*theirs));
+	for (size_t i = 0; ours && theirs && i < ctx->config->job_count; i++) {
+		struct config_job *job = &ctx->config->jobs[i];
+		check_schedule(ctx, job);
+		if (!job->kind)
+			continue;
+		columns_of(job, ours);
+		check_column_count(ctx, job);
+		check_key(ctx, job, ours);
+		job->kind->check_job(ctx, ctx->config, job);
+		check_shared_table(ctx, job, theirs, ours);
+	}
+}
+
+void check_config(struct config_context *ctx)
+{
+	check_supervision(ctx);
+	for (size_t i = 0; i < ctx->config->provider_count; i++)
+		check_one_provider(ctx, &ctx->config->providers[i]);
+	for (size_t i = 0; i < ctx->config->service_count; i++)
+		check_command(ctx, &ctx->config->services[i]);
+	check_jobs(ctx);
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/tables.h"
+
+#include "base/arena.h"
+#include "config/check.h"
+#include "config/config.h"
+#include "config/kind.h"
+
+#include <inttypes.h>
+
+#define DAY_MS INT64_C(86400000)
+
+/* NULL defaults: what is not written is taken from supervisor's. */
+#define PROBE_ROWS(interval, period, strikes, start)                                        \
+	{ "interval", CONFIG_DURATION_MS, offsetof(struct config_probe, interval_ms),       \
+		.def = (interval), .min = 50, .max = DAY_MS,                                \
+		.doc = "time from one probe to the next" },                                 \
+		{ "timeout", CONFIG_DURATION_MS, offsetof(struct config_probe, timeout_ms), \
+			.def = (period), .min = 50, .max = 3600000,                         \
+			.doc = "an answer that comes later is a failure" },                 \
+		{ "failures", CONFIG_INT, offsetof(struct config_probe, failures),          \
+			.def = (strikes), .min = 1, .max = 100,                             \
+			.doc = "failed probes in a row that bring a restart" },             \
+	{                                                                                   \
+		"start_period", CONFIG_DURATION_MS,                                         \
+			offsetof(struct config_probe, start_period_ms),                     \
+			.def = (start), .min = 0, .max = DAY_MS,                            \
+			.doc = "time after a start in which failures do not count"          \
+	}
+
+#define RESTART_ROWS(rule, interval, spread)                                                     \
+	{ "policy", CONFIG_ENUM, offsetof(struct config_restart, policy), .def = (rule),         \
+		.names = policies, .doc = "when a process that ended is started again" },        \
+		{ "min_interval", CONFIG_DURATION_MS,                                            \
+			offsetof(struct config_restart, min_interval_ms), .def = (interval),     \
+			.min = 0, .max = 30 * DAY_MS,                                            \
+			.doc = "least time between two automatic starts; an earlier one is "     \
+			       "held" },                                                         \
+		{ "jitter", CONFIG_DURATION_MS, offsetof(struct config_restart, jitter_ms),      \
+			.def = (spread), .min = 0, .max = 3600000,                               \
+			.doc = "held restarts are spread over this time" },                      \
+	{                                                                                        \
+		"when_held", CONFIG_ENUM, offsetof(struct config_restart, when_held),            \
+			.names = held_names,                                                     \
+			.doc = "what becomes of a process whose restart is held: workers stop, " \
+			       "services keep running"                                           \
+	}
+
+#define STOP_ROWS(name, period)                                                          \
+	{ "signal", CONFIG_SIGNAL, offsetof(struct config_stop, signal), .def = (name),  \
+		.doc = "the signal that asks a process to end" },                        \
+	{                                                                                \
+		"timeout", CONFIG_DURATION_MS, offsetof(struct config_stop, timeout_ms), \
+			.def = (period), .min = 50, .max = DAY_MS,                       \
+			.doc = "then it is killed, with all its descendants"             \
+	}
+
+static const char *const policies[] = { "always", "on-failure", "never", NULL };
+static const char *const held_names[] = { "~", "keep", "stop", NULL };
+static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
+
+static const struct config_field probe_defaults[] = { PROBE_ROWS("1m", "10s", "3", "30s"), { 0 } };
+static const struct config_field restart_defaults[] = { RESTART_ROWS("always", "5m", "1s"), { 0 } };
+static const struct config_field stop_defaults[] = { STOP_ROWS("TERM", "30s"), { 0 } };
+
+static const struct config_field probe_fields[] = { PROBE_ROWS(NULL, NULL, NULL, NULL), { 0 } };
+static const struct config_field restart_fields[] = { RESTART_ROWS(NULL, NULL, NULL), { 0 } };
+static const struct config_field stop_fields[] = { STOP_ROWS(NULL, NULL), { 0 } };
+static const struct config_field service_probe_fields[] = {
+	{ "http", CONFIG_STRING, offsetof(struct config_probe, http), .check = check_http_url,
+		.doc = "asked with GET; 200 to 399 is healthy" },
+	PROBE_ROWS(NULL, NULL, NULL, NULL),
+	{ 0 },
+};
+
+#define AT(member) offsetof(struct config_supervisor, member)
+const struct config_field supervisor_fields[] = {
+	{ "state_dir", CONFIG_STRING, AT(state_dir), .check = check_absolute_path,
+		.apply = APPLY_SUPERVISOR, .doc = "database and shared limits" },
+	{ "runtime_dir", CONFIG_STRING, AT(runtime_dir), .check = check_runtime_dir,
+		.apply = APPLY_SUPERVISOR,
+		.doc = "control socket, pipes, slot records: what dies with the boot" },
+	{ "probe", CONFIG_STRUCT, AT(supervision.probe), .fields = probe_defaults,
+		.doc = "health of processes, unless they say otherwise" },
+	{ "restart", CONFIG_STRUCT, AT(supervision.restart), .fields = restart_defaults,
+		.doc = "restarts of processes, unless they say otherwise" },
+	{ "stop", CONFIG_STRUCT, AT(supervision.stop), .fields = stop_defaults,
+		.doc = "how processes are stopped, unless they say otherwise" },
+	{ 0 },
+};
+#undef AT
+
+#define AT(member) offsetof(struct config_logs, member)
+const struct config_field logs_fields[] = {
+	{ "dir", CONFIG_STRING, AT(dir), .check = check_absolute_path, .apply = APPLY_SUPERVISOR,
+		.doc = "where log files are" },
+	{ "max_size", CONFIG_SIZE, AT(max_size), .def = "10MB", .min = 4096,
+		.max = INT64_C(1) << 40, .doc = "a file of this size is rotated" },
+	{ "backups", CONFIG_INT, AT(backups), .def = "5", .min = 0, .max = 1000,
+		.doc = "rotated files that are kept" },
+	{ "level", CONFIG_ENUM, AT(level), .def = "info", .names = levels,
+		.doc = "least level of drover's own records" },
+	{ 0 },
+};
+#undef AT
+
+const struct config_field store_fields[] = {
+	{ "url", CONFIG_STRING, offsetof(struct config_store, url), .def = "sqlite:drover.db",
+		.check = check_store_url, .apply = APPLY_RESTART,
+		.doc = "sqlite:PATH, the path from state_dir on" },
+	{ 0 },
+};
+const struct config_field http_fields[] = {
+	{ "listen", CONFIG_STRING, offsetof(struct config_http, listen), .def = "127.0.0.1:8470",
+		.check = check_listen, .apply = APPLY_RESTART,
+		.doc = "loopback ADDRESS:PORT of /health and /metrics; port 0 takes a free one" },
+	{ 0 },
+};
+
+#define AT(member) offsetof(struct config_service, member)
+const struct config_field service_fields[] = {
+	{ "command", CONFIG_STRING_LIST, AT(command), .required = true, .apply = APPLY_RESTART,
+		.doc = "the program and its arguments; no shell" },
+	{ "directory", CONFIG_STRING, AT(directory), .check = check_absolute_path,
+		.apply = APPLY_RESTART, .doc = "working directory" },
+	{ "user", CONFIG_STRING, AT(user), .check = check_account, .apply = APPLY_RESTART,
+		.doc = "user the command runs as" },
+	{ "group", CONFIG_STRING, AT(group), .check = check_account, .apply = APPLY_RESTART,
+		.doc = "group the command runs as; the user's own otherwise" },
+	{ "environment", CONFIG_STRING_MAP, AT(environment), .check = check_environment,
+		.apply = APPLY_RESTART, .doc = "variables besides PATH and HOME" },
+	{ "probe", CONFIG_STRUCT, AT(supervision.probe), .fields = service_probe_fields,
+		.doc = "without http: the process is watched for its end only" },
+	{ "restart", CONFIG_STRUCT, AT(supervision.restart), .fields = restart_fields,
+		.doc = "as supervisor.restart" },
+	{ "stop", CONFIG_STRUCT, AT(supervision.stop), .fields = stop_fields,
+		.doc = "as supervisor.stop" },
+	{ 0 },
+};
+#undef AT
+
+#define AT(member) offsetof(struct config_limits, member)
+static const struct config_field limits_fields[] = {
+	{ "rate", CONFIG_RATES, AT(rate), .min = 1, .max = 100000,
+		.doc = "calls in a time, one or a list: 100/1m" },
+	{ "concurrency", CONFIG_INT, AT(concurrency), .def = "0", .min = 0, .max = 1000,
+		.doc = "calls at a time; 0: no bound of its own" },
+	{ "min_delay", CONFIG_DURATION_MS, AT(min_delay_ms), .def = "0s", .min = 0, .max = 3600000,
+		.doc = "least time from one call to the next" },
+	{ 0 },
+};
+#undef AT
+#define AT(member) offsetof(struct config_timeout, member)
+static const struct config_field timeout_fields[] = {
+	{ "connect", CONFIG_DURATION_MS, AT(connect_ms), .def = "10s", .min = 50, .max = 3600000,
+		.doc = "name, connection and TLS" },
+	{ "idle", CONFIG_DURATION_MS, AT(idle_ms), .def = "20s", .min = 50, .max = 3600000,
+		.doc = "no byte for this long ends the call" },
+	{ "total", CONFIG_DURATION_MS, AT(total_ms), .def = "30s", .min = 50, .max = DAY_MS,
+		.doc = "the whole call" },
+	{ 0 },
+};
+#undef AT
+#define AT(member) offsetof(struct config_backoff, member)
+static const struct config_field backoff_fields[] = {
+	{ "initial", CONFIG_DURATION_MS, AT(initial_ms), .def = "1s", .min = 50, .max = 3600000,
+		.doc = "wait before the second try" },
+	{ "factor", CONFIG_INT, AT(factor), .def = "2", .min = 1, .max = 10,
+		.doc = "each further wait is longer by this" },
+	{ "max", CONFIG_DURATION_MS, AT(max_ms), .def = "60s", .min = 50, .max = DAY_MS,
+		.doc = "longest wait" },
+	{ "jitter", CONFIG_BOOL, AT(jitter), .def = "true", .doc = "wait a random part of it" },
+	{ 0 },
+};
+#undef AT
+#define AT(member) offsetof(struct config_retry, member)
+static const struct config_field retry_fields[] = {
+	{ "attempts", CONFIG_INT, AT(attempts), .def = "3", .min = 1, .max = 100,
+		.doc = "tries of one call, the first included" },
+	{ "when", CONFIG_RETRY_WHEN, AT(when), .def = "[429, 5xx, timeout, connect]",
+		.doc = "what is tried again" },
+	{ "backoff", CONFIG_STRUCT, AT(backoff), .fields = backoff_fields,
+		.doc = "waits between tries" },
+	{ 0 },
+};
+#undef AT
+
+#define AT(member) offsetof(struct config_provider, member)
+const struct config_field provider_fields[] = {
+	{ "base_url", CONFIG_STRING, AT(base_url), .required = true, .check = check_http_url,
+		.doc = "absolute URL; requests' paths are put behind it" },
+	{ "private", CONFIG_BOOL, AT(is_private), .def = "false",
+		.doc = "true: may be a private or loopback address" },
+	{ "headers", CONFIG_STRING_MAP, AT(headers), .check = check_header,
+		.doc = "sent with each call" },
+	{ "limits", CONFIG_STRUCT, AT(limits), .fields = limits_fields,
+		.doc = "over all processes together" },
+	{ "timeout", CONFIG_STRUCT, AT(timeout), .fields = timeout_fields, .doc = "of each call" },
+	{ "retry", CONFIG_STRUCT, AT(retry), .fields = retry_fields, .doc = "of each call" },
+	{ 0 },
+};
+#undef AT
+
+#define AT(member) offsetof(struct config_due, member)
+static const struct config_field schedule_fields[] = {
+	{ "cron", CONFIG_STRING, AT(cron), .doc = "five or six fields, or @daily and kin" },
+	{ "timezone", CONFIG_STRING, AT(timezone), .doc = "IANA name for cron; UTC otherwise" },
+	{ "every", CONFIG_DURATION_MS, AT(every_ms), .min = 50, .max = 366 * DAY_MS,
+		.doc = "at whole multiples of this time" },
+	{ "at", CONFIG_STRING, AT(at), .doc = "once: 2026-12-01T00:00:00Z" },
+	{ 0 },
+};
+#undef AT
+static const struct config_field attempts_fields[] = {
+	{ "attempts", CONFIG_INT, 0, .def = "5", .min = 1, .max = 100,
+		.doc = "tries of a task without progress before it is a dead letter" },
+	{ 0 },
+};
+#define AT(member) offsetof(struct config_table, member)
+static const struct config_field table_fields[] = {
+	{ "table", CONFIG_STRING, AT(table), .required = true, .check = check_table_name,
+		.doc = "made when it is not there" },
+	{ "key", CONFIG_STRING_LIST, AT(key), .required = true,
+		.doc = "columns that make a row unique" },
+	{ "batch", CONFIG_INT, AT(batch), .def = "100", .min = 1, .max = 10000,
+		.doc = "rows written in one transaction" },
+	{ 0 },
+};
+#undef AT
+#define AT(member) offsetof(struct config_job, member)
+const struct config_field job_fields[] = {
+	{ "kind", CONFIG_STRING, AT(kind_name), .required = true, .unsubstituted = true,
+		.doc = "collect or crawl" },
+	{ "schedule", CONFIG_STRUCT, AT(due), .fields = schedule_fields,
+		.doc = "cron, every or at; none: only by drover run" },
+	{ "timeout", CONFIG_DURATION_MS, AT(timeout_ms), .def = "30m", .min = 50,
+		.max = 30 * DAY_MS, .doc = "of each task" },
+	{ "retry", CONFIG_STRUCT, AT(attempts), .fields = attempts_fields, .doc = "of each task" },
+	{ "store", CONFIG_STRUCT, AT(store), .fields = table_fields, .required = true,
+		.doc = "where the rows go" },
+	{ 0 },
+};
+#undef AT
+
+size_t fields_count(const struct config_field *fields)
+{
+	size_t n = 0;
+	while (fields[n].name)
+		n++;
+	return n;
+}
+
+#define AT(member) offsetof(struct config_worker, member)
+const struct config_field *worker_fields(struct arena *arena, const struct worker_kind *kind)
+{
+	struct config_field *rows = arena_alloc(arena, 10 * sizeof(*rows)), *row = rows;
+	const char *processes = arena_printf(arena, "%" PRId64, kind->default_processes);
+	const char *concurrency = arena_printf(arena, "%" PRId64, kind->default_concurrency);
+	const char *parsers = arena_printf(arena, "%" PRId64, kind->default_parsers);
+	if (!rows || !processes || !concurrency || !parsers)
+		return NULL;
+	if (kind->max_processes > 1)
+		*row++ = (struct config_field) { "processes", CONFIG_INT, AT(processes),
+			.def = processes, .min = 1, .max = kind->max_processes,
+			.doc = "how many run" };
+	if (kind->default_concurrency)
+		*row++ = (struct config_field) { "concurrency", CONFIG_INT, AT(concurrency),
+			.def = concurrency, .min = 1, .max = 1000,
+			.doc = "tasks at a time, of all its processes together" };
+	if (kind->default_parsers)
+		*row++ = (struct config_field) { "parsers", CONFIG_INT, AT(parsers), .def = parsers,
+			.min = 1, .max = 64, .doc = "parser children kept ready by each process" };
+	*row++ = (struct config_field) { "user", CONFIG_STRING, AT(user), .check = check_account,
+		.apply = APPLY_RESTART, .doc = "user it runs as" };
+	*row++ = (struct config_field) { "nice", CONFIG_INT, AT(nice), .def = "0", .min = -20,
+		.max = 19, .apply = APPLY_RESTART, .doc = "scheduling priority, 19 is the lowest" };
+	*row++ = (struct config_field) { "probe", CONFIG_STRUCT, AT(supervision.probe),
+		.fields = probe_fields, .doc = "as supervisor.probe" };
+	*row++ = (struct config_field) { "restart", CONFIG_STRUCT, AT(supervision.restart),
+		.fields = restart_fields, .doc = "as supervisor.restart" };
+	*row++ = (struct config_field) { "stop", CONFIG_STRUCT, AT(supervision.stop),
+		.fields = stop_fields, .doc = "as supervisor.stop" };
+	return rows;
+}
+#undef AT

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* The field tables of the sections that all kinds share. Each ends with a row whose name is NULL.
+ */
+#include "config/field.h"
+
+struct arena;
+struct worker_kind;
+
+extern const struct config_field supervisor_fields[]; /* of struct config_supervisor */
+extern const struct config_field logs_fields[];
+extern const struct config_field store_fields[];
+extern const struct config_field http_fields[];
+extern const struct config_field service_fields[];
+extern const struct config_field provider_fields[];
+extern const struct config_field
+	job_fields[]; /* what jobs of all kinds have; of struct config_job */
+/** workers.KIND, only what the kind has, with its defaults. In the arena; NULL: no memory. */
+const struct config_field *worker_fields(struct arena *arena, const struct worker_kind *kind);
+/** Rows before the end. */
+size_t fields_count(const struct config_field *fields);

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+#include "collect/kind.h"
+
+#include "base/str.h"
+#include "config/check.h"
+#include "config/kind.h"
+
+#include <strings.h>
+
+static const char *const paginate_names[] = { "none", "page", NULL };
+
+static void check_request_path(
+	struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *path = *(const char *const *)value;
+	if (*path && *path != '/')
+		config_error(
+			ctx, mark, "a request's path begins with /: it is put behind base_url");
+}
+
+#define AT(member) offsetof(struct config_column, member)
+static const struct config_field column_fields[] = {
+	{ "path", CONFIG_STRING, AT(path), .required = true, .check = check_dotted_path,
+		.doc = "dotted path in the record" },
+	{ "type", CONFIG_ENUM, AT(type), .def = "text", .names = column_types,
+		.doc = "type of the column" },
+	{ 0 },
+};
+#undef AT
+
+#define AT(member) offsetof(struct collect_request, member)
+static const struct config_field request_fields[] = {
+	{ "provider", CONFIG_STRING, AT(provider_name), .required = true,
+		.doc = "name of a provider" },
+	{ "path", CONFIG_STRING, AT(path), .def = "", .check = check_request_path,
+		.doc = "put behind the provider's base_url" },
+	{ "query", CONFIG_STRING_MAP, AT(query), .doc = "arguments of the URL" },
+	{ 0 },
+};
+#undef AT
+
+#define AT(member) offsetof(struct collect_paginate, member)
+static const struct config_field paginate_fields[] = {
+	{ "by", CONFIG_ENUM, AT(by), .def = "none", .names = paginate_names,
+		.doc = "page: a number that grows by one" },
+	{ "param", CONFIG_STRING, AT(param), .doc = "argument that holds the page's number" },
+	{ "size_param", CONFIG_STRING, AT(size_param),
+		.doc = "argument that holds the size; none: not sent" },
+	{ "size", CONFIG_INT, AT(size), .def = "100", .min = 1, .max = 100000,
+		.doc = "records of a full page; a shorter one is the last" },
+	{ "start", CONFIG_INT, AT(start), .def = "1", .min = 0, .max = 1000000000,
+		.doc = "number of the first page" },
+	{ "max_pages", CONFIG_INT, AT(max_pages), .def = "100000", .min = 1, .max = 10000000,
+		.doc = "no more pages than this" },
+	{ 0 },
+};
+#undef AT
+
+#define AT(member) offsetof(struct collect_job, member)
+static const struct config_field collect_fields[] = {
+	{ "request", CONFIG_STRUCT, AT(request), .fields = request_fields, .required = true,
+		.doc = "what is called" },
+	{ "paginate", CONFIG_STRUCT, AT(paginate), .fields = paginate_fields,
+		.doc = "how pages follow" },
+	{ "records", CONFIG_STRING, AT(records), .def = "", .check = check_dotted_path,
+		.doc = "dotted path of the list of records; empty: the answer itself" },
+	{ "fields", CONFIG_STRUCT_MAP, AT(fields), .fields = column_fields, .required = true,
+		.element_size = sizeof(struct config_column), .shorthand = "path",
+		.check = check_column, .doc = "columns and where their values are" },
+	{ 0 },
+};
+#undef AT
+
+static size_t collect_columns(const struct config_job *job, struct config_column *out, size_t max)
+{
+	const struct collect_job *spec = job->spec;
+	const struct config_column *columns = spec->fields.items;
+	for (size_t i = 0; i < spec->fields.count && i < max; i++)
+		out[i] = columns[i];
+	return spec->fields.count;
+}
+
+static const char *collect_provider(const struct config_job *job)
+{
+	const struct collect_job *spec = job->spec;
+	return spec->request.provider_name;
+}
+
+static void check_columns(struct config_context *ctx, const struct config_array *fields)
+{
+	const struct config_column *columns = fields->items;
+	for (size_t i = 0; i < fields->count; i++) {
+		for (size_t k = 0; k < i; k++) {
+			struct config_mark mark = config_mark_of(ctx, &columns[i], "");
+			if (strcasecmp(columns[k].name, columns[i].name) == 0)
+				config_error(ctx, &mark,
+					"column \"%.60s\" is already there as \"%.60s\"",
+					columns[i].name, columns[k].name);
+		}
+	}
+}
+
+static void check_job(
+	struct config_context *ctx, const struct config *config, struct config_job *job)
+{
+	struct collect_job *spec = job->spec;
+	const struct collect_paginate *paginate = &spec->paginate;
+	struct config_mark mark = config_mark_of(ctx, spec, "paginate");
+	if (paginate->by == PAGINATE_PAGE && !paginate->param)
+		config_error(ctx, &mark,
+			"paginate by page needs a param: the argument that holds the page's "
+			"number");
+	if (paginate->by == PAGINATE_NONE && (paginate->param || paginate->size_param))
+		config_error(ctx, &mark, "paginate has a param, but no by: page");
+	mark = config_mark_of(ctx, spec, "fields");
+	if (spec->fields.items && !spec->fields.count)
+		config_error(ctx, &mark, "fields cannot be empty");
+	if (spec->fields.count <= CONFIG_COLUMNS_MAX)
+		check_columns(ctx, &spec->fields);
+	spec->provider = check_provider(
+		ctx, config, spec->request.provider_name, spec, "request.provider");
+}
+
+const struct worker_kind worker_kind_collect = {
+	.name = "collect",
+	.summary = "calls REST APIs and writes their records",
+	.program = "drover-collect",
+	.drain_ms = 30000,
+	.default_processes = 2,
+	.max_processes = 64,
+	.default_concurrency = 8,
+	.needs_store = true,
+	.takes_tasks = true,
+	.sees_providers = true,
+	.job_fields = collect_fields,
+	.job_size = sizeof(struct collect_job),
+	.job_columns = collect_columns,
+	.job_provider = collect_provider,
+	.check_job = check_job,
+};
