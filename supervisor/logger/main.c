@@ -14,9 +14,26 @@
 
 enum { CHANNEL_FD = 3, EXIT_USAGE = 2 };
 
+/* SIGTERM ends us, but orders sent before it count: a log opened by one of them has to be drained
+ * too. */
+struct ending {
+	struct loop *loop;
+	struct loop_timer *turn;
+};
+
+static void on_turn(void *arg)
+{
+	struct ending *ending = arg;
+	char byte;
+	if (recv(CHANNEL_FD, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+		loop_timer_start(ending->turn, 0);
+	else
+		loop_stop(ending->loop);
+}
+
 static void on_term(void *arg, int signo UNUSED)
 {
-	loop_stop(arg);
+	on_turn(arg);
 }
 
 static bool is_channel(int fd)
@@ -44,13 +61,16 @@ static int run(struct loop *loop)
 		log_error(MAIN, "drover_log_failed", KV_STR("error", err.text));
 		return 1;
 	}
-	struct loop_signal *term = loop_signal_new(loop, SIGTERM, on_term, loop);
-	int status = term ? 0 : 1;
-	if (term) {
+	struct ending ending = { .loop = loop };
+	ending.turn = loop_timer_new(loop, on_turn, &ending);
+	struct loop_signal *term = loop_signal_new(loop, SIGTERM, on_term, &ending);
+	int status = ending.turn && term ? 0 : 1;
+	if (status == 0) {
 		loop_run(loop);
 		logger_drain(logger);
 	}
 	loop_signal_free(term);
+	loop_timer_free(ending.turn);
 	logger_stop(logger);
 	return status;
 }
