@@ -58,7 +58,7 @@ static int parse_fields(struct parser *p);
 
 int cron_parse(struct cron *out, const char *text, size_t *bad_at, struct err *err)
 {
-	size_t ignored;
+	size_t ignored = 0;
 	struct parser p = {
 		.text = text, .s = text, .bad_at = bad_at ? bad_at : &ignored, .err = err
 	};

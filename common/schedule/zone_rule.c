@@ -147,7 +147,7 @@ void zone_rule_span_at(const struct zone_rule *rule, int64_t utc_s, struct zone_
 	int64_t bound = INT64_C(1) << 55, at = utc_s > bound	? bound
 					       : utc_s < -bound ? -bound
 								: utc_s;
-	struct change changes[6];
+	struct change changes[6] = { { 0, false } };
 	size_t n = 0;
 	bool daylight = false;
 	*out = (struct zone_span) { .start_s = INT64_MIN, .end_s = INT64_MAX };

@@ -227,14 +227,23 @@ static void read_lines(struct reader *r, const char *s, const char *end)
 	}
 }
 
-struct robots *robots_parse(const char *data, size_t len)
+static struct robots *robots_new(void)
 {
-	CLEANUP(robots_freep) struct robots *b = NEW(struct robots);
+	struct robots *b = NEW(struct robots);
 	if (!b)
 		return NULL;
 	/* Encoded three times as long, twice (to compare and to show), and bookkeeping. */
 	b->arena = arena_new((size_t)ROBOTS_BYTES_MAX * 16);
-	if (!b->arena)
+	if (b->arena)
+		return b;
+	free(b);
+	return NULL;
+}
+
+struct robots *robots_parse(const char *data, size_t len)
+{
+	CLEANUP(robots_freep) struct robots *b = robots_new();
+	if (!b)
 		return NULL;
 	if (len > ROBOTS_BYTES_MAX) {
 		/* The line that is cut is left out: half a rule may be a wider rule. */
