@@ -19,6 +19,7 @@
 struct err;
 struct loop;
 struct store;
+struct store_result;
 struct store_tx;
 
 struct queue;
@@ -34,20 +35,24 @@ void queue_close(struct queue *queue); /* NULL is fine; the store stays */
 /* A claimed task; one block, free with task_free(). */
 struct task {
 	int64_t id, run_id, fence;
-	const char *job, *payload, *checkpoint; /* checkpoint "" at first */
-	int64_t attempt, max_attempts, timeout_ms, depth;
+	const char *job, *kind, *payload, *checkpoint; /* checkpoint "" at first */
+	int64_t attempt, max_attempts, timeout_ms, depth, priority;
 	int64_t run_created_at;
 	int64_t claimed_mono_ms; /* on this process's clock */
 };
 void task_free(struct task *task);
 
 enum queue_status { QUEUE_OK, QUEUE_LOST, QUEUE_UNAVAILABLE, QUEUE_FAILED };
+/** What a transaction's outcome means here: a conflict is a lost task. */
+enum queue_status queue_status_of(const struct store_result *r);
+/** Words for the callback that runs now, "" when all is well. Of the loop's thread. */
+const char *queue_error(void);
 
 /** tasks[] belongs to the callback, which takes each of them (task_free). */
 typedef void (*queue_claimed)(
 	void *arg, enum queue_status status, struct task **tasks, size_t count);
-/** Claims at most `max` ready tasks of our kind, oldest first within 6:3:1 by priority. One claim
- * at a time. */
+/** Claims at most `max` (up to 1000) ready tasks of our kind, oldest first within 6:3:1 by
+ * priority. One claim at a time. */
 void queue_claim(struct queue *queue, size_t max, queue_claimed cb, void *arg);
 
 /** Fence check, lease and checkpoint (NULL: unchanged) in one statement; must come first. */
@@ -58,14 +63,15 @@ struct run_counts {
 };
 /** Adds to the run's counters. */
 void queue_tx_count(struct store_tx *tx, const struct task *task, const struct run_counts *counts);
-/** Adds one line to the run's errors (bounded: 20 are kept). */
+/** Adds one line to the run's errors (bounded: the first 20 are kept, each cut at 300 bytes). */
 void queue_tx_error(struct store_tx *tx, const struct task *task, const char *text);
 /** Completion: the task leaves the hot table; the last task of a run ends the run. */
 void queue_tx_done(struct store_tx *tx, const struct task *task);
-/** Gives up for good: counted failed, kept in drover_dead with the error; the last task of a run
- * ends the run. */
+/** Gives up for good: counted failed, kept in drover_dead with the error, which also enters the
+ * run's errors; the last task of a run ends the run. */
 void queue_tx_dead(struct store_tx *tx, const struct task *task, const char *error);
-/** Not this time: tried again after delay_ms unless its attempts are used up, then dead. */
+/** Not this time: tried again after delay_ms unless its attempts are used up, then dead (counted
+ * so, with the error in the run's errors). */
 void queue_tx_retry(
 	struct store_tx *tx, const struct task *task, const char *error, int64_t delay_ms);
 /** Waits for a limit: back into the queue, the attempt is not counted. */
@@ -99,10 +105,12 @@ void queue_renew(struct queue *queue);
 void queue_release_mine(
 	struct queue *queue, void (*cb)(void *arg, enum queue_status status), void *arg);
 
-/* ---- the scheduler's side ---- */
+/* ---- the scheduler's side ----
+ * arg is the one that store_forget() knows: forgetting it drops the callback, not the work. */
 
 typedef void (*queue_cb)(void *arg, enum queue_status status);
-/** Creates or migrates drover's tables; others poll queue_check_schema. */
+/** Creates or migrates drover's tables; others poll queue_check_schema, which is QUEUE_UNAVAILABLE
+ * until then. QUEUE_FAILED: the tables are of a newer drover; queue_error() says so. */
 void queue_migrate(struct store *store, queue_cb cb, void *arg);
 void queue_check_schema(struct store *store, queue_cb cb, void *arg);
 /** Frees the tasks of a dead owner: ready at once, or dead letters when their attempts are used up.
@@ -136,4 +144,5 @@ struct due_decision {
 /** Overlap is decided inside the transaction: a "fired" due time whose job still has a run becomes
  * "skipped". */
 void queue_tx_due(struct store_tx *tx, const struct due_decision *decision, int64_t now_ms);
+/** A manual run. Nothing happens when its request_id is known. A run without tasks ends at once. */
 void queue_tx_run(struct store_tx *tx, const struct run_request *run, int64_t now_ms);

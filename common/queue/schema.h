@@ -6,27 +6,35 @@
  */
 enum { QUEUE_SCHEMA_VERSION = 1 };
 
-/* drover_task.state */
-enum task_state { TASK_READY = 0, TASK_CLAIMED = 1 };
+/* drover_task.state. LEAVING is seen by nobody: it marks, inside one transaction, what becomes a
+ * dead letter. */
+enum task_state { TASK_READY = 0, TASK_CLAIMED = 1, TASK_LEAVING = 2 };
 /* drover_task.priority; claims are shared 6:3:1 */
 enum task_priority { PRIORITY_HIGH = 0, PRIORITY_MEDIUM = 1, PRIORITY_LOW = 2 };
 
+/* clang-format off */
 /*
  * drover_meta   key PK, value                       schema_version
  * drover_job    name PK, kind, spec_hash, next_due_at NULL, paused, updated_at
  * drover_due    job, due_at, outcome, reason, run_id NULL, decided_at, PRIMARY KEY (job, due_at)
- *                                                   outcome: fired, coalesced, skipped, missed
- * drover_run    id PK AUTOINCREMENT, job, trigger (schedule, manual), request_id UNIQUE NULL
- * (idempotency of manual runs), due_at NULL, created_at, started_at NULL, finished_at NULL, state
- * (queued, running, succeeded, failed, cancelled), tasks_total, tasks_done, tasks_failed,
- * tasks_dead, requests, rows, rejected, bytes, errors (JSON list, at most 20) drover_task   id PK
- * AUTOINCREMENT, run_id, job, kind, priority, state, not_before, attempt, max_attempts, fence,
- *               owner NULL, lease_until NULL, checkpoint, payload, depth, unique_key NULL,
- * timeout_ms, created_at, claimed_at NULL, last_error NULL hot: finished tasks are deleted in the
- * transaction that finishes them. UNIQUE (run_id, unique_key); index ready (kind, priority,
- * not_before, id) WHERE state = 0 drover_dead   id PK (the task's), run_id, job, kind, payload,
- * checkpoint, attempt, error, created_at, failed_at drover_url    run_id, url, depth, state
- * (queued, fetched, skipped, failed), reason, status, task_id NULL, referrer, PRIMARY KEY (run_id,
- * url)           the frontier and the reason for each URL not fetched drover_owner  owner PK, kind,
- * since               who claims (for lease expiry and for people)
+ *               outcome: fired, coalesced, skipped, missed
+ * drover_run    id PK, job, trigger (schedule, manual), request_id UNIQUE NULL (idempotency of manual
+ *               runs), token UNIQUE (how one transaction finds the run it made), due_at NULL,
+ *               created_at, started_at NULL, finished_at NULL, state (queued, running, succeeded,
+ *               failed, cancelled), tasks_total = tasks_done + tasks_failed (given up) + tasks_dead
+ *               (attempts used up) + those still in drover_task, pages (URLs to be fetched or
+ *               fetched), requests, rows, rejected, bytes, error_count, errors (JSON list, the first
+ *               20 at most)
+ * drover_task   id PK, run_id, job, kind, priority, state, not_before, attempt, max_attempts, fence,
+ *               owner NULL, lease_until NULL, checkpoint, payload, depth, unique_key NULL (a URL),
+ *               timeout_ms, created_at, claimed_at NULL, last_error NULL
+ *               hot: finished tasks are deleted in the transaction that finishes them.
+ *               UNIQUE (run_id, unique_key); index ready (kind, priority, not_before, id) WHERE state = 0
+ * drover_dead   the task's columns that it needs to come back, error, given_up (1: counted in
+ *               tasks_failed, 0: in tasks_dead), failed_at
+ * drover_url    run_id, url, depth, state (queued, fetched, skipped, failed), reason, status,
+ *               task_id NULL, referrer, PRIMARY KEY (run_id, url)
+ *               the frontier, and the reason for each URL not fetched
+ * drover_owner  owner PK, kind, since               who claims (for people)
  */
+/* clang-format on */

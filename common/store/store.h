@@ -81,6 +81,9 @@ size_t store_tx_sql(
 /** The last statement added must change or return at least `rows` rows, else all is rolled back:
  * STORE_CONFLICT. */
 void store_tx_expect(struct store_tx *tx, int64_t rows);
+/** Zeroed memory that lives as long as tx, one block each; done finds it by store_result_data().
+ * NULL when out of memory. */
+void *store_tx_data(struct store_tx *tx, size_t size);
 /** Creates the table or adds missing columns. */
 size_t store_tx_table(struct store_tx *tx, const struct store_table *table);
 /**
@@ -114,6 +117,8 @@ enum store_status store_result_status(const struct store_result *r);
 const char *store_result_error(const struct store_result *r); /* "" when OK */
 int64_t store_result_changes(const struct store_result *r, size_t statement);
 size_t store_result_rows(const struct store_result *r, size_t statement);
+/** What store_tx_data() gave, NULL: it was not called. */
+void *store_result_data(const struct store_result *r);
 /** Valid until done returns. */
 const struct store_value *store_result_value(
 	const struct store_result *r, size_t statement, size_t row, size_t column);

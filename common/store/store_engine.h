@@ -32,6 +32,7 @@ struct store_result {
 	char error[STORE_ERROR_TEXT];
 	struct store_op *ops;
 	size_t op_count, op_cap;
+	void *data;
 };
 
 struct store_tx {

@@ -81,6 +81,19 @@ void store_tx_expect(struct store_tx *tx, int64_t rows)
 	tx->result.ops[tx->result.op_count - 1].expect = rows;
 }
 
+void *store_tx_data(struct store_tx *tx, size_t size)
+{
+	tx->result.data = arena_alloc(tx->arena, size);
+	if (!tx->result.data)
+		tx->out_of_memory = true;
+	return tx->result.data;
+}
+
+void *store_result_data(const struct store_result *r)
+{
+	return r->data;
+}
+
 size_t store_tx_table(struct store_tx *tx, const struct store_table *table)
 {
 	struct store_op *op = add_op(tx, STORE_OP_TABLE);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Inside of the queue: pieces of SQL and of transactions that its files share. */
+#include "base/compiler.h"
+#include "queue/queue.h"
+#include "store/store.h"
+
+/* For an UPDATE of drover_run: one more error, JSON text $N, unless there are enough. 6,000
+ * characters are at most 24,000 bytes: a run fits into a page of 32 KiB. */
+#define ERRORS_FULL " error_count >= 20 OR length(errors) > 6000 "
+#define ADD_ERROR(n)                                                                        \
+	" errors = CASE WHEN" ERRORS_FULL "THEN errors WHEN error_count = 0 THEN '[' || " n \
+	" || ']' "                                                                          \
+	"ELSE substr(errors, 1, length(errors) - 1) || ',' || " n " || ']' END,"            \
+	" error_count = CASE WHEN" ERRORS_FULL "THEN error_count ELSE error_count + 1 END "
+
+/* An ended run's state follows from its counters. */
+#define END_STATE " CASE WHEN tasks_failed + tasks_dead > 0 THEN 'failed' ELSE 'succeeded' END "
+
+#define SQL(tx, sql, ...)                                                       \
+	store_tx_sql((tx), (sql), (const struct store_value[]) { __VA_ARGS__ }, \
+		ARRAY_SIZE(((const struct store_value[]) { __VA_ARGS__ })))
+#define I(v) STORE_VALUE_INT(v)
+#define T(v) store_text(v)
+
+/** Error texts are kept short: cut at 300 bytes, as a JSON string in buf. @return buf */
+enum { ERROR_CUT = 300, ERROR_JSON = ERROR_CUT * 6 + 3 };
+const char *queue_error_json(char buf[ERROR_JSON], const char *text);
+/** The same cut for a column; buf has ERROR_CUT + 1 bytes. */
+const char *queue_error_cut(char buf[ERROR_CUT + 1], const char *text);
+
+/** What is TASK_LEAVING becomes dead letters (given_up: counted failed, else dead), with its
+ * last_error; `why` enters the errors of their runs. */
+void queue_tx_bury(struct store_tx *tx, bool given_up, const char *why, int64_t now_ms);
+/** Ends each run that has no task left. */
+void queue_tx_end_runs(struct store_tx *tx, int64_t now_ms);
+
+/** Notes status and words for queue_error(). @return queue_status_of(r) */
+enum queue_status queue_note(const struct store_result *r);
+enum queue_status queue_note_words(enum queue_status status, const char *words);
+
+/** A transaction whose done calls cb(arg, status). Dies without memory for it, as loop_defer(). */
+struct store_tx *queue_tx_new(struct store *store, unsigned flags);
+void queue_submit(struct store *store, struct store_tx *tx, queue_cb cb, void *arg);
