@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+#include "contain.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/sys.h"
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FREEZE_ROUNDS = 25, FRESH_MS = 10, ENVIRON_MAX = 256 * 1024, SLOT_MAX = 80 };
+
+struct seen {
+	pid_t pid, parent, group, session;
+	uint64_t start;
+	bool zombie, still; /* still: dead, stopped or inside the kernel; it cannot fork */
+	bool environ_read, marked;
+	char slot[SLOT_MAX]; /* of the mark, when it is one of ours */
+	bool member;	     /* scratch of one search */
+};
+
+struct contain {
+	struct seen *seen;
+	void *array;
+	size_t count, cap;
+	int64_t looked_ms;
+	char epochs[CONTAIN_EPOCHS][CONTAIN_EPOCH_SIZE];
+	size_t epoch_count;
+	pid_t exempt;
+};
+
+struct contain *contain_new(void)
+{
+	struct contain *c = NEW(struct contain);
+	if (c)
+		c->looked_ms = -FRESH_MS - 1;
+	return c;
+}
+
+void contain_free(struct contain *c)
+{
+	if (!c)
+		return;
+	free(c->array);
+	free(c);
+}
+
+void contain_add_epoch(struct contain *c, const char *epoch)
+{
+	str_copy(c->epochs[c->epoch_count++ % CONTAIN_EPOCHS], CONTAIN_EPOCH_SIZE, epoch);
+}
+
+void contain_set_exempt(struct contain *c, pid_t pid)
+{
+	c->exempt = pid;
+}
+
+/* The name of the program may hold spaces and brackets: fields begin after the last one. */
+static bool read_stat(pid_t pid, struct seen *out)
+{
+	char path[64], text[1024];
+	char state;
+	int parent, group, session;
+	unsigned long long start;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd == -1 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	const char *rest = strrchr(text, ')');
+	if (!rest || sscanf(rest + 1,
+			     " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+			     "%*d %llu",
+			     &state, &parent, &group, &session, &start) != 5)
+		return false;
+	*out = (struct seen) { .pid = pid,
+		.parent = parent,
+		.group = group,
+		.session = session,
+		.start = start,
+		.zombie = state == 'Z' || state == 'X',
+		.still = strchr("ZXTtD", state) != NULL };
+	return true;
+}
+
+uint64_t contain_start_time(pid_t pid)
+{
+	struct seen s;
+	return read_stat(pid, &s) && !s.zombie ? s.start : 0;
+}
+
+int contain_open(pid_t pid, uint64_t start_time)
+{
+	int fd = sys_pidfd_open(pid);
+	if (fd == -1)
+		return -1;
+	/* Read after the pidfd was opened: now number and process belong together. */
+	if (contain_start_time(pid) == start_time && start_time != 0)
+		return fd;
+	sys_close(fd);
+	return -1;
+}
+
+static int by_pid(const void *a, const void *b)
+{
+	const struct seen *x = a, *y = b;
+	return x->pid < y->pid ? -1 : x->pid > y->pid;
+}
+
+static void look(struct contain *c)
+{
+	int64_t now_ms = clock_mono_ms();
+	if (now_ms - c->looked_ms <= FRESH_MS)
+		return;
+	DIR *proc = opendir("/proc");
+	if (!proc)
+		return; /* no descriptor left: the old look is better than none */
+	c->looked_ms = now_ms;
+	c->count = 0;
+	for (const struct dirent *d; (d = readdir(proc));) {
+		struct seen s;
+		if (!isdigit((unsigned char)d->d_name[0]) || !read_stat(atoi(d->d_name), &s))
+			continue;
+		if (mem_grow(&c->array, &c->cap, c->count, sizeof(struct seen)) < 0)
+			break;
+		c->seen = c->array;
+		c->seen[c->count++] = s;
+	}
+	closedir(proc);
+	if (c->count)
+		qsort(c->seen, c->count, sizeof(struct seen), by_pid);
+}
+
+static bool known_epoch(const struct contain *c, const char *instance)
+{
+	for (size_t i = 0; i < CONTAIN_EPOCHS; i++) {
+		size_t len = strlen(c->epochs[i]);
+		if (len && strncmp(instance, c->epochs[i], len) == 0 && instance[len] == ':')
+			return true;
+	}
+	return false;
+}
+
+static const char *find_variable(const struct buf *environ, const char *name)
+{
+	size_t name_len = strlen(name);
+	for (size_t at = 0; at < environ->len;) {
+		const char *line = environ->data + at;
+		size_t len = strnlen(line, environ->len - at);
+		if (len > name_len && line[name_len] == '=' && memcmp(line, name, name_len) == 0)
+			return line + name_len + 1;
+		at += len + 1;
+	}
+	return NULL;
+}
+
+/* Read once a look and only where it is asked for: it costs more than all the rest. */
+static void read_mark(const struct contain *c, struct seen *s)
+{
+	char path[64];
+	CLEANUP(buf_finish) struct buf environ = { .max = ENVIRON_MAX };
+	if (s->environ_read)
+		return;
+	s->environ_read = true;
+	snprintf(path, sizeof(path), "/proc/%d/environ", (int)s->pid);
+	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return;
+	for (;;) {
+		char *at = buf_reserve(&environ, 16384);
+		ssize_t n = at ? read(fd, at, 16384) : 0;
+		if (n <= 0)
+			break;
+		environ.len += (size_t)n;
+	}
+	if (!environ.len)
+		return;
+	buf_add_char(&environ, '\0');
+	const char *instance = find_variable(&environ, MARK_INSTANCE);
+	const char *slot = find_variable(&environ, MARK_SLOT);
+	if (instance && slot && known_epoch(c, instance))
+		s->marked = str_copy(s->slot, sizeof(s->slot), slot);
+}
+
+static bool holds_log(const struct seen *s, uint64_t inode)
+{
+	for (int fd = 1; fd <= 2; fd++) {
+		char path[64];
+		struct stat st;
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)s->pid, fd);
+		if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_ino == inode)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The session's number is the main process's. When another process has that number now, the number
+ * was used again and its session is none of ours.
+ */
+static bool session_is_ours(struct contain *c, const struct contain_target *t)
+{
+	if (t->main_pid <= 0)
+		return false;
+	for (size_t i = 0; i < c->count; i++)
+		if (c->seen[i].pid == t->main_pid)
+			return !t->main_start || c->seen[i].start == t->main_start;
+	return true;
+}
+
+static bool is_root(
+	struct contain *c, struct seen *s, const struct contain_target *t, bool session_ok)
+{
+	pid_t self = getpid();
+	if (s->pid == self || s->pid == c->exempt)
+		return false;
+	if (session_ok && (s->pid == t->main_pid || s->session == t->main_pid))
+		return true;
+	read_mark(c, s);
+	if (s->marked)
+		return strcmp(s->slot, t->slot) == 0;
+	/* Daemonized and wiped clean: it came to us by the subreaper, its output still tells whose
+	 * it is. */
+	return t->log_inode && s->parent == self && holds_log(s, t->log_inode);
+}
+
+static struct seen *find_pid(const struct contain *c, pid_t pid)
+{
+	const struct seen key = { .pid = pid };
+	return c->count ? bsearch(&key, c->seen, c->count, sizeof(key), by_pid) : NULL;
+}
+
+/* Whoever has a member among its ancestors is one. */
+static void add_descendants(struct contain *c)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		struct seen *up = &c->seen[i];
+		/* Bounded: the list is no single instant's, parents could seem to run in a ring. */
+		for (int depth = 0; up && !up->member && depth < 64; depth++)
+			up = up->parent > 1 && up->pid != c->exempt ? find_pid(c, up->parent)
+								    : NULL;
+		if (up && up->member)
+			c->seen[i].member = true;
+	}
+}
+
+static void find_members(struct contain *c, const struct contain_target *t)
+{
+	look(c);
+	bool session_ok = session_is_ours(c, t);
+	for (size_t i = 0; i < c->count; i++)
+		c->seen[i].member = is_root(c, &c->seen[i], t, session_ok);
+	add_descendants(c);
+}
+
+int contain_count(struct contain *c, const struct contain_target *t)
+{
+	int living = 0;
+	find_members(c, t);
+	for (size_t i = 0; i < c->count; i++)
+		if (c->seen[i].member && !c->seen[i].zombie &&
+			contain_start_time(c->seen[i].pid) == c->seen[i].start)
+			living++;
+	return living;
+}
+
+static bool signal_one(const struct seen *s, int signo)
+{
+	int fd = contain_open(s->pid, s->start);
+	if (fd == -1)
+		return false;
+	bool sent = sys_pidfd_send_signal(fd, signo) == 0;
+	/* A stopped process cannot obey until it goes on. */
+	if (sent && signo != SIGKILL)
+		sys_pidfd_send_signal(fd, SIGCONT);
+	sys_close(fd);
+	return sent;
+}
+
+static void look_again(struct contain *c, const struct contain_target *t)
+{
+	c->looked_ms = -FRESH_MS - 1;
+	find_members(c, t);
+}
+
+/*
+ * What is forked while its parent is killed loses the ancestor by which it is known. So all are
+ * stopped first, and looked for again until each that was found stands still.
+ */
+static void freeze(struct contain *c, const struct contain_target *t)
+{
+	for (int round = 0; round < FREEZE_ROUNDS; round++) {
+		bool moving = false;
+		for (size_t i = 0; i < c->count; i++) {
+			const struct seen *s = &c->seen[i];
+			if (!s->member || s->still)
+				continue;
+			moving = true;
+			int fd = contain_open(s->pid, s->start);
+			if (fd == -1)
+				continue;
+			sys_pidfd_send_signal(fd, SIGSTOP);
+			sys_close(fd);
+		}
+		if (!moving)
+			return;
+		look_again(c, t);
+	}
+}
+
+int contain_signal(
+	struct contain *c, const struct contain_target *t, int signo, enum contain_reach reach)
+{
+	int sent = 0;
+	look_again(c, t);
+	if (signo == SIGKILL && reach == CONTAIN_TREE)
+		freeze(c, t);
+	for (size_t i = 0; i < c->count; i++) {
+		const struct seen *s = &c->seen[i];
+		if (!s->member || s->zombie)
+			continue;
+		if (reach == CONTAIN_GROUP && s->pid != t->main_pid && s->group != t->main_pid)
+			continue;
+		sent += signal_one(s, signo);
+	}
+	c->looked_ms = -FRESH_MS - 1;
+	return sent;
+}
+
+void contain_marked(struct contain *c, void (*found)(void *arg, const char *slot), void *arg)
+{
+	look(c);
+	for (size_t i = 0; i < c->count; i++) {
+		struct seen *s = &c->seen[i];
+		if (s->zombie || s->pid == getpid())
+			continue;
+		read_mark(c, s);
+		bool first = s->marked;
+		for (size_t k = 0; k < i && first; k++)
+			first = !c->seen[k].marked || strcmp(c->seen[k].slot, s->slot) != 0;
+		if (first)
+			found(arg, s->slot);
+	}
+}
+
+int contain_kill_descendants(struct contain *c, pid_t spare)
+{
+	int living = 0;
+	pid_t self = getpid();
+	c->looked_ms = -FRESH_MS - 1;
+	look(c);
+	for (size_t i = 0; i < c->count; i++)
+		c->seen[i].member = c->seen[i].parent == self && c->seen[i].pid != spare;
+	add_descendants(c);
+	for (size_t i = 0; i < c->count; i++)
+		if (c->seen[i].member && c->seen[i].pid != self && !c->seen[i].zombie)
+			living += signal_one(&c->seen[i], SIGKILL);
+	c->looked_ms = -FRESH_MS - 1;
+	return living;
+}

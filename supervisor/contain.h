@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Finds and ends the whole tree of a slot without a cgroup: by ancestry, by session, and by a mark
+ * in the environment. One look at /proc serves all slots. Signals go through pidfds only, whose
+ * process was checked by its start time, so that a number used again is never hit.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { CONTAIN_EPOCH_SIZE = 17, CONTAIN_EPOCHS = 8 };
+
+/* Environment of everything that droverd starts: slot and "epoch:incarnation". */
+#define MARK_SLOT     "DROVER_SLOT"
+#define MARK_INSTANCE "DROVER_INSTANCE"
+
+struct contain;
+
+struct contain_target {
+	const char *slot;
+	pid_t main_pid;	     /* leader of the session; 0: none known */
+	uint64_t main_start; /* its start time in clock ticks since boot; 0: unknown */
+	uint64_t log_inode;  /* inode of its log's FIFO, 0: none */
+};
+
+/** The main process only and its process group, or everything. */
+enum contain_reach { CONTAIN_GROUP, CONTAIN_TREE };
+
+/** @return NULL when out of memory */
+struct contain *contain_new(void);
+void contain_free(struct contain *contain);
+/** Supervisors of this runtime directory whose marks count, at most CONTAIN_EPOCHS. */
+void contain_add_epoch(struct contain *contain, const char *epoch);
+/** Children of ours that are no slot's: never members (drover-log). */
+void contain_set_exempt(struct contain *contain, pid_t pid);
+
+/** Living members of the tree now; zombies are dead. */
+int contain_count(struct contain *contain, const struct contain_target *target);
+/** Signals the members. @return how many were signalled */
+int contain_signal(struct contain *contain, const struct contain_target *target, int signo,
+	enum contain_reach reach);
+/**
+ * Slots whose marks are found on living processes, each name once.
+ * @param found  called with each slot's name
+ */
+void contain_marked(struct contain *contain, void (*found)(void *arg, const char *slot), void *arg);
+/** KILL to every descendant of ours but `spare`: the end of droverd. @return how many live */
+int contain_kill_descendants(struct contain *contain, pid_t spare);
+
+/** Start time from /proc/PID/stat in clock ticks; 0 when there is none or it is a zombie. */
+uint64_t contain_start_time(pid_t pid);
+/** A pidfd of pid if it (still) is the process that started at start_time. @return fd, or -1 */
+int contain_open(pid_t pid, uint64_t start_time);

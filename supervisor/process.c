@@ -1,0 +1,597 @@
+/* SPDX-License-Identifier: MIT */
+#include "process.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/mutant.h"
+#include "base/str.h"
+#include "config/config.h"
+#include "config/kind.h"
+#include "log/log.h"
+#include "loop/loop.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum {
+	READY_MS = 30000,     /* from the start of a worker to its first good CONFIG_RESULT */
+	KILLED_MS = 5000,     /* from KILL until we call it stuck */
+	SWEEP_MS = 20,	      /* how often we look whether a killed tree is gone */
+	SWEEP_SLOW_MS = 1000, /* the same for a stuck one */
+	SPREAD_MS = 1000,     /* first probes of services are spread over at most this */
+};
+
+static void feed(struct process *p, enum process_event event);
+static void act(struct process *p, enum process_action action);
+static void on_start_timer(void *arg);
+static void on_deadline(void *arg);
+static void on_sweep(void *arg);
+static bool send_probe(void *arg, uint64_t seq);
+static void on_verdict(
+	void *arg, enum probe_verdict verdict, int64_t latency_ms, const char *detail);
+
+struct process *process_new(struct loop *loop, const struct process_ops *ops, void *owner,
+	const char *name, const struct config_supervision *rules)
+{
+	static const struct probe_ops probe_ops = { .send = send_probe, .verdict = on_verdict };
+	struct process *p = NEW(struct process);
+	if (!p)
+		return NULL;
+	list_init(&p->node);
+	p->loop = loop;
+	p->ops = ops;
+	p->owner = owner;
+	p->rules = rules;
+	str_copy(p->name, sizeof(p->name), name);
+	p->state = PROCESS_STOPPED;
+	p->wanted = true;
+	p->last_start_ms = p->last_automatic_ms = p->due_ms = -1;
+	p->last_exit = (struct process_exit) { .code = -1, .signal = -1 };
+	p->start_timer = loop_timer_new(loop, on_start_timer, p);
+	p->deadline_timer = loop_timer_new(loop, on_deadline, p);
+	p->sweep_timer = loop_timer_new(loop, on_sweep, p);
+	if (!p->start_timer || !p->deadline_timer || !p->sweep_timer ||
+		probe_init(&p->probe, loop, &probe_ops, p) < 0) {
+		process_free(p);
+		return NULL;
+	}
+	return p;
+}
+
+void process_free(struct process *p)
+{
+	if (!p)
+		return;
+	list_remove(&p->node);
+	probe_finish(&p->probe);
+	loop_timer_free(p->start_timer);
+	loop_timer_free(p->deadline_timer);
+	loop_timer_free(p->sweep_timer);
+	free(p);
+}
+
+const char *process_kind_name(const struct process *p)
+{
+	return p->kind ? p->kind->name : "service";
+}
+
+static uint32_t draw(void)
+{
+	uint32_t r = 0;
+	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) != sizeof(r))
+		r = (uint32_t)clock_mono_us();
+	return r;
+}
+
+static void remember(struct process *p, const char *event, const char *reason, const char *detail)
+{
+	struct process_event_line *line = &p->history[p->history_count++ % PROCESS_HISTORY];
+	line->at_ms = clock_real_ms();
+	line->event = event;
+	line->reason = reason;
+	snprintf(line->detail, sizeof(line->detail), "%s", detail ? detail : "");
+}
+
+static void set_deadline(struct process *p, enum process_event event, int64_t ms)
+{
+	p->deadline_event = event;
+	p->deadline_ms = loop_now_ms(p->loop) + ms;
+	loop_timer_start(p->deadline_timer, ms);
+}
+
+/* --- commands --- */
+
+void process_start(struct process *p, enum start_cause cause)
+{
+	p->wanted = true;
+	/* A start of one that is being ended by the policy is the operator's: not bound by the
+	 * interval. */
+	if (p->state != PROCESS_STARTING && p->state != PROCESS_RUNNING)
+		p->next_cause = cause;
+	feed(p, EV_START);
+	p->ops->save(p);
+}
+
+void process_stop(struct process *p, enum start_cause cause)
+{
+	p->wanted = false;
+	if (p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING)
+		p->end_cause = cause;
+	p->ops->save(p);
+	feed(p, EV_STOP);
+}
+
+void process_restart(struct process *p, enum start_cause cause)
+{
+	p->wanted = true;
+	p->next_cause = cause;
+	if (p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING)
+		p->end_cause = cause;
+	p->ops->save(p);
+	feed(p, EV_RESTART);
+}
+
+void process_fence(struct process *p)
+{
+	p->next_cause = p->end_cause = CAUSE_LOST;
+	feed(p, EV_LEFTOVER);
+}
+
+void process_resume(struct process *p)
+{
+	p->next_cause = CAUSE_LOST;
+	p->state = PROCESS_WAITING;
+	act(p, ACT_START_LATER);
+}
+
+void process_quit(struct process *p)
+{
+	p->wanted = false;
+	if (p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING)
+		p->end_cause = CAUSE_OPERATOR;
+	feed(p, EV_STOP);
+	if (p->state == PROCESS_STOPPING)
+		feed(p, EV_KILL_DUE);
+}
+
+void process_hurry(struct process *p, int64_t ms)
+{
+	if (p->state == PROCESS_STOPPING && p->deadline_event == EV_KILL_DUE &&
+		loop_timer_armed(p->deadline_timer) && p->deadline_ms > loop_now_ms(p->loop) + ms)
+		set_deadline(p, EV_KILL_DUE, ms);
+}
+
+/* --- what the world reports --- */
+
+void process_ready(struct process *p)
+{
+	if (p->state != PROCESS_STARTING)
+		return; /* it is being stopped already */
+	feed(p, EV_READY);
+}
+
+void process_start_failed(struct process *p, const char *step, int error)
+{
+	snprintf(p->start_error, sizeof(p->start_error), "%s: %s", step, strerror(error));
+	log_error(MAIN, "process_start_failed", KV_STR("name", p->name),
+		KV_INT("incarnation", p->incarnation), KV_STR("step", step), KV_INT("errno", error),
+		KV_STR("error", strerror(error)));
+	remember(p, "process_start_failed", step, strerror(error));
+}
+
+static void note_exit(struct process *p, const siginfo_t *info)
+{
+	bool by_signal = info && info->si_code != CLD_EXITED;
+	struct process_exit *e = &p->last_exit;
+	e->code = info && !by_signal ? info->si_status : -1;
+	e->signal = by_signal ? info->si_status : -1;
+	e->at_ms = clock_real_ms();
+	p->end_failed = !info || by_signal || info->si_status != 0;
+	enum start_cause cause = p->end_cause;
+	if (cause == CAUSE_NONE)
+		cause = by_signal ? CAUSE_SIGNAL : CAUSE_EXIT;
+	/* Nobody asked for this end: it is the process's own, and the policy's matter. */
+	if (p->end_cause == CAUSE_NONE)
+		p->next_cause = p->end_cause = cause;
+	e->reason = start_cause_name(cause);
+}
+
+void process_exited(struct process *p, const siginfo_t *info)
+{
+	char detail[PROCESS_DETAIL] = "end unknown";
+	p->main_ended = true;
+	note_exit(p, info);
+	if (p->last_exit.code >= 0)
+		snprintf(detail, sizeof(detail), "exit code %d", p->last_exit.code);
+	else if (p->last_exit.signal >= 0)
+		snprintf(detail, sizeof(detail), "signal %d (%s)", p->last_exit.signal,
+			sigabbrev_np(p->last_exit.signal) ?: "?");
+	log_info(MAIN, "process_exited", KV_STR("name", p->name), KV_INT("pid", p->pid),
+		KV_INT("incarnation", p->incarnation), KV_STR("reason", p->last_exit.reason),
+		KV_INT("code", p->last_exit.code), KV_INT("signal", p->last_exit.signal));
+	remember(p, "process_exited", p->last_exit.reason, detail);
+	feed(p, EV_EXIT);
+}
+
+void process_fail(struct process *p, const char *why)
+{
+	if (p->state != PROCESS_STARTING && p->state != PROCESS_RUNNING)
+		return;
+	log_error(MAIN, "process_failed", KV_STR("name", p->name),
+		KV_INT("incarnation", p->incarnation), KV_STR("error", why));
+	remember(p, "process_failed", "exit", why);
+	snprintf(p->start_error, sizeof(p->start_error), "%s", why);
+	p->next_cause = p->end_cause = CAUSE_EXIT;
+	feed(p, p->state == PROCESS_STARTING ? EV_LATE : EV_LAST_STRIKE);
+}
+
+bool process_probe_answer(
+	struct process *p, uint64_t seq, bool ok, int64_t latency_ms, const char *detail)
+{
+	return probe_answer(&p->probe, seq, ok, latency_ms, detail);
+}
+
+static bool send_probe(void *arg, uint64_t seq)
+{
+	struct process *p = arg;
+	return p->ops->probe(p, seq);
+}
+
+static void schedule(struct process *p, enum start_cause cause)
+{
+	struct start_history history = { .last_automatic_ms = p->last_automatic_ms,
+		.last_start_ms = p->last_start_ms,
+		.now_ms = clock_boot_ms() };
+	p->due_ms = restart_due_ms(&p->rules->restart, &history, cause, draw());
+	p->due_at_ms = clock_real_ms() + p->due_ms - history.now_ms;
+}
+
+static void say_held(struct process *p, enum start_cause cause)
+{
+	char at[CLOCK_TEXT];
+	clock_rfc3339(at, p->due_at_ms);
+	log_warn(MAIN, "restart_held", KV_STR("name", p->name),
+		KV_INT("incarnation", p->incarnation), KV_STR("reason", start_cause_name(cause)),
+		KV_STR("restart_due_at", at), KV_INT("wait_ms", p->due_ms - clock_boot_ms()));
+	remember(p, "restart_held", start_cause_name(cause), at);
+}
+
+static void last_strike(struct process *p)
+{
+	if (!restart_allowed(&p->rules->restart, CAUSE_PROBE, true))
+		return;
+	schedule(p, CAUSE_PROBE);
+	if (p->due_ms > clock_boot_ms() && p->rules->restart.when_held != HELD_STOP) {
+		feed(p, EV_HELD);
+		return;
+	}
+	p->next_cause = p->end_cause = CAUSE_PROBE;
+	feed(p, EV_LAST_STRIKE);
+}
+
+static void on_verdict(
+	void *arg, enum probe_verdict verdict, int64_t latency_ms, const char *detail)
+{
+	struct process *p = arg;
+	p->last_probe.at_ms = clock_real_ms();
+	p->last_probe.latency_ms = latency_ms;
+	p->last_probe.verdict = verdict;
+	snprintf(p->last_probe.detail, sizeof(p->last_probe.detail), "%s", detail ? detail : "");
+	if (verdict == PROBE_UNKNOWN)
+		return;
+	int64_t before = p->strikes;
+	enum strike_verdict strike = strike_count(
+		&p->strikes, p->rules->probe.failures, verdict == PROBE_OK, p->held);
+	if (verdict == PROBE_FAILED) {
+		log_warn(HEALTH, "probe_failed", KV_STR("name", p->name),
+			KV_INT("incarnation", p->incarnation), KV_INT("strikes", p->strikes),
+			KV_STR("detail", p->last_probe.detail));
+		remember(p, "probe_failed", NULL, p->last_probe.detail);
+	} else if (before > 0) {
+		log_info(HEALTH, "probe_recovered", KV_STR("name", p->name),
+			KV_INT("incarnation", p->incarnation), KV_INT("strikes", before));
+		remember(p, "probe_recovered", NULL, p->last_probe.detail);
+	}
+	if (p->strikes != before)
+		p->ops->save(p);
+	if (strike == STRIKE_RESTART)
+		last_strike(p);
+	else if (strike == STRIKE_OVER)
+		feed(p, EV_WELL);
+	p->ops->changed(p);
+}
+
+void process_adjust(struct process *p, const struct config_supervision *rules)
+{
+	p->rules = rules;
+	probe_adjust(&p->probe, rules->probe.interval_ms, rules->probe.timeout_ms);
+}
+
+/* --- the table --- */
+
+static void feed(struct process *p, enum process_event event)
+{
+	struct process_step step = process_step(p->state, event);
+	if (step.next == PROCESS_INVALID) {
+		log_error(MAIN, "process_event_unexpected", KV_STR("name", p->name),
+			KV_STR("state", process_state_name(p->state)),
+			KV_STR("detail", process_event_name(event)));
+		return;
+	}
+	p->state = step.next;
+	act(p, step.action);
+	p->ops->changed(p);
+}
+
+static void wait_until_due(struct process *p)
+{
+	int64_t wait_ms = MAX(p->due_ms - clock_boot_ms(), (int64_t)0);
+	loop_timer_start(p->start_timer, wait_ms);
+}
+
+static void start_later(struct process *p)
+{
+	schedule(p, p->next_cause);
+	if (p->due_ms > clock_boot_ms())
+		say_held(p, p->next_cause);
+	wait_until_due(p);
+}
+
+static void retry_later(struct process *p)
+{
+	int64_t wait_ms = retry_delay_ms(++p->spawn_failures);
+	p->due_ms = clock_boot_ms() + wait_ms;
+	p->due_at_ms = clock_real_ms() + wait_ms;
+	loop_timer_start(p->start_timer, wait_ms);
+}
+
+/* The stamps and the number are on record before the fork: a crash in between costs no interval. */
+static void note_start(struct process *p)
+{
+	int64_t now_ms = clock_boot_ms();
+	p->attempts++;
+	p->incarnation++;
+	p->last_start_ms = now_ms;
+	if (start_is_automatic(p->next_cause))
+		p->last_automatic_ms = now_ms;
+	p->started_at_ms = clock_real_ms();
+	p->due_ms = -1;
+	p->due_at_ms = 0;
+	p->main_ended = false;
+	p->end_cause = CAUSE_NONE;
+	p->start_error[0] = '\0';
+	if (!MUTANT(STRIKES_KEPT_OVER_RESTART))
+		p->strikes = 0;
+	p->ops->save(p);
+}
+
+static void spawn(struct process *p)
+{
+	struct err err = { 0 };
+	int64_t last_automatic_ms = p->last_automatic_ms;
+	note_start(p);
+	if (p->incarnation > 1 && p->next_cause != CAUSE_NONE) {
+		log_info(MAIN, "process_restarting", KV_STR("name", p->name),
+			KV_STR("reason", start_cause_name(p->next_cause)),
+			KV_INT("incarnation", p->incarnation));
+		remember(p, "process_restarting", start_cause_name(p->next_cause), NULL);
+	}
+	int rc = p->ops->spawn(p, &err);
+	if (rc < 0) {
+		/* Nothing was started, so nothing counts. */
+		p->last_automatic_ms = last_automatic_ms;
+		p->started_at_ms = 0;
+		process_start_failed(p, err.text, -rc);
+		feed(p, EV_SPAWN_FAILED);
+		p->ops->save(p);
+		return;
+	}
+	if (p->attempts > 1)
+		p->restarts++;
+	p->spawn_failures = 0;
+	remember(p, "process_starting", start_cause_name(p->next_cause), NULL);
+	log_info(MAIN, "process_starting", KV_STR("name", p->name), KV_INT("pid", p->pid),
+		KV_INT("incarnation", p->incarnation));
+	if (p->kind)
+		set_deadline(p, EV_LATE, READY_MS);
+}
+
+static void watch(struct process *p)
+{
+	const struct config_probe *probe = &p->rules->probe;
+	loop_timer_stop(p->deadline_timer);
+	p->next_cause = CAUSE_NONE;
+	log_info(MAIN, "process_running", KV_STR("name", p->name), KV_INT("pid", p->pid),
+		KV_INT("incarnation", p->incarnation));
+	remember(p, "process_running", NULL, NULL);
+	if (p->kind)
+		probe_begin(
+			&p->probe, probe->interval_ms, probe->interval_ms, probe->timeout_ms, true);
+	else if (probe->http)
+		probe_begin(&p->probe,
+			probe->start_period_ms +
+				(int64_t)(str_hash(p->name, strlen(p->name)) %
+					  (uint64_t)(1 + MIN(probe->interval_ms, SPREAD_MS))),
+			probe->interval_ms, probe->timeout_ms, false);
+}
+
+static void terminate(struct process *p)
+{
+	int64_t timeout_ms = p->rules->stop.timeout_ms;
+	/* A worker that misses its beats reads neither signal nor message: little is worth waiting
+	 * for. */
+	if (p->kind && p->end_cause == CAUSE_PROBE)
+		timeout_ms = MIN(timeout_ms, p->rules->probe.timeout_ms);
+	probe_end(&p->probe);
+	loop_timer_stop(p->start_timer);
+	p->held = false;
+	p->due_ms = -1;
+	p->due_at_ms = 0;
+	log_info(MAIN, "process_stopping", KV_STR("name", p->name),
+		KV_INT("incarnation", p->incarnation),
+		KV_STR("reason", start_cause_name(p->end_cause)));
+	remember(p, "process_stopping", start_cause_name(p->end_cause), NULL);
+	set_deadline(p, EV_KILL_DUE, timeout_ms);
+	p->ops->terminate(p, timeout_ms);
+	/* Else its end is told by the pidfd. */
+	if (p->main_ended)
+		loop_timer_start(p->sweep_timer, 0);
+}
+
+static void kill_tree(struct process *p)
+{
+	p->ops->kill(p);
+	set_deadline(p, EV_UNKILLABLE, KILLED_MS);
+	loop_timer_start(p->sweep_timer, 0);
+}
+
+/* The wrapper is gone, its children were asked at the same time: they keep the time that is left.
+ */
+static void linger(struct process *p)
+{
+	if (p->deadline_event == EV_KILL_DUE)
+		p->ops->terminate(p, MAX(p->deadline_ms - loop_now_ms(p->loop), (int64_t)0));
+	loop_timer_start(p->sweep_timer, 0);
+}
+
+static void sweep(struct process *p)
+{
+	probe_end(&p->probe);
+	loop_timer_stop(p->start_timer);
+	p->held = false;
+	p->due_ms = -1;
+	p->due_at_ms = 0;
+	kill_tree(p);
+	process_look(p);
+}
+
+static void report_stuck(struct process *p)
+{
+	log_error(MAIN, "process_stuck", KV_STR("name", p->name),
+		KV_INT("incarnation", p->incarnation), KV_INT("count", p->ops->living(p)));
+	remember(p, "process_stuck", NULL, "killed, and the kernel does not let it die");
+	loop_timer_start(p->sweep_timer, SWEEP_SLOW_MS);
+}
+
+static void act(struct process *p, enum process_action action)
+{
+	switch (action) {
+	case ACT_NONE: break;
+	case ACT_START_NOW:
+		p->due_ms = clock_boot_ms();
+		p->due_at_ms = clock_real_ms();
+		loop_timer_start(p->start_timer, 0);
+		break;
+	case ACT_START_LATER: start_later(p); break;
+	case ACT_RETRY_LATER: retry_later(p); break;
+	case ACT_FORGET:
+		loop_timer_stop(p->start_timer);
+		p->due_ms = -1;
+		p->due_at_ms = 0;
+		log_info(MAIN, "process_stopped", KV_STR("name", p->name),
+			KV_INT("incarnation", p->incarnation));
+		remember(p, "process_stopped", "operator", NULL);
+		break;
+	case ACT_SPAWN: spawn(p); break;
+	case ACT_WATCH: watch(p); break;
+	case ACT_TERMINATE: terminate(p); break;
+	case ACT_SWEEP: sweep(p); break;
+	case ACT_LINGER: linger(p); break;
+	case ACT_KILL: kill_tree(p); break;
+	case ACT_REPORT_STUCK: report_stuck(p); break;
+	case ACT_HOLD:
+		p->held = true;
+		say_held(p, CAUSE_PROBE);
+		wait_until_due(p);
+		break;
+	case ACT_UNHOLD:
+		p->held = false;
+		p->due_ms = -1;
+		p->due_at_ms = 0;
+		loop_timer_stop(p->start_timer);
+		log_info(MAIN, "restart_cancelled", KV_STR("name", p->name),
+			KV_INT("incarnation", p->incarnation));
+		remember(p, "restart_cancelled", NULL, "a probe went well");
+		break;
+	}
+}
+
+/* --- timers --- */
+
+static void on_start_timer(void *arg)
+{
+	struct process *p = arg;
+	/* Armed on the monotonic clock, due on the boot clock: they part during a suspend. */
+	if (p->due_ms > clock_boot_ms()) {
+		wait_until_due(p);
+		return;
+	}
+	if (p->state == PROCESS_RUNNING) {
+		p->next_cause = p->end_cause = CAUSE_PROBE;
+		feed(p, EV_HELD_DUE);
+		return;
+	}
+	feed(p, EV_DUE);
+}
+
+static void on_deadline(void *arg)
+{
+	struct process *p = arg;
+	if (p->deadline_event == EV_LATE) {
+		log_error(MAIN, "process_not_ready", KV_STR("name", p->name),
+			KV_INT("incarnation", p->incarnation), KV_INT("wait_ms", READY_MS));
+		remember(p, "process_not_ready", NULL, NULL);
+		snprintf(p->start_error, sizeof(p->start_error), "not ready in time");
+		p->next_cause = p->end_cause = CAUSE_PROBE;
+	}
+	feed(p, p->deadline_event);
+}
+
+static enum process_event gone_event(const struct process *p)
+{
+	if (!p->wanted || p->removed)
+		return EV_GONE_DOWN;
+	return restart_allowed(&p->rules->restart, p->next_cause, p->end_failed) ? EV_GONE_AGAIN
+										 : EV_GONE_FINAL;
+}
+
+static void tree_is_gone(struct process *p)
+{
+	loop_timer_stop(p->deadline_timer);
+	loop_timer_stop(p->sweep_timer);
+	p->started_at_ms = 0;
+	p->pid = 0;
+	p->held = false;
+	log_info(MAIN, "process_stopped", KV_STR("name", p->name),
+		KV_INT("incarnation", p->incarnation),
+		KV_STR("reason", start_cause_name(p->end_cause)));
+	remember(p, "process_stopped", start_cause_name(p->end_cause), NULL);
+	p->ops->gone(p);
+	feed(p, gone_event(p));
+	p->ops->save(p);
+}
+
+/* Killing once is not enough: what forked between the look and the signal is met by the next look.
+ */
+void process_look(struct process *p)
+{
+	if (p->state != PROCESS_STOPPING && p->state != PROCESS_STUCK)
+		return;
+	int living = p->ops->living(p);
+	/* A dead main process whose end was not told yet: the pidfd's watcher comes in this turn.
+	 */
+	if (living == 0 && p->main_ended) {
+		tree_is_gone(p);
+		return;
+	}
+	if (p->deadline_event == EV_UNKILLABLE)
+		p->ops->kill(p);
+	loop_timer_start(p->sweep_timer, p->state == PROCESS_STUCK ? SWEEP_SLOW_MS : SWEEP_MS);
+}
+
+static void on_sweep(void *arg)
+{
+	process_look(arg);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * One slot and the instance in it: drives the lifecycle table, owns its timers, strikes, history
+ * and what its record must keep. The real world (fork, signals, channels) is behind struct
+ * process_ops, so that unit tests replay whole lives on the fake loop.
+ */
+#include "base/list.h"
+#include "probe.h"
+#include "process_fsm.h"
+#include "restart_policy.h"
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct config_service;
+struct config_supervision;
+struct config_worker;
+struct err;
+struct instance;
+struct loop;
+struct loop_timer;
+struct process;
+struct worker_kind;
+
+enum { SLOT_NAME_SIZE = 80, PROCESS_HISTORY = 20, PROCESS_DETAIL = 160 };
+
+struct process_ops {
+	/** Makes the instance; its outcome comes later by process_ready() or process_exited(). */
+	int (*spawn)(struct process *p, struct err *err);
+	/** Asks the instance to end by itself within deadline_ms; once more for the rest when its
+	 * main process has ended. */
+	void (*terminate)(struct process *p, int64_t deadline_ms);
+	/** KILL to everything of the tree. */
+	void (*kill)(struct process *p);
+	/** How much of the tree lives. */
+	int (*living)(struct process *p);
+	/** Nothing of the tree is left: lets go of its handles. */
+	void (*gone)(struct process *p);
+	bool (*probe)(struct process *p, uint64_t seq);
+	/** Writes what must survive a crash; called before a start and whenever it changed. */
+	void (*save)(struct process *p);
+	/** Something that status shows has changed. */
+	void (*changed)(struct process *p);
+};
+
+struct process_event_line {
+	int64_t at_ms; /* CLOCK_REALTIME */
+	const char *event, *reason;
+	char detail[PROCESS_DETAIL];
+};
+
+struct process_exit {
+	const char *reason; /* NULL: none ended yet */
+	int code, signal;   /* -1: none or unknown */
+	int64_t at_ms;
+};
+
+struct process {
+	struct list node;
+	const struct process_ops *ops;
+	void *owner; /* the supervisor, for ops */
+	struct loop *loop;
+	char name[SLOT_NAME_SIZE];
+	const struct worker_kind *kind; /* NULL: a service */
+	const struct config_worker *worker;
+	const struct config_service *service;
+	const struct config_supervision *rules; /* of the present configuration; never NULL */
+	uint32_t stats_slot;
+	bool removed; /* no longer configured: goes away when nothing is left of it */
+
+	enum process_state state;
+	bool wanted;
+	enum start_cause next_cause; /* why the next instance will be started */
+	enum start_cause end_cause;  /* why the present one is being ended; CAUSE_NONE: by itself */
+	pid_t pid;		     /* of the main process; 0 while there is none */
+	uint64_t incarnation;
+	int64_t last_start_ms, last_automatic_ms; /* CLOCK_BOOTTIME, -1 none */
+	int64_t started_at_ms;			  /* CLOCK_REALTIME, 0 while down */
+	int64_t due_ms;	   /* CLOCK_BOOTTIME of a waiting or held restart, -1 none */
+	int64_t due_at_ms; /* the same as CLOCK_REALTIME, for showing */
+	int64_t strikes;
+	bool held;
+	unsigned spawn_failures;
+	uint64_t restarts, attempts; /* starts after the first; starts tried */
+	bool main_ended;
+	struct process_exit last_exit;
+	bool end_failed; /* the last end was no success */
+	char start_error[PROCESS_DETAIL];
+	struct {
+		int64_t at_ms, latency_ms;
+		enum probe_verdict verdict;
+		char detail[PROCESS_DETAIL];
+	} last_probe;
+
+	struct probe probe;
+	struct loop_timer *start_timer, *deadline_timer, *sweep_timer;
+	enum process_event deadline_event;
+	int64_t deadline_ms; /* loop time */
+	struct process_event_line history[PROCESS_HISTORY];
+	size_t history_count;
+
+	struct instance *instance; /* the real ops' own; NULL while down */
+	struct {		   /* between two looks at /proc, for status */
+		int64_t looked_ms;
+		uint64_t ticks;
+		double percent;
+		int64_t memory;
+	} usage;
+};
+
+/** A slot at rest. @return NULL when out of memory */
+struct process *process_new(struct loop *loop, const struct process_ops *ops, void *owner,
+	const char *name, const struct config_supervision *rules);
+/** Its tree must be gone. */
+void process_free(struct process *p);
+
+/** Wanted up, down, or anew. The operator's and the configuration's starts are not held. */
+void process_start(struct process *p, enum start_cause cause);
+void process_stop(struct process *p, enum start_cause cause);
+void process_restart(struct process *p, enum start_cause cause);
+/** An earlier supervisor left an instance: ends it, then starts anew if wanted. */
+void process_fence(struct process *p);
+/** Restart held from an earlier supervisor, or the first start after its crash: automatic, not
+ * bound to "now". */
+void process_resume(struct process *p);
+/** KILL at once, no start follows. */
+void process_quit(struct process *p);
+/** The deadline of a stop that is under way becomes at most ms from now. */
+void process_hurry(struct process *p, int64_t ms);
+
+/** What the real world reports. */
+void process_ready(struct process *p);
+/** It ended before it was executed: at this step, with this errno. */
+void process_start_failed(struct process *p, const char *step, int error);
+/** The main process ended; info NULL: how is unknown. */
+void process_exited(struct process *p, const siginfo_t *info);
+/** A worker broke the protocol or refused its configuration: it is ended and counts as failed. */
+void process_fail(struct process *p, const char *why);
+bool process_probe_answer(
+	struct process *p, uint64_t seq, bool ok, int64_t latency_ms, const char *detail);
+/** New rules after a reload: live, nothing is armed again, no strike is lost. */
+void process_adjust(struct process *p, const struct config_supervision *rules);
+/** The tree may be empty now: look at once instead of at the next sweep. */
+void process_look(struct process *p);
+
+static inline bool process_is_down(const struct process *p)
+{
+	return p->state == PROCESS_STOPPED || p->state == PROCESS_FAILED ||
+	       p->state == PROCESS_WAITING;
+}
+/** "worker" kinds' name, or "service". */
+const char *process_kind_name(const struct process *p);

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include "spawn.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "contain.h"
+#include "records.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CHILD_CHANNEL = 3, HIGH_FD = 10 };
+static const char path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+static NORETURN void child(const struct spawn_spec *spec, int error_fd);
+
+const char *spawn_step_name(int step)
+{
+	static const char *const names[] = { "executed", "setup", "user", "directory", "exec" };
+	return step >= 0 && (size_t)step < ARRAY_SIZE(names) ? names[step] : "unknown";
+}
+
+int spawn_child(const struct spawn_spec *spec, struct spawned *out, struct err *err)
+{
+	int pipe_fds[2];
+	sigset_t all, old;
+	if (pipe2(pipe_fds, O_CLOEXEC) == -1)
+		return err_set(err, -errno, "pipe");
+	/* A signal that the child took before it is itself would be told to the loop of the parent.
+	 */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &old);
+	out->pidfd = -1;
+	pid_t pid = sys_fork_pidfd(&out->pidfd);
+	int error = errno;
+	if (pid == 0)
+		child(spec, pipe_fds[1]);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	sys_close(pipe_fds[1]);
+	if (pid == -1) {
+		sys_close(pipe_fds[0]);
+		return err_set(err, -error, "fork");
+	}
+	fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK);
+	out->pid = pid;
+	out->error_fd = pipe_fds[0];
+	return 0;
+}
+
+/* --- from here on: the child, before exec; one thread, so malloc and getpwnam are allowed --- */
+
+static NORETURN void fail(int error_fd, enum spawn_step step)
+{
+	struct spawn_failure failure = { step, errno };
+	(void)!write(error_fd, &failure, sizeof(failure));
+	_exit(127);
+}
+
+/* First of all: from here on the next supervisor finds us even when this one dies now. */
+static void write_own_record(const struct spawn_spec *spec)
+{
+	if (spec->record_fd == -1)
+		return;
+	struct record record = *spec->record;
+	record.pid = getpid();
+	record.start_time = contain_start_time(getpid());
+	record_write(spec->record_fd, &record);
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+	for (int signo = 1; signo < NSIG; signo++)
+		signal(signo, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int lift(int fd)
+{
+	return fd == -1 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
+}
+
+/* All are lifted out of the way first: 0 to 3 may be any of them. */
+static int place_descriptors(const struct spawn_spec *spec)
+{
+	int in = lift(spec->stdin_fd), output = lift(spec->output_fd),
+	    channel = lift(spec->channel_fd);
+	if ((spec->stdin_fd != -1 && in == -1) || (spec->output_fd != -1 && output == -1) ||
+		(spec->channel_fd != -1 && channel == -1))
+		return -1;
+	if (in != -1 && dup2(in, STDIN_FILENO) == -1)
+		return -1;
+	if (output != -1 &&
+		(dup2(output, STDOUT_FILENO) == -1 || dup2(output, STDERR_FILENO) == -1))
+		return -1;
+	if (channel != -1 && dup2(channel, CHILD_CHANNEL) == -1)
+		return -1;
+	return sys_close_range(channel == -1 ? CHILD_CHANNEL : CHILD_CHANNEL + 1, ~0u, true);
+}
+
+struct identity {
+	uid_t uid;
+	gid_t gid;
+	const char *name, *home;
+};
+
+static int find_group(const char *name, gid_t *gid)
+{
+	errno = 0;
+	const struct group *gr = getgrnam(name);
+	if (!gr) {
+		errno = errno ? errno : ENOENT;
+		return -1;
+	}
+	*gid = gr->gr_gid;
+	return 0;
+}
+
+static int find_identity(const struct spawn_spec *spec, struct identity *id)
+{
+	errno = 0;
+	const struct passwd *pw = spec->user ? getpwnam(spec->user) : getpwuid(geteuid());
+	if (!pw && spec->user) {
+		errno = errno ? errno : ENOENT;
+		return -1;
+	}
+	*id = (struct identity) { .uid = pw ? pw->pw_uid : geteuid(),
+		.gid = spec->user && pw ? pw->pw_gid : getegid(),
+		.name = pw ? pw->pw_name : "",
+		.home = pw ? pw->pw_dir : "/" };
+	/* getgrnam() may use the memory that getpwnam() filled. */
+	id->name = strdup(id->name);
+	id->home = strdup(id->home);
+	if (!id->name || !id->home)
+		return -1;
+	return spec->group ? find_group(spec->group, &id->gid) : 0;
+}
+
+static int change_identity(const struct spawn_spec *spec, const struct identity *id)
+{
+	bool same = id->uid == geteuid() && id->gid == getegid();
+	if (same && !(spec->user && geteuid() == 0))
+		return 0;
+	/* Programs open /dev/stdout: for that the FIFO must be their user's. */
+	if (spec->own_output && fchown(STDOUT_FILENO, id->uid, (gid_t)-1) == -1)
+		return -1;
+	if (initgroups(id->name, id->gid) == -1)
+		return -1;
+	if (setresgid(id->gid, id->gid, id->gid) == -1 ||
+		setresuid(id->uid, id->uid, id->uid) == -1)
+		return -1;
+	return 0;
+}
+
+static int build_environment(const struct spawn_spec *spec, const struct identity *id)
+{
+	clearenv();
+	if (setenv("PATH", path, 1) || setenv("HOME", id->home, 1) || setenv("USER", id->name, 1) ||
+		setenv("LOGNAME", id->name, 1) || setenv("LANG", "C.UTF-8", 1))
+		return -1;
+	for (size_t i = 0; i < spec->environment_count; i++)
+		if (setenv(spec->environment[i].name, spec->environment[i].value, 1))
+			return -1;
+	return 0;
+}
+
+static void child(const struct spawn_spec *spec, int error_fd)
+{
+	struct identity id;
+	write_own_record(spec);
+	reset_signals();
+	error_fd = lift(error_fd);
+	if (setsid() == -1 || place_descriptors(spec) == -1)
+		fail(error_fd, SPAWN_SETUP);
+	umask(022);
+	if (spec->nice && setpriority(PRIO_PROCESS, 0, (int)spec->nice) == -1)
+		fail(error_fd, SPAWN_SETUP);
+	if (find_identity(spec, &id) == -1)
+		fail(error_fd, SPAWN_USER);
+	if (build_environment(spec, &id) == -1)
+		fail(error_fd, SPAWN_SETUP);
+	if (change_identity(spec, &id) == -1)
+		fail(error_fd, SPAWN_USER);
+	if (chdir(spec->directory ? spec->directory : "/") == -1)
+		fail(error_fd, SPAWN_DIRECTORY);
+	execvp(spec->argv[0], (char *const *)(uintptr_t)spec->argv);
+	fail(error_fd, SPAWN_EXEC);
+}

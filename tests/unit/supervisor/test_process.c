@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: MIT */
+/* Whole lives of slots as scripts on the fake loop: the world is played by struct world. */
+#include "unit.h"
+
+#include "base/err.h"
+#include "config/config.h"
+#include "config/kind.h"
+#include "fakes/clock.h"
+#include "fakes/loop.h"
+#include "process.h"
+#include <errno.h>
+#include <string.h>
+
+struct world {
+	struct loop *loop;
+	struct process *p;
+	struct config_supervision rules;
+	int spawned, terminated, killed, gone, saved, probes;
+	int living;
+	int spawn_error;
+	uint64_t seq;
+	bool immortal, mute;
+	int64_t last_stop_ms;
+	int64_t automatic_at_save;
+};
+
+static int w_spawn(struct process *p, struct err *err)
+{
+	struct world *w = p->owner;
+	if (w->spawn_error)
+		return err_set(err, w->spawn_error, "fork");
+	assert_int_equal(w->living, 0); /* S1 */
+	w->automatic_at_save = p->last_automatic_ms;
+	w->spawned++;
+	w->living = 1;
+	p->pid = 1000 + w->spawned;
+	return 0;
+}
+static void w_terminate(struct process *p, int64_t deadline_ms)
+{
+	struct world *w = p->owner;
+	w->terminated += !p->main_ended; /* else the rest is asked once more */
+	w->last_stop_ms = deadline_ms;
+}
+static void w_kill(struct process *p)
+{
+	struct world *w = p->owner;
+	w->killed++;
+	if (!w->immortal)
+		w->living = 0;
+}
+static int w_living(struct process *p)
+{
+	return ((struct world *)p->owner)->living;
+}
+static void w_gone(struct process *p)
+{
+	((struct world *)p->owner)->gone++;
+}
+static bool w_probe(struct process *p, uint64_t seq)
+{
+	struct world *w = p->owner;
+	w->probes++;
+	w->seq = seq;
+	return true;
+}
+static void w_save(struct process *p)
+{
+	((struct world *)p->owner)->saved++;
+}
+static void w_changed(struct process *p)
+{
+	(void)p;
+}
+
+static const struct process_ops ops = { w_spawn, w_terminate, w_kill, w_living, w_gone, w_probe,
+	w_save, w_changed };
+static const struct worker_kind kind = { .name = "crawl" };
+
+static int set_up(void **state)
+{
+	static struct world w;
+	fake_clock_reset();
+	w = (struct world) { 0 };
+	w.rules = (struct config_supervision) {
+		.probe = { .interval_ms = 1000, .timeout_ms = 200, .failures = 3 },
+		.restart = { .min_interval_ms = 60000, .when_held = HELD_STOP },
+		.stop = { .signal = 15, .timeout_ms = 3000 },
+	};
+	assert_int_equal(loop_new(&w.loop, NULL), 0);
+	w.p = process_new(w.loop, &ops, &w, "crawl", &w.rules);
+	w.p->kind = &kind;
+	*state = &w;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *w = *state;
+	process_free(w->p);
+	assert_int_equal(fake_loop_watchers(w->loop), 0);
+	loop_free(w->loop);
+	return 0;
+}
+
+static void up(struct world *w)
+{
+	process_start(w->p, CAUSE_NONE);
+	fake_loop_advance(w->loop, 0);
+	process_ready(w->p);
+	assert_int_equal(w->p->state, PROCESS_RUNNING);
+}
+
+static void end(struct world *w, int code, int status)
+{
+	siginfo_t info = { .si_code = code };
+	info.si_status = status;
+	w->living = 0;
+	process_exited(w->p, &info);
+	fake_loop_advance(w->loop, 0);
+}
+
+/* Beats are answered (well) or not for `ms`. */
+static void beat_for(struct world *w, int64_t ms, bool well)
+{
+	for (int64_t t = 0; t < ms; t += 50) {
+		int before = w->probes;
+		fake_loop_advance(w->loop, 50);
+		if (well && w->probes > before)
+			process_probe_answer(w->p, w->seq, true, -1, "beat");
+	}
+}
+
+static void a_killed_process_is_back_at_once(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	fake_loop_advance(w->loop, 500);
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 1);
+	assert_int_equal(w->spawned, 2);
+	assert_int_equal(w->p->incarnation, 2);
+	assert_string_equal(w->p->last_exit.reason, "signal");
+	assert_int_equal(w->p->last_exit.signal, 9);
+	assert_int_equal(w->p->last_exit.code, -1);
+}
+
+static void a_second_death_inside_the_interval_is_held_and_shown(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	fake_loop_advance(w->loop, 500);
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 10);
+	process_ready(w->p);
+	end(w, CLD_EXITED, 1);
+	assert_int_equal(w->p->state, PROCESS_WAITING);
+	assert_true(w->p->due_at_ms > 0);
+	fake_loop_advance(w->loop, 59000);
+	assert_int_equal(w->spawned, 2);
+	fake_loop_advance(w->loop, 1000);
+	assert_int_equal(w->spawned, 3);
+}
+
+static void three_missed_beats_replace_it_exactly_once(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	beat_for(w, 1000 + 2 * 1000 + 150, false);
+	assert_int_equal(w->p->strikes, 2);
+	assert_int_equal(w->terminated, 0);
+	beat_for(w, 100, false);
+	assert_int_equal(w->terminated, 1);
+	assert_int_equal(w->last_stop_ms, 200); /* hung: not worth its whole stop.timeout */
+	fake_loop_advance(w->loop, 250);
+	assert_int_equal(w->killed > 0, 1);
+	assert_int_equal(w->spawned, 1); /* dead, but its end is not told yet */
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 100);
+	assert_int_equal(w->spawned, 2);
+	assert_string_equal(w->p->last_exit.reason, "probe");
+	fake_loop_advance(w->loop, 5000);
+	assert_int_equal(w->spawned, 2);
+}
+
+static void a_restart_resets_the_strikes(void **state)
+{
+	struct world *w = *state;
+	w->rules.restart.min_interval_ms = 0;
+	up(w);
+	beat_for(w, 3250, false);
+	assert_int_equal(w->terminated, 1);
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 200);
+	process_ready(w->p);
+	assert_int_equal(w->p->strikes, 0);
+	beat_for(w, 1000 + 2 * 1000 + 150, false);
+	assert_int_equal(w->p->strikes, 2);
+	assert_int_equal(w->terminated, 1);
+	beat_for(w, 100, false);
+	assert_int_equal(w->terminated, 2);
+}
+
+static void one_good_beat_forgives(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	for (int i = 0; i < 4; i++) {
+		beat_for(w, 2000, false);
+		beat_for(w, 1000, true);
+	}
+	assert_int_equal(w->terminated, 0);
+}
+
+static void a_service_held_by_the_interval_keeps_running_and_may_recover(void **state)
+{
+	struct world *w = *state;
+	w->p->kind = NULL;
+	w->rules.probe.http = "http://127.0.0.1/";
+	w->rules.restart.when_held = HELD_KEEP;
+	up(w);
+	end(w, CLD_KILLED, 9); /* uses up the interval */
+	fake_loop_advance(w->loop, 100);
+	process_ready(w->p);
+	assert_int_equal(w->spawned, 2);
+	for (int i = 0; i < 4; i++) {
+		int before = w->probes;
+		while (w->probes == before)
+			fake_loop_advance(w->loop, 50);
+		process_probe_answer(w->p, w->seq, false, 1, "500");
+	}
+	assert_int_equal(w->p->state, PROCESS_RUNNING);
+	assert_true(w->p->held);
+	assert_true(w->p->due_at_ms > 0);
+	int before = w->probes;
+	while (w->probes == before)
+		fake_loop_advance(w->loop, 50);
+	process_probe_answer(w->p, w->seq, true, 1, "200");
+	assert_false(w->p->held);
+	assert_int_equal(w->p->due_at_ms, 0);
+	fake_loop_advance(w->loop, 100000);
+	assert_int_equal(w->terminated, 0);
+}
+
+static void a_held_restart_happens_by_itself(void **state)
+{
+	struct world *w = *state;
+	w->p->kind = NULL;
+	w->rules.probe.http = "http://127.0.0.1/";
+	w->rules.restart.when_held = HELD_KEEP;
+	up(w);
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 100);
+	process_ready(w->p);
+	while (!w->p->held) {
+		int before = w->probes;
+		while (w->probes == before)
+			fake_loop_advance(w->loop, 50);
+		process_probe_answer(w->p, w->seq, false, 1, "500");
+	}
+	fake_loop_advance(w->loop, 60000);
+	assert_int_equal(w->terminated, 1);
+	end(w, CLD_EXITED, 0);
+	fake_loop_advance(w->loop, 1);
+	assert_int_equal(w->spawned, 3);
+}
+
+static void what_ignores_the_signal_is_killed_at_the_deadline(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	process_stop(w->p, CAUSE_OPERATOR);
+	fake_loop_advance(w->loop, 2999);
+	assert_int_equal(w->killed, 0);
+	fake_loop_advance(w->loop, 1);
+	assert_int_equal(w->killed > 0, 1);
+	end(w, CLD_KILLED, 9);
+	assert_int_equal(w->p->state, PROCESS_STOPPED);
+	assert_string_equal(w->p->last_exit.reason, "operator");
+}
+
+static void what_cannot_be_killed_is_stuck_and_nothing_starts_over_it(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	w->immortal = true;
+	process_restart(w->p, CAUSE_OPERATOR);
+	fake_loop_advance(w->loop, 3000 + 5000);
+	assert_int_equal(w->p->state, PROCESS_STUCK);
+	process_start(w->p, CAUSE_OPERATOR);
+	fake_loop_advance(w->loop, 100000);
+	assert_int_equal(w->spawned, 1);
+	w->immortal = false;
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 1000);
+	assert_int_equal(w->spawned, 2);
+}
+
+static void the_rest_of_a_tree_is_gone_before_the_next_start(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	siginfo_t info = { .si_code = CLD_EXITED };
+	w->immortal = true;
+	process_exited(w->p, &info);
+	fake_loop_advance(w->loop, 1000);
+	assert_int_equal(w->spawned, 1);
+	assert_true(w->killed > 1);
+	w->immortal = false;
+	fake_loop_advance(w->loop, 50);
+	assert_int_equal(w->spawned, 2);
+}
+
+static void start_during_stop_and_stop_during_start_end_as_the_last_command_says(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	process_stop(w->p, CAUSE_OPERATOR);
+	process_start(w->p, CAUSE_OPERATOR);
+	end(w, CLD_EXITED, 0);
+	fake_loop_advance(w->loop, 1);
+	assert_int_equal(w->spawned, 2);
+	process_stop(w->p, CAUSE_OPERATOR); /* not ready yet */
+	process_restart(w->p, CAUSE_OPERATOR);
+	process_stop(w->p, CAUSE_OPERATOR);
+	end(w, CLD_EXITED, 0);
+	fake_loop_advance(w->loop, 100000);
+	assert_int_equal(w->spawned, 2);
+	assert_int_equal(w->p->state, PROCESS_STOPPED);
+}
+
+static void an_operators_restart_is_not_held(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 100);
+	process_ready(w->p);
+	for (int i = 0; i < 3; i++) {
+		process_restart(w->p, CAUSE_OPERATOR);
+		end(w, CLD_EXITED, 0);
+		fake_loop_advance(w->loop, 1);
+		process_ready(w->p);
+		assert_int_equal(w->spawned, 3 + i);
+	}
+	/* and does not use up the interval that the automatic one began */
+	end(w, CLD_KILLED, 9);
+	assert_int_equal(w->p->state, PROCESS_WAITING);
+}
+
+static void the_stamp_of_a_start_is_saved_before_the_fork(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 100);
+	assert_true(w->automatic_at_save >= 0);
+}
+
+static void a_fork_that_fails_is_tried_again_and_counts_for_nothing(void **state)
+{
+	struct world *w = *state;
+	w->spawn_error = -EAGAIN;
+	process_start(w->p, CAUSE_NONE);
+	fake_loop_advance(w->loop, 500);
+	assert_int_equal(w->p->state, PROCESS_WAITING);
+	assert_non_null(strstr(w->p->start_error, "fork"));
+	w->spawn_error = 0;
+	fake_loop_advance(w->loop, 1000);
+	assert_int_equal(w->spawned, 1);
+	assert_int_equal(w->p->last_automatic_ms, -1);
+}
+
+static void leftovers_of_an_earlier_supervisor_go_before_the_start(void **state)
+{
+	struct world *w = *state;
+	w->living = 1;
+	process_fence(w->p);
+	fake_loop_advance(w->loop, 1000);
+	assert_int_equal(w->spawned, 0);
+	assert_int_equal(w->terminated, 1);
+	end(w, CLD_KILLED, 15);
+	fake_loop_advance(w->loop, 1);
+	assert_int_equal(w->spawned, 1);
+	assert_true(w->p->last_automatic_ms >= 0);
+}
+
+static void what_was_stopped_before_the_crash_stays_stopped(void **state)
+{
+	struct world *w = *state;
+	w->p->wanted = false;
+	w->living = 1;
+	process_fence(w->p);
+	end(w, CLD_KILLED, 15);
+	fake_loop_advance(w->loop, 100000);
+	assert_int_equal(w->spawned, 0);
+	assert_int_equal(w->p->state, PROCESS_STOPPED);
+}
+
+static void a_suspend_counts_for_the_interval(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 100);
+	process_ready(w->p);
+	end(w, CLD_KILLED, 9);
+	assert_int_equal(w->p->state, PROCESS_WAITING);
+	fake_clock_suspend_ms(3600000);
+	process_start(w->p, CAUSE_OPERATOR);
+	fake_loop_advance(w->loop, 1);
+	assert_int_equal(w->spawned, 3);
+}
+
+static void a_worker_that_never_gets_ready_is_replaced(void **state)
+{
+	struct world *w = *state;
+	process_start(w->p, CAUSE_NONE);
+	fake_loop_advance(w->loop, 29999);
+	assert_int_equal(w->terminated, 0);
+	fake_loop_advance(w->loop, 1);
+	assert_int_equal(w->terminated, 1);
+}
+
+static void a_policy_that_says_no_more_ends_as_failed(void **state)
+{
+	struct world *w = *state;
+	w->rules.restart.policy = RESTART_ON_FAILURE;
+	up(w);
+	end(w, CLD_EXITED, 0);
+	fake_loop_advance(w->loop, 100000);
+	assert_int_equal(w->p->state, PROCESS_FAILED);
+	assert_int_equal(w->spawned, 1);
+	process_start(w->p, CAUSE_OPERATOR);
+	fake_loop_advance(w->loop, 1);
+	assert_int_equal(w->spawned, 2);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_killed_process_is_back_at_once),
+		TEST(a_second_death_inside_the_interval_is_held_and_shown),
+		TEST(three_missed_beats_replace_it_exactly_once),
+		TEST(a_restart_resets_the_strikes),
+		TEST(one_good_beat_forgives),
+		TEST(a_service_held_by_the_interval_keeps_running_and_may_recover),
+		TEST(a_held_restart_happens_by_itself),
+		TEST(what_ignores_the_signal_is_killed_at_the_deadline),
+		TEST(what_cannot_be_killed_is_stuck_and_nothing_starts_over_it),
+		TEST(the_rest_of_a_tree_is_gone_before_the_next_start),
+		TEST(start_during_stop_and_stop_during_start_end_as_the_last_command_says),
+		TEST(an_operators_restart_is_not_held),
+		TEST(the_stamp_of_a_start_is_saved_before_the_fork),
+		TEST(a_fork_that_fails_is_tried_again_and_counts_for_nothing),
+		TEST(leftovers_of_an_earlier_supervisor_go_before_the_start),
+		TEST(what_was_stopped_before_the_crash_stays_stopped),
+		TEST(a_suspend_counts_for_the_interval),
+		TEST(a_worker_that_never_gets_ready_is_replaced),
+		TEST(a_policy_that_says_no_more_ends_as_failed),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include "base/sys.h"
+#include "records.h"
+#include "spawn.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct made {
+	struct spawned child;
+	struct spawn_failure failure;
+	ssize_t failed; /* bytes of failure */
+	char output[4096];
+};
+
+static int empty;
+
+static void finish(struct made *m)
+{
+	siginfo_t info;
+	struct pollfd wait = { .fd = m->child.pidfd, .events = POLLIN };
+	assert_int_equal(poll(&wait, 1, 10000), 1);
+	assert_int_equal(sys_wait_pidfd(m->child.pidfd, &info), 1);
+	close(m->child.pidfd);
+	close(m->child.error_fd);
+}
+
+/* Runs it to its end; its output fits into a pipe. */
+static void run(struct spawn_spec *spec, struct made *m)
+{
+	int out[2];
+	memset(m, 0, sizeof(*m));
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	spec->stdin_fd = empty;
+	spec->output_fd = out[1];
+	assert_int_equal(spawn_child(spec, &m->child, NULL), 0);
+	close(out[1]);
+	struct pollfd wait = { .fd = m->child.error_fd, .events = POLLIN };
+	assert_int_equal(poll(&wait, 1, 10000), 1);
+	m->failed = read(m->child.error_fd, &m->failure, sizeof(m->failure));
+	size_t len = 0;
+	for (ssize_t n; (n = read(out[0], m->output + len, sizeof(m->output) - 1 - len)) > 0;)
+		len += (size_t)n;
+	close(out[0]);
+	finish(m);
+}
+
+static struct spawn_spec of(const char *const *argv)
+{
+	return (struct spawn_spec) { .argv = argv, .channel_fd = -1, .record_fd = -1 };
+}
+
+static void a_service_has_descriptors_0_to_2_and_no_more(void **state)
+{
+	static const char *const argv[] = { "sh", "-c", "echo /proc/self/fd/*; read x || echo eof",
+		NULL };
+	struct spawn_spec spec = of(argv);
+	struct made m;
+	(void)state;
+	/* ours, inheritable, must not arrive */
+	int stray = dup(empty);
+	run(&spec, &m);
+	close(stray);
+	assert_int_equal(m.failed, 0);
+	/* 3 is the shell's own for reading the folder */
+	assert_string_equal(
+		m.output, "/proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 /proc/self/fd/3\neof\n");
+}
+
+static void a_worker_has_its_channel_as_3(void **state)
+{
+	static const char *const argv[] = { "sh", "-c", "readlink /proc/self/fd/3", NULL };
+	struct spawn_spec spec = of(argv);
+	struct made m;
+	(void)state;
+	spec.channel_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	run(&spec, &m);
+	close(spec.channel_fd);
+	assert_string_equal(m.output, "/dev/null\n");
+}
+
+static void the_environment_is_built_from_scratch(void **state)
+{
+	static const char *const argv[] = { "env", NULL };
+	static const struct spawn_variable environment[] = { { "A", "b=c" } };
+	struct spawn_spec spec = of(argv);
+	struct made m;
+	(void)state;
+	setenv("SECRET_OF_DROVERD", "x", 1);
+	spec.environment = environment;
+	spec.environment_count = 1;
+	run(&spec, &m);
+	assert_non_null(strstr(m.output, "A=b=c\n"));
+	assert_non_null(strstr(m.output, "PATH=/usr/local/sbin:"));
+	assert_non_null(strstr(m.output, "LANG=C.UTF-8\n"));
+	assert_non_null(strstr(m.output, "HOME=/"));
+	assert_non_null(strstr(m.output, "USER="));
+	assert_null(strstr(m.output, "SECRET"));
+}
+
+static void signals_are_clean_and_the_session_its_own(void **state)
+{
+	static const char *const argv[] = { "sh", "-c",
+		"grep -E '^Sig(Blk|Ign)' /proc/self/status; cut -d' ' -f1,5,6 /proc/$$/stat",
+		NULL };
+	struct spawn_spec spec = of(argv);
+	struct made m;
+	sigset_t usr1, old;
+	int pid, group, session;
+	(void)state;
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, &old);
+	signal(SIGPIPE, SIG_IGN);
+	run(&spec, &m);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	assert_non_null(strstr(m.output, "SigBlk:\t0000000000000000"));
+	assert_non_null(strstr(m.output, "SigIgn:\t0000000000000000"));
+	const char *last = strstr(m.output, "SigIgn");
+	last = strchr(last, '\n') + 1;
+	assert_int_equal(sscanf(last, "%d %d %d", &pid, &group, &session), 3);
+	assert_int_equal(pid, m.child.pid);
+	assert_int_equal(group, pid);
+	assert_int_equal(session, pid);
+}
+
+static void a_failed_start_names_its_step_and_errno(void **state)
+{
+	static const char *const missing[] = { "/nonexistent/program", NULL };
+	static const char *const good[] = { "true", NULL };
+	static const char *const directory[] = { "/dev/null", NULL };
+	struct spawn_spec spec = of(missing);
+	struct made m;
+	(void)state;
+	run(&spec, &m);
+	assert_int_equal(m.failed, sizeof(m.failure));
+	assert_string_equal(spawn_step_name(m.failure.step), "exec");
+	assert_int_equal(m.failure.error, ENOENT);
+	spec = of(directory);
+	run(&spec, &m);
+	assert_int_equal(m.failure.error, EACCES);
+	spec = of(good);
+	spec.directory = "/nonexistent";
+	run(&spec, &m);
+	assert_string_equal(spawn_step_name(m.failure.step), "directory");
+	spec = of(good);
+	spec.user = "no-such-user-here";
+	run(&spec, &m);
+	assert_string_equal(spawn_step_name(m.failure.step), "user");
+}
+
+static void the_child_writes_its_pid_into_the_record(void **state)
+{
+	static const char *const argv[] = { "true", NULL };
+	static const struct record record = { .name = "x", .incarnation = 3 };
+	struct spawn_spec spec = of(argv);
+	struct made m;
+	struct record got;
+	(void)state;
+	FILE *file = tmpfile();
+	spec.record_fd = fileno(file);
+	spec.record = &record;
+	run(&spec, &m);
+	assert_int_equal(record_read(spec.record_fd, &got), 0);
+	assert_int_equal(got.pid, m.child.pid);
+	assert_int_equal(got.incarnation, 3);
+	assert_true(got.start_time > 0);
+	fclose(file);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	empty = open("/dev/null", O_RDONLY);
+	return empty == -1;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_service_has_descriptors_0_to_2_and_no_more),
+		cmocka_unit_test(a_worker_has_its_channel_as_3),
+		cmocka_unit_test(the_environment_is_built_from_scratch),
+		cmocka_unit_test(signals_are_clean_and_the_session_its_own),
+		cmocka_unit_test(a_failed_start_names_its_step_and_errno),
+		cmocka_unit_test(the_child_writes_its_pid_into_the_record),
+	};
+	return cmocka_run_group_tests(tests, set_up, NULL);
+}
