@@ -103,20 +103,19 @@ static bool reap_one(int pid)
 	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG) == 0 && info.si_pid == pid;
 }
 
-/* Reaps the dead strangers among the children that one thread of ours has. @return how many */
-static int reap_listed(struct loop_reaper *reaper, const char *task)
+/* Reaps the dead strangers among the children that one thread of ours has. */
+static void reap_listed(struct loop_reaper *reaper, const char *task)
 {
 	char path[64];
 	snprintf(path, sizeof(path), "/proc/self/task/%.20s/children", task);
 	FILE *f = fopen(path, "re");
 	if (!f)
-		return 0;
+		return;
 	int pid, reaped = 0;
 	while (reaped < REAP_AT_ONCE && fscanf(f, "%d", &pid) == 1)
 		if (!reaper->is_own(reaper->arg, pid) && reap_one(pid))
 			reaped++;
 	fclose(f);
-	return reaped;
 }
 
 /*
@@ -124,17 +123,15 @@ static int reap_listed(struct loop_reaper *reaper, const char *task)
  * pidfd's watcher will take when it comes to it, strangers behind it would stay: /proc lists all
  * children, living and dead.
  */
-static int reap_behind_own(struct loop_reaper *reaper)
+static void reap_behind_own(struct loop_reaper *reaper)
 {
 	DIR *tasks = opendir("/proc/self/task");
-	int reaped = 0;
 	if (!tasks)
-		return 0;
+		return;
 	for (const struct dirent *d; (d = readdir(tasks));)
 		if (d->d_name[0] != '.')
-			reaped += reap_listed(reaper, d->d_name);
+			reap_listed(reaper, d->d_name);
 	closedir(tasks);
-	return reaped;
 }
 
 static void reap(void *arg)
@@ -149,7 +146,7 @@ static void reap(void *arg)
 			reaped++;
 			continue;
 		}
-		reaped += reap_behind_own(reaper);
+		reap_behind_own(reaper);
 		/* A thread's list may be cut short while it changes; look once more when the own
 		 * one is gone. */
 		loop_timer_start(reaper->again, LOOK_AGAIN_MS);

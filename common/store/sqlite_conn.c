@@ -79,11 +79,13 @@ static int make_file(const char *path)
  * connection of this process holds. */
 static bool database_exists(struct sqlite_conn *c)
 {
-	CLEANUP(closep) int fd = -1;
 	if (access(c->path, F_OK) == 0)
 		return true;
-	if (errno == ENOENT && c->create && ((fd = make_file(c->path)) >= 0 || errno == EEXIST))
-		return true;
+	if (errno == ENOENT && c->create) {
+		CLEANUP(closep) int fd = make_file(c->path);
+		if (fd >= 0 || errno == EEXIST)
+			return true;
+	}
 	return cannot(c, "open", c->path);
 }
 
