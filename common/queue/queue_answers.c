@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: MIT */
+/* Answers in pages: a step reads CHUNK rows, writes them as JSON, and asks for the next. */
+#include "queue/queue_answers.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/json_out.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "queue/queue_sql.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { CHUNK = 50, TABLE_CUT = 512, SHOW_CUT = 1500, PAGE_ROOM = 64 };
+
+struct queue_answer;
+struct answer_kind {
+	const char *key; /* of the array */
+	/* Adds the statements that read (and do) the next chunk; rows come from the first. */
+	void (*ask)(struct queue_answer *a, struct store_tx *tx);
+	/* Writes one row; false: not asked for. Moves the cursor. */
+	bool (*row)(struct queue_answer *a, struct json_out *j, const char *key,
+		const struct store_result *r, size_t row);
+	bool writes;
+	const char *none; /* words when an answer for one thing is empty */
+};
+
+struct queue_answer {
+	struct store *store;
+	const struct answer_kind *kind;
+	queue_page page;
+	void *arg;
+	struct buf entries; /* of the page in work, without what is around them */
+	bool in_page, one, cancelled;
+	size_t found;
+	/* the question */
+	char *job, *request_id;
+	char **names;
+	size_t name_count;
+	int64_t id, left; /* left: rows until the limit */
+	enum dead_verb verb;
+	/* the cursor: behind it what was not yet read */
+	int64_t last_id;
+	char *last_name;
+};
+
+static void next_step(struct queue_answer *a);
+
+static void answer_free(struct queue_answer *a)
+{
+	for (size_t i = 0; a->names && i < a->name_count; i++)
+		free(a->names[i]);
+	free(a->names);
+	free(a->job);
+	free(a->request_id);
+	free(a->last_name);
+	buf_finish(&a->entries);
+	free(a);
+}
+
+void queue_answer_cancel(struct queue_answer *a)
+{
+	if (!a)
+		return;
+	/* From within a page: freed when that has returned. */
+	if (a->cancelled || a->in_page) {
+		a->cancelled = true;
+		return;
+	}
+	store_forget(a->store, a);
+	answer_free(a);
+}
+
+static struct queue_answer *answer_new(
+	struct store *store, const struct answer_kind *kind, queue_page page, void *arg)
+{
+	struct queue_answer *a = NEW(struct queue_answer);
+	if (!a)
+		return NULL;
+	a->store = store;
+	a->kind = kind;
+	a->page = page;
+	a->arg = arg;
+	a->left = INT64_MAX;
+	a->last_id = INT64_MAX;
+	return a;
+}
+
+/* ---- pages ---- */
+
+/* @return false when the answer was cancelled by who got the page */
+static bool call_page(
+	struct queue_answer *a, enum queue_status status, const struct buf *json, bool last)
+{
+	a->in_page = true; /* a cancel now only marks */
+	a->page(a->arg, status, buf_str(json), json->len, last);
+	a->in_page = false;
+	return !a->cancelled;
+}
+
+static bool send_page(struct queue_answer *a, bool last)
+{
+	CLEANUP(buf_finish) struct buf page = BUF_INIT;
+	buf_addf(&page, a->one ? "{\"%s\":" : "{\"%s\":[", a->kind->key);
+	buf_add(&page, buf_str(&a->entries), a->entries.len);
+	buf_add_str(&page, a->one ? "}" : "]}");
+	buf_reset(&a->entries);
+	return call_page(a, QUEUE_OK, &page, last);
+}
+
+static void send_error(struct queue_answer *a, enum queue_status status, const char *words)
+{
+	CLEANUP(buf_finish) struct buf page = BUF_INIT;
+	struct json_out j;
+	json_out_init(&j, &page);
+	json_open_object(&j, NULL);
+	json_str(&j, "error", words);
+	json_close_object(&j);
+	call_page(a, status, &page, true);
+	answer_free(a);
+}
+
+/* One row more; a page that would become too large is sent first. */
+static bool add_row(struct queue_answer *a, const struct store_result *r, size_t row)
+{
+	CLEANUP(buf_finish) struct buf entry = BUF_INIT;
+	struct json_out j;
+	json_out_init(&j, &entry);
+	if (!a->kind->row(a, &j, NULL, r, row))
+		return true;
+	a->found++;
+	a->left--;
+	if (a->entries.len > 0 && a->entries.len + entry.len + PAGE_ROOM > QUEUE_PAGE_MAX &&
+		!send_page(a, false))
+		return false;
+	if (a->entries.len > 0)
+		buf_add_char(&a->entries, ',');
+	buf_add(&a->entries, buf_str(&entry), entry.len);
+	return true;
+}
+
+static void on_chunk(void *arg, const struct store_result *r)
+{
+	struct queue_answer *a = arg;
+	enum queue_status status = queue_note(r);
+	size_t rows = store_result_rows(r, 0);
+	if (status != QUEUE_OK) {
+		send_error(a, status, queue_error());
+		return;
+	}
+	for (size_t row = 0; row < rows && a->left > 0; row++) {
+		if (add_row(a, r, row))
+			continue;
+		answer_free(a);
+		return;
+	}
+	if (rows == CHUNK && a->left > 0 && !a->one) {
+		next_step(a);
+		return;
+	}
+	if (a->found == 0 && (a->one || a->id > 0)) {
+		send_error(a, QUEUE_LOST, a->kind->none);
+		return;
+	}
+	send_page(a, true);
+	answer_free(a);
+}
+
+static void next_step(struct queue_answer *a)
+{
+	struct store_tx *tx = queue_tx_new(a->store, a->kind->writes ? 0 : STORE_READ_ONLY);
+	a->kind->ask(a, tx);
+	store_submit(a->store, tx, on_chunk, a);
+}
+
+/* ---- runs ---- */
+
+#define RUN_COLUMNS                                                                               \
+	" r.id, r.job, r.trigger, r.due_at, r.started_at, r.finished_at, r.state, r.tasks_total," \
+	" r.tasks_done, r.tasks_failed, r.tasks_dead, r.requests, r.rows, r.rejected, r.bytes,"   \
+	" r.errors, r.created_at "
+
+static void write_run(
+	struct json_out *j, const char *key, const struct store_result *r, size_t row, size_t c)
+{
+	json_open_object(j, key);
+	json_int(j, "id", store_result_int(r, 0, row, c));
+	json_str(j, "job", store_result_text(r, 0, row, c + 1));
+	json_str(j, "trigger", store_result_text(r, 0, row, c + 2));
+	json_time(j, "due_at", store_result_int(r, 0, row, c + 3));
+	json_time(j, "created_at", store_result_int(r, 0, row, c + 16));
+	json_time(j, "started_at", store_result_int(r, 0, row, c + 4));
+	json_time(j, "finished_at", store_result_int(r, 0, row, c + 5));
+	json_str(j, "state", store_result_text(r, 0, row, c + 6));
+	json_open_object(j, "tasks");
+	static const char *const tasks[] = { "total", "done", "failed", "dead" };
+	for (size_t i = 0; i < 4; i++)
+		json_int(j, tasks[i], store_result_int(r, 0, row, c + 7 + i));
+	json_close_object(j);
+	static const char *const counts[] = { "requests", "rows", "rejected", "bytes" };
+	for (size_t i = 0; i < 4; i++)
+		json_int(j, counts[i], store_result_int(r, 0, row, c + 11 + i));
+	/* Written by queue_tx_error() and queue_tx_bury() alone. */
+	const char *errors = store_result_text(r, 0, row, c + 15);
+	json_raw(j, "errors", errors ? errors : "[]", strlen(errors ? errors : "[]"));
+	json_close_object(j);
+}
+
+static bool run_row(struct queue_answer *a, struct json_out *j, const char *key,
+	const struct store_result *r, size_t row)
+{
+	a->last_id = store_result_int(r, 0, row, 0);
+	write_run(j, key, r, row, 0);
+	return true;
+}
+
+static void ask_runs(struct queue_answer *a, struct store_tx *tx)
+{
+	int64_t chunk = CHUNK;
+	/* Four texts, so that each has its index. */
+	if (a->id > 0)
+		SQL(tx,
+			"SELECT" RUN_COLUMNS "FROM drover_run r WHERE r.id = $1"
+			" AND r.id < $2 AND ($3 = '' OR r.job = $3)",
+			I(a->id), I(a->last_id), T(a->job ? a->job : ""));
+	else if (a->request_id)
+		SQL(tx,
+			"SELECT" RUN_COLUMNS "FROM drover_run r WHERE r.request_id = $1"
+			" AND r.id < $2 AND ($3 = '' OR r.job = $3)",
+			T(a->request_id), I(a->last_id), T(a->job ? a->job : ""));
+	else if (a->job)
+		SQL(tx,
+			"SELECT" RUN_COLUMNS "FROM drover_run r WHERE r.job = $1 AND r.id < $2"
+			" ORDER BY r.id DESC LIMIT $3",
+			T(a->job), I(a->last_id), I(chunk));
+	else
+		SQL(tx,
+			"SELECT" RUN_COLUMNS "FROM drover_run r WHERE r.id < $1"
+			" ORDER BY r.id DESC LIMIT $2",
+			I(a->last_id), I(chunk));
+}
+
+static const struct answer_kind runs_kind = {
+	.key = "runs", .ask = ask_runs, .row = run_row, .none = "no such run"
+};
+static const struct answer_kind run_kind = {
+	.key = "run", .ask = ask_runs, .row = run_row, .none = "no such run"
+};
+
+struct queue_answer *queue_answer_runs(
+	struct store *store, const struct runs_question *q, queue_page page, void *arg)
+{
+	struct queue_answer *a = answer_new(store, q->one ? &run_kind : &runs_kind, page, arg);
+	if (!a)
+		return NULL;
+	a->job = q->job ? strdup(q->job) : NULL;
+	a->request_id = q->request_id ? strdup(q->request_id) : NULL;
+	if ((q->job && !a->job) || (q->request_id && !a->request_id)) {
+		answer_free(a);
+		return NULL;
+	}
+	a->id = q->id;
+	a->one = q->one;
+	a->left = q->one ? 1 : q->limit > 0 ? q->limit : INT64_MAX;
+	next_step(a);
+	return a;
+}
+
+/* ---- jobs ---- */
+
+enum { JOB_COLUMNS = 4 };
+
+static const char *job_state(const struct store_result *r, size_t row)
+{
+	const char *run = store_result_text(r, 0, row, JOB_COLUMNS + 6);
+	if (store_result_int(r, 0, row, 2))
+		return "paused";
+	if (run && (str_eq(run, "queued") || str_eq(run, "running")))
+		return "running";
+	return store_result_int(r, 0, row, 3) > 0 ? "waiting" : "idle";
+}
+
+static bool asked_for(const struct queue_answer *a, const char *name)
+{
+	if (!a->names)
+		return true;
+	for (size_t i = 0; i < a->name_count; i++)
+		if (str_eq(a->names[i], name))
+			return true;
+	return false;
+}
+
+static bool job_row(struct queue_answer *a, struct json_out *j, const char *key,
+	const struct store_result *r, size_t row)
+{
+	const char *name = store_result_text(r, 0, row, 0);
+	char *copy = strdup(name ? name : "");
+	if (copy) {
+		free(a->last_name);
+		a->last_name = copy;
+	}
+	if (!copy || !asked_for(a, name))
+		return false;
+	json_open_object(j, key);
+	json_str(j, "name", name);
+	json_str(j, "kind", store_result_text(r, 0, row, 1));
+	json_str(j, "state", job_state(r, row));
+	json_time(j, "next_due_at", store_result_int(r, 0, row, 3));
+	if (store_result_int(r, 0, row, JOB_COLUMNS) > 0)
+		write_run(j, "last_run", r, row, JOB_COLUMNS);
+	else
+		json_none(j, "last_run");
+	json_close_object(j);
+	return true;
+}
+
+static void ask_jobs(struct queue_answer *a, struct store_tx *tx)
+{
+	SQL(tx,
+		"SELECT j.name, j.kind, j.paused, j.next_due_at," RUN_COLUMNS
+		"FROM drover_job j LEFT JOIN drover_run r ON r.id ="
+		" (SELECT MAX(id) FROM drover_run WHERE job = j.name)"
+		" WHERE j.name > $1 ORDER BY j.name LIMIT $2",
+		T(a->last_name ? a->last_name : ""), I(CHUNK));
+}
+
+static const struct answer_kind jobs_kind = { .key = "jobs", .ask = ask_jobs, .row = job_row };
+
+struct queue_answer *queue_answer_jobs(
+	struct store *store, const char *const *names, size_t count, queue_page page, void *arg)
+{
+	struct queue_answer *a = answer_new(store, &jobs_kind, page, arg);
+	if (!a)
+		return NULL;
+	if (names && !(a->names = calloc(count + 1, sizeof(*a->names)))) {
+		answer_free(a);
+		return NULL;
+	}
+	for (; names && a->name_count < count; a->name_count++)
+		if (!(a->names[a->name_count] = strdup(names[a->name_count]))) {
+			answer_free(a);
+			return NULL;
+		}
+	next_step(a);
+	return a;
+}
+
+/* ---- counts ---- */
+
+static bool counts_row(struct queue_answer *a, struct json_out *j, const char *key,
+	const struct store_result *r, size_t row)
+{
+	static const char *const names[] = { "ready", "claimed", "delayed", "dead" };
+	(void)a;
+	json_open_object(j, key);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		json_int(j, names[i], store_result_int(r, 0, row, i));
+	json_close_object(j);
+	return true;
+}
+
+static void ask_counts(struct queue_answer *a, struct store_tx *tx)
+{
+	(void)a;
+	SQL(tx,
+		"SELECT (SELECT COUNT(*) FROM drover_task WHERE state = 0 AND not_before <= $1),"
+		" (SELECT COUNT(*) FROM drover_task WHERE state = 1),"
+		" (SELECT COUNT(*) FROM drover_task WHERE state = 0 AND not_before > $1),"
+		" (SELECT COUNT(*) FROM drover_dead)",
+		I(clock_real_ms()));
+}
+
+static const struct answer_kind counts_kind = {
+	.key = "queue", .ask = ask_counts, .row = counts_row, .none = "no queue"
+};
+
+struct queue_answer *queue_answer_counts(struct store *store, queue_page page, void *arg)
+{
+	struct queue_answer *a = answer_new(store, &counts_kind, page, arg);
+	if (!a)
+		return NULL;
+	a->one = true;
+	next_step(a);
+	return a;
+}
+
+/* ---- dead letters ---- */
+
+static void write_cut(struct json_out *j, const char *key, const char *text, size_t cut)
+{
+	size_t len = strlen(text ? text : "");
+	if (len > cut)
+		for (len = cut; len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80;)
+			len--;
+	json_strn(j, key, text ? text : "", len);
+}
+
+static bool dead_row(struct queue_answer *a, struct json_out *j, const char *key,
+	const struct store_result *r, size_t row)
+{
+	size_t cut = a->verb == DEAD_SHOW ? SHOW_CUT : TABLE_CUT;
+	a->last_id = store_result_int(r, 0, row, 0);
+	json_open_object(j, key);
+	json_int(j, "id", a->last_id);
+	json_int(j, "run", store_result_int(r, 0, row, 1));
+	json_str(j, "job", store_result_text(r, 0, row, 2));
+	json_str(j, "kind", store_result_text(r, 0, row, 3));
+	write_cut(j, "payload", store_result_text(r, 0, row, 4), cut);
+	json_int(j, "attempt", store_result_int(r, 0, row, 5));
+	write_cut(j, "error", store_result_text(r, 0, row, 6), cut);
+	json_time(j, "failed_at", store_result_int(r, 0, row, 7));
+	if (a->verb == DEAD_SHOW) {
+		json_time(j, "created_at", store_result_int(r, 0, row, 8));
+		json_int(j, "max_attempts", store_result_int(r, 0, row, 9));
+		json_int(j, "depth", store_result_int(r, 0, row, 10));
+		write_cut(j, "checkpoint", store_result_text(r, 0, row, 11), cut);
+	}
+	json_close_object(j);
+	return true;
+}
+
+/* The chunk that all statements of one transaction mean: nothing changes the table between them. */
+#define CHOSEN                                                              \
+	"(SELECT id FROM drover_dead WHERE id < $1 AND ($2 = 0 OR id = $2)" \
+	" ORDER BY id DESC LIMIT $3)"
+#define CHOOSE	       I(a->last_id), I(a->id), I(CHUNK)
+#define RUNS_OF_CHOSEN "(SELECT run_id FROM drover_dead WHERE id IN " CHOSEN ")"
+#define COUNT_OF_RUN(given_up)                                                                    \
+	"(SELECT COUNT(*) FROM drover_dead WHERE run_id = drover_run.id AND given_up = " given_up \
+	" AND id IN " CHOSEN ")"
+
+static void bring_back(struct queue_answer *a, struct store_tx *tx)
+{
+	int64_t now = clock_real_ms();
+	/* The fence goes on from where it was: who held the task before stays locked out. */
+	SQL(tx,
+		"INSERT INTO drover_task (id, run_id, job, kind, priority, state, not_before,"
+		" attempt, max_attempts, fence, checkpoint, payload, depth, unique_key,"
+		" timeout_ms, created_at, last_error) SELECT id, run_id, job, kind, priority, 0,"
+		" CAST($4 AS BIGINT), 0, max_attempts, fence, checkpoint, payload, depth,"
+		" unique_key, timeout_ms, created_at, error FROM drover_dead WHERE id IN " CHOSEN,
+		CHOOSE, I(now));
+	SQL(tx,
+		"UPDATE drover_url SET state = 'queued', reason = NULL WHERE state = 'failed' AND"
+		" (run_id, url) IN (SELECT run_id, unique_key FROM drover_dead WHERE id IN " CHOSEN
+		")",
+		CHOOSE);
+	SQL(tx,
+		"UPDATE drover_run SET state = 'running', finished_at = NULL,"
+		" tasks_failed = tasks_failed - " COUNT_OF_RUN(
+			"1") ","
+			     " tasks_dead = tasks_dead - " COUNT_OF_RUN(
+				     "0") " WHERE id IN " RUNS_OF_CHOSEN,
+		CHOOSE);
+}
+
+static void ask_dead(struct queue_answer *a, struct store_tx *tx)
+{
+	SQL(tx,
+		"SELECT id, run_id, job, kind, payload, attempt, error, failed_at, created_at,"
+		" max_attempts, depth, checkpoint FROM drover_dead WHERE id IN " CHOSEN
+		" ORDER BY id DESC",
+		CHOOSE);
+	if (a->verb == DEAD_RETRY)
+		bring_back(a, tx);
+	if (a->verb == DEAD_RETRY || a->verb == DEAD_DROP)
+		SQL(tx, "DELETE FROM drover_dead WHERE id IN " CHOSEN, CHOOSE);
+}
+
+static const struct answer_kind dead_kind = {
+	.key = "dead", .ask = ask_dead, .row = dead_row, .none = "no such dead letter"
+};
+static const struct answer_kind dead_change_kind = { .key = "dead",
+	.ask = ask_dead,
+	.row = dead_row,
+	.writes = true,
+	.none = "no such dead letter" };
+
+struct queue_answer *queue_answer_dead(
+	struct store *store, enum dead_verb verb, int64_t id, queue_page page, void *arg)
+{
+	bool writes = verb == DEAD_RETRY || verb == DEAD_DROP;
+	struct queue_answer *a = answer_new(
+		store, writes ? &dead_change_kind : &dead_kind, page, arg);
+	if (!a)
+		return NULL;
+	a->verb = verb;
+	a->id = id;
+	next_step(a);
+	return a;
+}
