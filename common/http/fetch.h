@@ -11,6 +11,9 @@ struct fetcher; /* one a worker: client, limits, the ones that wait */
 int fetcher_new(struct fetcher **out, struct loop *loop, struct http_client *client,
 	struct limits *limits) MUST_CHECK;
 void fetcher_free(struct fetcher *fetcher); /* fetches are dropped without a callback */
+struct stats_slot;
+/** Where requests, their errors, bytes and durations are counted; NULL: nowhere. Borrowed. */
+void fetcher_set_stats(struct fetcher *fetcher, struct stats_slot *slot);
 
 struct fetch_retry {
 	int64_t attempts;		      /* tries in all, at least 1 */
@@ -26,7 +29,11 @@ struct fetch_spec {
 	int64_t max_wait_ms; /* a limit that opens later than this ends the fetch with FETCH_LATER
 			      */
 };
-enum fetch_outcome { FETCH_ANSWER, FETCH_FAILED, FETCH_LATER };
+enum fetch_outcome {
+	FETCH_ANSWER, /* of a status that is not in retry.when; 404 is an answer */
+	FETCH_FAILED, /* no answer worth having, and no try left */
+	FETCH_LATER,  /* a limit, or the server (429, 503 with Retry-After), says: not now */
+};
 struct fetch_result {
 	enum fetch_outcome outcome;
 	int64_t wait_ms;		/* FETCH_LATER: try again after this */
@@ -34,13 +41,18 @@ struct fetch_result {
 	const struct http_result *http; /* the last try's; NULL for FETCH_LATER before any */
 };
 struct fetch_ops {
+	/** Not called for an answer that is going to be tried again; fetch_status() is known. */
 	bool (*body)(void *arg, const char *data, size_t len);
 	/** A new try begins: forget what body() delivered. */
 	void (*restart)(void *arg);
 	void (*done)(void *arg, const struct fetch_result *result);
 };
 struct fetch;
+/** done() is never called from within. At most 8 limits. */
 int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_spec *spec,
 	const struct fetch_ops *ops, void *arg, struct err *err) MUST_CHECK;
-void fetch_cancel(struct fetch *fetch);		      /* without a callback; NULL is fine */
+/** Without a callback; NULL is fine. Not from within its own done(). */
+void fetch_cancel(struct fetch *fetch);
+/** Status of the answer whose body is being read, for body(). */
+long fetch_status(const struct fetch *fetch);
 size_t fetcher_active(const struct fetcher *fetcher); /* sent or waiting */

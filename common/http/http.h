@@ -40,6 +40,7 @@ struct http_result {
 	int64_t retry_after_ms;	  /* -1: none or not readable; clamped to a day; both forms (RFC
 				     9110 10.2.3) */
 	int64_t body_bytes, duration_us;
+	int64_t sendings;  /* times that libcurl sent it: 0 when no connection came about */
 	const char *error; /* words, "" when HTTP_OK */
 };
 struct http_ops {
@@ -49,7 +50,7 @@ struct http_ops {
 	/** Called for each sending. The first is permitted before http_send; a second returns
 	 * whether it may go out. NULL: no. */
 	bool (*resend)(void *arg);
-	/** Once, last; the transfer is gone afterwards. */
+	/** Once, last; the transfer is gone afterwards (not to be cancelled from here). */
 	void (*done)(void *arg, const struct http_result *result);
 };
 struct http_request {
@@ -67,6 +68,8 @@ struct http_transfer;
 int http_send(struct http_transfer **out, struct http_client *client,
 	const struct http_request *request, const struct http_ops *ops, void *arg,
 	struct err *err) MUST_CHECK;
+/** Of the answer whose body is being read; 0 before. */
+long http_transfer_status(const struct http_transfer *transfer);
 /** Drops it without a callback. NULL is fine. Never blocks: a transfer that is still resolving is
  * let go of, not joined. */
 void http_cancel(struct http_transfer *transfer);

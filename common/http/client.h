@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* What client.c, gate.c and transfer.c share. Private to common/http. */
+#include "base/list.h"
+#include "http/http.h"
+#include <curl/curl.h>
+
+enum {
+	DNS_CACHE_MS = 300000,
+	POOL_MAX = 64,
+	HEADER_BYTES_MAX = 256 * 1024,
+};
+
+/* A name that is being resolved or was, lately: libcurl starts a thread for each handle whose name
+ * is not in its cache, so only the first goes, the rest wait for it. */
+struct host;
+
+struct http_transfer {
+	struct list node; /* in client->transfers, starting, failing, pool, or host's waiting */
+	struct http_client *client;
+	CURL *easy;
+	struct loop_timer *idle;
+	struct curl_slist *headers;
+	struct http_ops ops;
+	void *arg;
+	struct host *host; /* whose first it is, or for which it waits; NULL: none */
+	bool added;	   /* to the multi handle */
+	bool doomed;	   /* cancelled from inside one of its callbacks */
+	bool resolved, allow_private, refused_private, refused_resend, too_large, stopped, idled;
+	int64_t sendings, decoded, header_bytes, max_body, ratio_max, idle_ms;
+	int64_t started_us, heard_ms;
+	const char *failed; /* words of one that failed before it was added */
+	char error[CURL_ERROR_SIZE];
+};
+
+struct http_client {
+	struct loop *loop;
+	CURLM *multi;
+	struct loop_timer *timer;
+	char *user_agent;
+	struct list transfers, starting, failing, pool;
+	size_t active, pooled;
+	struct host *hosts;
+	bool inside;   /* libcurl is on the stack: it must not be called */
+	bool settling; /* a settle is deferred */
+};
+
+/* client.c */
+/** Adds it to the multi handle, now or as soon as libcurl is off the stack. */
+void client_start(struct http_client *client, struct http_transfer *t);
+/** done() with `words`, from the loop. */
+void client_fail(struct http_client *client, struct http_transfer *t, const char *words);
+/** Takes the transfer off the multi handle and back into the pool. */
+void client_retire(struct http_client *client, struct http_transfer *t);
+/* gate.c */
+/** Starts t, or lets it wait for the first of its host. @return 0, -ENOMEM */
+int gate_enter(struct http_client *client, struct http_transfer *t, const char *host) MUST_CHECK;
+/** t, if it is the first of its host, is through: the name is known, or not. */
+void gate_open(struct http_transfer *t, bool known, const char *words);
+/** t goes away without a word. */
+void gate_leave(struct http_transfer *t);
+void gate_finish(struct http_client *client);
+/* transfer.c */
+struct http_transfer *transfer_new(struct http_client *client);
+void transfer_free(struct http_transfer *t);
+void transfer_reset(struct http_transfer *t);
+int transfer_set_up(
+	struct http_transfer *t, const struct http_request *request, struct err *err) MUST_CHECK;
+void transfer_report(struct http_transfer *t, CURLcode code);

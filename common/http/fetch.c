@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MIT */
+#include "http/fetch.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "stats/stats.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <uthash.h>
+
+enum { LIMITS_MAX = 8, RESENDS_MAX = 3 };
+
+/* Fetches under the same limits, in the order in which they came: only the first asks. */
+struct group {
+	UT_hash_handle hh;
+	struct fetcher *fetcher;
+	struct loop_timer *timer;
+	struct list waiting;
+	size_t users; /* fetches, and a pump that runs */
+	char name[];
+};
+
+struct fetch {
+	struct list node; /* in the group's waiting; in no list while it is sent or sleeps */
+	struct list all;
+	struct fetcher *fetcher;
+	struct group *group;
+	struct fetch_spec spec;
+	struct fetch_ops ops;
+	void *arg;
+	struct http_transfer *transfer;
+	struct loop_timer *sleep; /* between tries */
+	struct limit_permit permits[LIMITS_MAX], resend_permits[LIMITS_MAX];
+	int64_t tries, resends, requests, wait_since_ms;
+	bool had_body;
+};
+
+struct fetcher {
+	struct loop *loop;
+	struct http_client *client;
+	struct limits *limits;
+	struct stats_slot *stats;
+	struct list all;
+	struct group *groups;
+	size_t active, unsent;
+};
+
+int fetcher_new(
+	struct fetcher **out, struct loop *loop, struct http_client *client, struct limits *limits)
+{
+	struct fetcher *fetcher = NEW(struct fetcher);
+	if (!fetcher)
+		return -ENOMEM;
+	fetcher->loop = loop;
+	fetcher->client = client;
+	fetcher->limits = limits;
+	list_init(&fetcher->all);
+	*out = fetcher;
+	return 0;
+}
+
+void fetcher_free(struct fetcher *fetcher)
+{
+	if (!fetcher)
+		return;
+	for (struct fetch *f; (f = LIST_FIRST(&fetcher->all, struct fetch, all));)
+		fetch_cancel(f);
+	free(fetcher);
+}
+
+void fetcher_set_stats(struct fetcher *fetcher, struct stats_slot *slot)
+{
+	fetcher->stats = slot;
+}
+
+size_t fetcher_active(const struct fetcher *fetcher)
+{
+	return fetcher->active;
+}
+
+long fetch_status(const struct fetch *f)
+{
+	return f->transfer ? http_transfer_status(f->transfer) : 0;
+}
+
+/* ---- groups ---- */
+
+static void pump(void *arg);
+
+static void group_leave(struct group *g)
+{
+	if (--g->users > 0)
+		return;
+	HASH_DEL(g->fetcher->groups, g);
+	loop_timer_free(g->timer);
+	free(g);
+}
+
+static struct group *group_enter(struct fetcher *fetcher, const struct fetch_spec *spec)
+{
+	struct group *g = NULL;
+	size_t len = 0;
+	for (size_t i = 0; i < spec->limit_count; i++)
+		len += strlen(spec->limits[i].key) + 1;
+	CLEANUP(freep) char *name = malloc(len + 1);
+	if (!name)
+		return NULL;
+	len = 0;
+	for (size_t i = 0; i < spec->limit_count; i++) {
+		size_t n = strlen(spec->limits[i].key);
+		memcpy(name + len, spec->limits[i].key, n);
+		name[len + n] = '\n';
+		len += n + 1;
+	}
+	HASH_FIND(hh, fetcher->groups, name, len, g);
+	if (!g) {
+		g = calloc(1, sizeof(*g) + len + 1);
+		if (!g)
+			return NULL;
+		memcpy(g->name, name, len);
+		g->fetcher = fetcher;
+		list_init(&g->waiting);
+		g->timer = loop_timer_new(fetcher->loop, pump, g);
+		if (!g->timer) {
+			free(g);
+			return NULL;
+		}
+		HASH_ADD_KEYPTR(hh, fetcher->groups, g->name, len, g);
+	}
+	g->users++;
+	return g;
+}
+
+static void set_unsent(struct fetcher *fetcher, int change)
+{
+	fetcher->unsent = (size_t)((int64_t)fetcher->unsent + change);
+	stats_set(fetcher->stats, STAT_requests_waiting, (int64_t)fetcher->unsent);
+}
+
+/* ---- one fetch ---- */
+
+static void release(struct fetch *f)
+{
+	for (size_t i = 0; i < f->spec.limit_count; i++) {
+		limits_release(f->fetcher->limits, &f->permits[i]);
+		limits_release(f->fetcher->limits, &f->resend_permits[i]);
+	}
+}
+
+static void fetch_free(struct fetch *f)
+{
+	struct fetcher *fetcher = f->fetcher;
+	if (!f->transfer)
+		set_unsent(fetcher, -1);
+	list_remove(&f->node);
+	list_remove(&f->all);
+	loop_timer_free(f->sleep);
+	fetcher->active--;
+	group_leave(f->group);
+	free(f);
+}
+
+static void finish(struct fetch *f, enum fetch_outcome outcome, int64_t wait_ms,
+	const struct http_result *http)
+{
+	const struct fetch_result result = {
+		.outcome = outcome,
+		.wait_ms = wait_ms,
+		.requests = f->requests,
+		.http = http,
+	};
+	void (*done)(void *arg, const struct fetch_result *result) = f->ops.done;
+	void *arg = f->arg;
+	/* Gone first: done() may start another, or end the fetcher's world. */
+	fetch_free(f);
+	done(arg, &result);
+}
+
+static void finish_failed(struct fetch *f, const char *words)
+{
+	const struct http_result http = {
+		.outcome = HTTP_BROKEN,
+		.content_type = "",
+		.location = "",
+		.retry_after_ms = -1,
+		.error = words,
+	};
+	finish(f, FETCH_FAILED, 0, &http);
+}
+
+/* Joins the queue of its group; what may go goes in the loop's next turn. */
+static void enqueue(struct fetch *f)
+{
+	f->wait_since_ms = clock_mono_ms();
+	list_remove(&f->node);
+	list_add_tail(&f->group->waiting, &f->node);
+	loop_timer_start(f->group->timer, 0);
+}
+
+static void on_wake(void *arg)
+{
+	enqueue(arg);
+}
+
+static int64_t backoff_ms(const struct fetch_retry *retry, int64_t tries)
+{
+	int64_t ms = MIN(retry->backoff_initial_ms, retry->backoff_max_ms);
+	for (int64_t i = 1; i < tries && ms < retry->backoff_max_ms; i++)
+		ms = MIN(ms * MAX(retry->backoff_factor, 1), retry->backoff_max_ms);
+	uint64_t random = 0;
+	if (!retry->jitter || ms <= 0 ||
+		getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+		return ms;
+	return (int64_t)(random % (uint64_t)(ms + 1));
+}
+
+static bool retried_status(const struct fetch *f, long status)
+{
+	const struct config_retry_when *when = f->spec.retry.when;
+	return when && status >= 100 && status < 700 &&
+	       (when->status[(status - 100) / 8] >> (status - 100) % 8 & 1);
+}
+
+static bool worth_a_try(const struct fetch *f, const struct http_result *http)
+{
+	const struct config_retry_when *when = f->spec.retry.when;
+	switch (http->outcome) {
+	case HTTP_OK: return retried_status(f, http->status);
+	case HTTP_TIMEOUT: return when && when->timeout;
+	case HTTP_CONNECT:
+	case HTTP_BROKEN: return when && when->connect; /* a connection that broke, too */
+	default: return false;
+	}
+}
+
+/* The server asks for a pause: it holds for every process and every request under these limits. */
+static bool slow_down(struct fetch *f, const struct http_result *http, int64_t *delay_ms)
+{
+	if (http->outcome != HTTP_OK || (http->status != 429 && http->status != 503))
+		return false;
+	if (http->retry_after_ms > 0)
+		*delay_ms = MAX(*delay_ms, http->retry_after_ms);
+	else if (http->status == 503)
+		return false;
+	for (size_t i = 0; i < f->spec.limit_count; i++)
+		limits_close_until(f->fetcher->limits, f->spec.limits[i].key, *delay_ms);
+	return true;
+}
+
+static void count(struct fetch *f, const struct http_result *http)
+{
+	struct stats_slot *stats = f->fetcher->stats;
+	f->requests += http->sendings;
+	stats_add(stats, STAT_requests, (uint64_t)http->sendings);
+	stats_add(stats, STAT_request_bytes, (uint64_t)http->body_bytes);
+	if (http->outcome != HTTP_OK || http->status >= 400)
+		stats_add(stats, STAT_request_errors, 1);
+	if (http->sendings > 0)
+		stats_sample(stats, STAT_request_seconds, http->duration_us);
+}
+
+static void try_again(struct fetch *f, int64_t delay_ms)
+{
+	set_unsent(f->fetcher, 1);
+	if (f->had_body && f->ops.restart)
+		f->ops.restart(f->arg);
+	f->had_body = false;
+	if (delay_ms > 0)
+		loop_timer_start(f->sleep, delay_ms);
+	else
+		enqueue(f);
+}
+
+static void judge(struct fetch *f, const struct http_result *http)
+{
+	if (http->outcome == HTTP_RESENT && f->resends++ < RESENDS_MAX) {
+		try_again(f, 0); /* libcurl's idea, not a try of ours */
+		return;
+	}
+	int64_t delay = backoff_ms(&f->spec.retry, ++f->tries);
+	bool slowed = slow_down(f, http, &delay);
+	bool again = worth_a_try(f, http);
+	if (again && !(slowed && delay > f->spec.max_wait_ms) &&
+		f->tries < f->spec.retry.attempts) {
+		try_again(f, delay);
+		return;
+	}
+	set_unsent(f->fetcher, 1); /* it has no transfer any more: fetch_free() takes it back */
+	if (slowed && again && delay > f->spec.max_wait_ms)
+		finish(f, FETCH_LATER, delay, http);
+	else if (http->outcome == HTTP_OK && !again)
+		finish(f, FETCH_ANSWER, 0, http);
+	else
+		finish(f, FETCH_FAILED, 0, http);
+}
+
+static bool on_body(void *arg, const char *data, size_t len)
+{
+	struct fetch *f = arg;
+	if (!f->ops.body || retried_status(f, http_transfer_status(f->transfer)))
+		return true;
+	f->had_body = true;
+	return f->ops.body(f->arg, data, len);
+}
+
+static bool on_resend(void *arg)
+{
+	struct fetch *f = arg;
+	if (f->spec.limit_count && f->resend_permits[0].id)
+		return false;
+	return limits_acquire_all(f->fetcher->limits, f->spec.limits, f->spec.limit_count,
+		       f->resend_permits) == 0;
+}
+
+static void on_done(void *arg, const struct http_result *http)
+{
+	struct fetch *f = arg;
+	struct group *g = f->group;
+	f->transfer = NULL;
+	release(f);
+	count(f, http);
+	g->users++;
+	judge(f, http);
+	if (!list_empty(&g->waiting))
+		loop_timer_start(g->timer, 0); /* a place may be free */
+	group_leave(g);
+}
+
+static void send_now(struct fetch *f)
+{
+	static const struct http_ops ops = {
+		.body = on_body, .resend = on_resend, .done = on_done
+	};
+	struct err err;
+	list_remove(&f->node);
+	if (http_send(&f->transfer, f->fetcher->client, &f->spec.request, &ops, f, &err) < 0) {
+		f->transfer = NULL;
+		release(f);
+		finish_failed(f, err.text);
+		return;
+	}
+	set_unsent(f->fetcher, -1);
+}
+
+/* The first may not go for wait_ms: who cannot wait so long goes now, the rest ask again then. */
+static void wait_or_leave(struct group *g, int64_t now, int64_t wait_ms)
+{
+	struct list leaving;
+	list_init(&leaving);
+	LIST_FOR_EACH_SAFE (node, &g->waiting) {
+		struct fetch *f = LIST_ENTRY(node, struct fetch, node);
+		int64_t patience = f->wait_since_ms + f->spec.max_wait_ms - now;
+		if (patience < wait_ms) {
+			list_remove(&f->node);
+			list_add_tail(&leaving, &f->node);
+		}
+	}
+	if (!list_empty(&g->waiting))
+		loop_timer_start(g->timer, wait_ms);
+	for (struct fetch *f; (f = LIST_FIRST(&leaving, struct fetch, node));)
+		finish(f, FETCH_LATER, wait_ms, NULL);
+}
+
+static void pump(void *arg)
+{
+	struct group *g = arg;
+	struct fetch *f;
+	g->users++;
+	while ((f = LIST_FIRST(&g->waiting, struct fetch, node))) {
+		int64_t wait = limits_acquire_all(
+			g->fetcher->limits, f->spec.limits, f->spec.limit_count, f->permits);
+		if (wait == 0) {
+			send_now(f);
+		} else if (wait < 0) {
+			char words[128];
+			snprintf(words, sizeof(words), "the shared limits fail: %s",
+				strerror((int)-wait));
+			finish_failed(f, words);
+		} else {
+			wait_or_leave(g, clock_mono_ms(), wait);
+			break;
+		}
+	}
+	group_leave(g);
+}
+
+int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_spec *spec,
+	const struct fetch_ops *ops, void *arg, struct err *err)
+{
+	if (spec->limit_count > LIMITS_MAX)
+		return err_set(err, -EINVAL, "too many limits");
+	struct fetch *f = NEW(struct fetch);
+	if (!f)
+		return err_set(err, -ENOMEM, "fetch: out of memory");
+	list_init(&f->node);
+	list_init(&f->all);
+	f->fetcher = fetcher;
+	f->spec = *spec;
+	f->ops = *ops;
+	f->arg = arg;
+	f->sleep = loop_timer_new(fetcher->loop, on_wake, f);
+	f->group = group_enter(fetcher, spec);
+	if (!f->sleep || !f->group) {
+		if (f->group)
+			group_leave(f->group);
+		loop_timer_free(f->sleep);
+		free(f);
+		return err_set(err, -ENOMEM, "fetch: out of memory");
+	}
+	list_add_tail(&fetcher->all, &f->all);
+	fetcher->active++;
+	set_unsent(fetcher, 1);
+	*out = f;
+	enqueue(f);
+	return 0;
+}
+
+void fetch_cancel(struct fetch *f)
+{
+	if (!f)
+		return;
+	if (f->transfer) {
+		http_cancel(f->transfer);
+		f->transfer = NULL;
+		set_unsent(f->fetcher, 1);
+		release(f);
+	}
+	if (!list_empty(&f->group->waiting))
+		loop_timer_start(f->group->timer, 0);
+	fetch_free(f);
+}

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "http/client.h"
+#include "http/date.h"
+#include "loop/loop.h"
+#include "url/url.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Small answers may be packed as tightly as they like. */
+#define RATIO_FREE (1024 * 1024)
+
+const char *http_outcome_name(enum http_outcome outcome)
+{
+	static const char *const names[] = {
+		[HTTP_OK] = "ok",
+		[HTTP_CONNECT] = "connect",
+		[HTTP_TIMEOUT] = "timeout",
+		[HTTP_TOO_LARGE] = "too_large",
+		[HTTP_PRIVATE] = "private",
+		[HTTP_RESENT] = "resent",
+		[HTTP_BROKEN] = "broken",
+		[HTTP_CANCELLED] = "cancelled",
+	};
+	return names[outcome];
+}
+
+/* ---- callbacks of libcurl; the client is `inside` ---- */
+
+static bool refuse_address(struct http_transfer *t, const struct sockaddr *address)
+{
+	if (t->allow_private || !url_is_private_ip(address))
+		return false;
+	t->refused_private = true;
+	return true;
+}
+
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct http_transfer *t = arg;
+	if (purpose != CURLSOCKTYPE_IPCXN || t->doomed)
+		return CURL_SOCKET_BAD;
+	t->resolved = true;
+	gate_open(t, true, "");
+	if (refuse_address(t, &address->addr))
+		return CURL_SOCKET_BAD;
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* A kept connection was opened for someone who may have had other rights: judged again. */
+static bool refuse_peer(struct http_transfer *t, const char *ip)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+	char bare[INET6_ADDRSTRLEN];
+	if (inet_pton(AF_INET, ip, &v4.sin_addr) == 1)
+		return refuse_address(t, (struct sockaddr *)(void *)&v4);
+	(void)str_copy(bare, sizeof(bare), ip);
+	bare[strcspn(bare, "%")] = '\0';
+	if (inet_pton(AF_INET6, bare, &v6.sin6_addr) != 1)
+		v6.sin6_family = AF_UNSPEC;
+	return refuse_address(t, (struct sockaddr *)(void *)&v6);
+}
+
+/* libcurl sends now, perhaps for the second time. */
+static int before_sending(void *arg, char *peer, char *local, int peer_port, int local_port)
+{
+	struct http_transfer *t = arg;
+	(void)local, (void)peer_port, (void)local_port;
+	if (t->doomed || refuse_peer(t, peer))
+		return CURL_PREREQFUNC_ABORT;
+	t->resolved = true;
+	gate_open(t, true, "");
+	if (t->sendings > 0 && !(t->ops.resend && t->ops.resend(t->arg))) {
+		t->refused_resend = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	if (t->doomed)
+		return CURL_PREREQFUNC_ABORT;
+	t->sendings++;
+	t->heard_ms = clock_mono_ms();
+	if (t->idle_ms > 0)
+		loop_timer_start(t->idle, t->idle_ms);
+	return CURL_PREREQFUNC_OK;
+}
+
+/* libcurl's own bound looks at Content-Length only, and at the bytes before they are unpacked. */
+static bool over_bound(struct http_transfer *t, size_t len)
+{
+	curl_off_t received = 0;
+	t->decoded += (int64_t)len;
+	if (t->max_body > 0 && t->decoded > t->max_body)
+		return true;
+	if (t->decoded <= RATIO_FREE)
+		return false;
+	(void)curl_easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
+	/* In a chunked answer the count lags behind by one buffer. */
+	return (t->decoded - RATIO_FREE) / t->ratio_max > received + CURL_MAX_WRITE_SIZE;
+}
+
+static size_t on_body(char *data, size_t size, size_t n, void *arg)
+{
+	struct http_transfer *t = arg;
+	size_t len = size * n;
+	t->heard_ms = clock_mono_ms();
+	if (t->doomed)
+		return 0;
+	if (over_bound(t, len)) {
+		t->too_large = true;
+		return 0;
+	}
+	if (!t->ops.body || len == 0)
+		return len;
+	bool go_on = t->ops.body(t->arg, data, len);
+	if (!go_on)
+		t->stopped = true;
+	return go_on && !t->doomed ? len : 0;
+}
+
+static size_t on_header(char *data, size_t size, size_t n, void *arg)
+{
+	struct http_transfer *t = arg;
+	(void)data;
+	t->heard_ms = clock_mono_ms();
+	t->header_bytes += (int64_t)(size * n);
+	t->too_large |= t->header_bytes > HEADER_BYTES_MAX;
+	return t->too_large || t->doomed ? 0 : size * n;
+}
+
+/* ---- of the loop ---- */
+
+static void on_idle(void *arg)
+{
+	struct http_transfer *t = arg;
+	int64_t quiet = clock_mono_ms() - t->heard_ms;
+	if (quiet < t->idle_ms) {
+		loop_timer_start(t->idle, t->idle_ms - quiet);
+		return;
+	}
+	t->idled = true;
+	snprintf(t->error, sizeof(t->error), "nothing was heard for %lld ms", (long long)quiet);
+	transfer_report(t, CURLE_OPERATION_TIMEDOUT);
+	client_retire(t->client, t);
+}
+
+struct http_transfer *transfer_new(struct http_client *client)
+{
+	struct http_transfer *t = NEW(struct http_transfer);
+	if (!t)
+		return NULL;
+	list_init(&t->node);
+	t->client = client;
+	t->easy = curl_easy_init();
+	t->idle = loop_timer_new(client->loop, on_idle, t);
+	if (t->easy && t->idle)
+		return t;
+	transfer_free(t);
+	return NULL;
+}
+
+void transfer_free(struct http_transfer *t)
+{
+	if (!t)
+		return;
+	list_remove(&t->node);
+	loop_timer_free(t->idle);
+	curl_easy_cleanup(t->easy);
+	curl_slist_free_all(t->headers);
+	free(t);
+}
+
+void transfer_reset(struct http_transfer *t)
+{
+	struct http_transfer fresh = { .client = t->client, .easy = t->easy, .idle = t->idle };
+	loop_timer_stop(t->idle);
+	curl_easy_reset(t->easy); /* keeps connections, TLS sessions and DNS answers */
+	curl_slist_free_all(t->headers);
+	list_remove(&t->node);
+	*t = fresh;
+	list_init(&t->node);
+}
+
+static int add_header(struct http_transfer *t, const struct config_pair *pair, struct err *err)
+{
+	/* A line end would begin a header of somebody else's. */
+	if (strpbrk(pair->name, "\r\n:") || strpbrk(pair->value, "\r\n") || !*pair->name)
+		return err_set(err, -EINVAL, "header %s: not a header", pair->name);
+	size_t size = strlen(pair->name) + strlen(pair->value) + 3;
+	CLEANUP(freep) char *line = malloc(size);
+	if (!line)
+		return err_set(err, -ENOMEM, "HTTP: out of memory");
+	/* libcurl takes "Name;" for a header without a value. */
+	snprintf(line, size, *pair->value ? "%s: %s" : "%s;", pair->name, pair->value);
+	struct curl_slist *list = curl_slist_append(t->headers, line);
+	if (!list)
+		return err_set(err, -ENOMEM, "HTTP: out of memory");
+	t->headers = list;
+	return 0;
+}
+
+static void set_fixed_options(struct http_transfer *t)
+{
+	CURL *e = t->easy;
+	(void)curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+	(void)curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
+	(void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	/* Debian's default CAPATH switches the cache of the CA store off: 21 ms CPU a connection.
+	 */
+	(void)curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
+	/* Lets go of a resolver thread instead of waiting for it, when a transfer ends early. */
+	(void)curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
+	(void)curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+	(void)curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+	(void)curl_easy_setopt(e, CURLOPT_PROXY, ""); /* not even from the environment */
+	(void)curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	(void)curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
+	(void)curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "");
+	(void)curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, (long)DNS_CACHE_MS / 1000);
+	(void)curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	(void)curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	(void)curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
+	(void)curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, before_sending);
+	(void)curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
+	(void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+	(void)curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+	(void)curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+	(void)curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+}
+
+int transfer_set_up(struct http_transfer *t, const struct http_request *request, struct err *err)
+{
+	bool head = str_eq(request->method, "HEAD");
+	if (!head && !str_eq(request->method, "GET"))
+		return err_set(err, -EINVAL, "method %s is neither GET nor HEAD", request->method);
+	for (size_t i = 0; i < request->headers.count; i++) {
+		int rc = add_header(t, &request->headers.items[i], err);
+		if (rc < 0)
+			return rc;
+	}
+	set_fixed_options(t);
+	CURL *e = t->easy;
+	(void)curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
+	(void)curl_easy_setopt(e, CURLOPT_NOBODY, (long)head);
+	(void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_ms);
+	(void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)request->total_ms);
+	t->idle_ms = request->idle_ms;
+	t->max_body = request->max_body;
+	t->ratio_max = request->ratio_max > 0 ? request->ratio_max : 100;
+	t->allow_private = request->allow_private;
+	if (curl_easy_setopt(e, CURLOPT_USERAGENT, t->client->user_agent) != CURLE_OK ||
+		curl_easy_setopt(e, CURLOPT_URL, request->url) != CURLE_OK)
+		return err_set(err, -ENOMEM, "HTTP: out of memory");
+	return 0;
+}
+
+static enum http_outcome outcome_of(const struct http_transfer *t, CURLcode code)
+{
+	if (code == CURLE_OK)
+		return HTTP_OK;
+	if (t->too_large)
+		return HTTP_TOO_LARGE;
+	if (t->stopped)
+		return HTTP_CANCELLED;
+	if (t->refused_resend)
+		return HTTP_RESENT;
+	if (t->refused_private && t->sendings == 0)
+		return HTTP_PRIVATE;
+	switch (code) {
+	case CURLE_OPERATION_TIMEDOUT: return HTTP_TIMEOUT;
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CIPHER:
+	case CURLE_SSL_ISSUER_ERROR:
+	case CURLE_SSL_INVALIDCERTSTATUS: return HTTP_CONNECT;
+	default: return HTTP_BROKEN;
+	}
+}
+
+static const char *words_of(const struct http_transfer *t, enum http_outcome outcome, CURLcode code)
+{
+	switch (outcome) {
+	case HTTP_OK: return "";
+	case HTTP_TOO_LARGE: return "the answer is larger than allowed";
+	case HTTP_CANCELLED: return "stopped while reading the answer";
+	case HTTP_RESENT: return "the connection died before the answer, not sent again";
+	case HTTP_PRIVATE: return "the address is private, and that is not allowed here";
+	default: return t->error[0] ? t->error : curl_easy_strerror(code);
+	}
+}
+
+static const char *header_of(const struct http_transfer *t, const char *name)
+{
+	struct curl_header *h = NULL;
+	return curl_easy_header(t->easy, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK ? h->value
+										     : NULL;
+}
+
+void transfer_report(struct http_transfer *t, CURLcode code)
+{
+	struct http_result result = {
+		.outcome = outcome_of(t, code),
+		.content_type = "",
+		.location = "",
+		.retry_after_ms = -1,
+		.body_bytes = t->decoded,
+		.duration_us = clock_mono_us() - t->started_us,
+		.sendings = t->sendings,
+	};
+	const char *value;
+	result.error = words_of(t, result.outcome, code);
+	if (!t->failed)
+		(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &result.status);
+	if (result.status > 0) {
+		if ((value = header_of(t, "Content-Type")))
+			result.content_type = value;
+		if ((value = header_of(t, "Location")))
+			result.location = value;
+		if ((value = header_of(t, "Retry-After")))
+			result.retry_after_ms = http_retry_after_ms(value, clock_real_ms());
+	}
+	loop_timer_stop(t->idle);
+	if (t->ops.done)
+		t->ops.done(t->arg, &result);
+}
