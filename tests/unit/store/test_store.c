@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "store_fixture.h"
 
+#include "base/clock.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static void a_transaction_comes_back_on_the_loop_with_its_rows(void **state)
 {
@@ -291,6 +293,42 @@ static void closing_finishes_what_was_submitted(void **state)
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM t"), 300);
 }
 
+/* In a process of its own, which ends with what it had to leave. */
+static void closing_does_not_wait_for_ever_behind_a_stopped_writer(void **state)
+{
+	struct fixture *f = *state;
+	char path[160];
+	int status;
+	struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	assert_ok(run_sql(f, "CREATE TABLE t (a INTEGER)"));
+	snprintf(path, sizeof(path), "%s/store.lock", f->dir);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &all), 0);
+	/* Without a thread when it forks. */
+	store_close(f->store);
+	f->store = NULL;
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct err err;
+		struct loop *loop;
+		struct store *store;
+		struct store_options options = { .url = "sqlite:t.db", .state_dir = f->dir };
+		close(fd);
+		if (loop_new(&loop, &err) < 0 || store_open(&store, loop, &options, &err) < 0)
+			_exit(2);
+		struct store_tx *tx = store_tx_new(store, 0);
+		store_tx_sql(tx, "INSERT INTO t VALUES (1)", NULL, 0);
+		store_submit(store, tx, NULL, NULL);
+		int64_t before = clock_mono_ms();
+		store_close(store);
+		_exit(clock_mono_ms() - before < 5000 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(fd);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM t"), 0);
+}
+
 static void only_a_path_of_sqlite_is_a_store(void **state UNUSED)
 {
 	struct err err;
@@ -323,6 +361,7 @@ int main(void)
 		TEST(the_gate_is_held_only_while_writing),
 		TEST(what_was_forgotten_still_happens),
 		TEST(closing_finishes_what_was_submitted),
+		TEST(closing_does_not_wait_for_ever_behind_a_stopped_writer),
 		cmocka_unit_test(only_a_path_of_sqlite_is_a_store),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
