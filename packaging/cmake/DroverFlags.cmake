@@ -46,13 +46,17 @@ if(DROVER_COVERAGE)
 endif()
 
 if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo" AND DROVER_SANITIZE STREQUAL "none")
+	set(fortify 2)
+	if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+		set(fortify 3)
+	endif()
 	# gcc 12 takes these; cf-protection emits endbr only and is not counted on.
 	target_compile_options(drover_build_flags INTERFACE
-		-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection
+		"SHELL:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=${fortify}" -fstack-protector-strong -fstack-clash-protection
 		-ftrivial-auto-var-init=zero -fPIE)
 	if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
 		target_compile_options(drover_build_flags INTERFACE
-			-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fzero-call-used-regs=used-gpr)
+			-fzero-call-used-regs=used-gpr)
 	endif()
 	if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64")
 		target_compile_options(drover_build_flags INTERFACE -fcf-protection=full)
