@@ -24,10 +24,14 @@ static bool hidden(struct config_context *ctx, const void *member)
 	return false;
 }
 
-/* The value for a message. */
-static const char *shown(struct config_context *ctx, const void *member)
+const char *check_shown(struct config_context *ctx, const void *member)
 {
 	return hidden(ctx, member) ? "***" : *(const char *const *)member;
+}
+
+const char *check_shown_words(struct config_context *ctx, const void *member, const char *words)
+{
+	return hidden(ctx, member) ? "it is wrong, and is not shown" : words;
 }
 
 void check_http_url(struct config_context *ctx, const struct config_mark *mark, const void *value)
@@ -36,8 +40,8 @@ void check_http_url(struct config_context *ctx, const struct config_mark *mark, 
 	CLEANUP(url_freep) struct url *url = NULL;
 	struct err err = { 0 };
 	if (url_parse(&url, text, URL_MAX_DEFAULT, &err) < 0)
-		config_error(ctx, mark, "\"%.200s\" is no http or https URL%s%s", shown(ctx, value),
-			hidden(ctx, value) ? "" : ": ", hidden(ctx, value) ? "" : err.text);
+		config_error(ctx, mark, "\"%.200s\" is no http or https URL: %s",
+			check_shown(ctx, value), check_shown_words(ctx, value, err.text));
 	else if (url->user.len || url->password.len)
 		config_error(ctx, mark, "a URL cannot hold a user or a password");
 	else if (url->has_fragment)
@@ -50,7 +54,7 @@ void check_absolute_path(
 	const char *path = *(const char *const *)value;
 	if (*path != '/')
 		config_error(ctx, mark, "%s must be an absolute path, not \"%.200s\"", ctx->path,
-			shown(ctx, value));
+			check_shown(ctx, value));
 	else if (strchr(path, '\n') || strlen(path) > 4000)
 		config_error(ctx, mark, "%s is no usable path", ctx->path);
 }
@@ -71,8 +75,8 @@ void check_store_url(struct config_context *ctx, const struct config_mark *mark,
 {
 	const char *text = *(const char *const *)value;
 	if (!str_starts(text, "sqlite:") || !text[strlen("sqlite:")] || strpbrk(text, "?#\n"))
-		config_error(
-			ctx, mark, "the store is sqlite:PATH, not \"%.200s\"", shown(ctx, value));
+		config_error(ctx, mark, "the store is sqlite:PATH, not \"%.200s\"",
+			check_shown(ctx, value));
 }
 
 /* "ADDRESS:PORT", "[ADDRESS]:PORT" */
@@ -85,7 +89,7 @@ void check_listen(struct config_context *ctx, const struct config_mark *mark, co
 	int64_t port;
 	if (!colon || str_to_i64(colon + 1, 0, 65535, &port) < 0) {
 		config_error(ctx, mark, "\"%.100s\" has no port: write 127.0.0.1:8470",
-			shown(ctx, value));
+			check_shown(ctx, value));
 		return;
 	}
 	size_t len = (size_t)(colon - text);
@@ -98,7 +102,7 @@ void check_listen(struct config_context *ctx, const struct config_mark *mark, co
 		config_error(ctx, mark,
 			"\"%.100s\" is no loopback address: without a token only 127.0.0.1 or "
 			"[::1] may be listened on",
-			shown(ctx, value));
+			check_shown(ctx, value));
 }
 
 /* Whether the account exists is asked at the start: `check` works on another machine. */
@@ -106,7 +110,8 @@ void check_account(struct config_context *ctx, const struct config_mark *mark, c
 {
 	const char *name = *(const char *const *)value;
 	if (!str_is_name(name) || strlen(name) > 32)
-		config_error(ctx, mark, "\"%.60s\" is no name of an account", shown(ctx, value));
+		config_error(
+			ctx, mark, "\"%.60s\" is no name of an account", check_shown(ctx, value));
 }
 
 void check_environment(
@@ -140,9 +145,10 @@ void check_table_name(struct config_context *ctx, const struct config_mark *mark
 	const char *name = *(const char *const *)value;
 	if (!str_is_identifier(name))
 		config_error(ctx, mark, "\"%.60s\" is no name of a table: letters, digits and _",
-			shown(ctx, value));
+			check_shown(ctx, value));
 	else if (strncasecmp(name, "drover_", 7) == 0 || strncasecmp(name, "sqlite_", 7) == 0)
-		config_error(ctx, mark, "tables that begin with %.7s are not for jobs", name);
+		config_error(
+			ctx, mark, "tables that begin with drover_ or sqlite_ are not for jobs");
 }
 
 void check_dotted_path(
@@ -151,7 +157,8 @@ void check_dotted_path(
 	const char *path = *(const char *const *)value;
 	size_t len = strlen(path);
 	if (*path == '.' || (len && path[len - 1] == '.') || strstr(path, ".."))
-		config_error(ctx, mark, "\"%.60s\" is no path: write a.b.c", shown(ctx, value));
+		config_error(
+			ctx, mark, "\"%.60s\" is no path: write a.b.c", check_shown(ctx, value));
 }
 
 void check_regex(struct config_context *ctx, const struct config_mark *mark, const void *value)
@@ -164,7 +171,7 @@ void check_regex(struct config_context *ctx, const struct config_mark *mark, con
 	if (rc) {
 		regerror(rc, NULL, words, sizeof(words));
 		config_error(ctx, mark, "\"%.100s\" is no regular expression: %s",
-			shown(ctx, value), words);
+			check_shown(ctx, value), words);
 	} else {
 		regfree(&regex);
 	}
@@ -210,8 +217,10 @@ void check_private(struct config_context *ctx, const char *text, bool is_private
 }
 
 const struct config_provider *check_provider(struct config_context *ctx,
-	const struct config *config, const char *name, const void *object, const char *path)
+	const struct config *config, const char *const *member, const void *object,
+	const char *path)
 {
+	const char *name = *member;
 	const struct config_provider *found = name ? config_provider(config, name) : NULL;
 	if (found || !name || ctx->handed_over)
 		return found;
@@ -221,7 +230,9 @@ const struct config_provider *check_provider(struct config_context *ctx,
 		const char *both[] = { config->providers[i].name, near };
 		near = str_nearest(name, both, near ? 2 : 1);
 	}
-	config_error(ctx, &mark, "no provider \"%.60s\"%s%s%s", name,
+	if (hidden(ctx, member))
+		near = NULL;
+	config_error(ctx, &mark, "no provider \"%.60s\"%s%s%s", check_shown(ctx, member),
 		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 	return NULL;
 }

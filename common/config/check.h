@@ -31,10 +31,17 @@ void check_regex(struct config_context *ctx, const struct config_mark *mark, con
 /** An element of a map of columns (struct config_column): its name. */
 void check_column(struct config_context *ctx, const struct config_mark *mark, const void *value);
 
+/** A text member for a message: *** when it is secret. */
+const char *check_shown(struct config_context *ctx, const void *member);
+/** The same for an err's words about it, which may repeat it. */
+const char *check_shown_words(struct config_context *ctx, const void *member, const char *words);
+
 /* For check_job of kinds. Members that had an error may be NULL. */
-/** The provider of a name; NULL: reported at object's path. name NULL: nothing to report. */
+/** The provider that a member of object names; NULL: reported at object's path. *member NULL:
+ * nothing to report. */
 const struct config_provider *check_provider(struct config_context *ctx,
-	const struct config *config, const char *name, const void *object, const char *path);
+	const struct config *config, const char *const *member, const void *object,
+	const char *path);
 /** Reports at object's path when the URL's host is a literal private or loopback address and may
  * not be. */
 void check_private(struct config_context *ctx, const char *url, bool is_private, const void *object,

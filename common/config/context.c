@@ -42,6 +42,9 @@ const char *context_strdup(struct config_context *ctx, const char *text)
 
 void config_error(struct config_context *ctx, const struct config_mark *mark, const char *fmt, ...)
 {
+	/* What was handed over was checked before, whole; here secrets may be missing from it. */
+	if (ctx->handed_over)
+		return;
 	va_list ap;
 	va_start(ap, fmt);
 	report_addv(&ctx->report, mark, fmt, ap);

@@ -43,13 +43,14 @@ static void check_cron(struct config_context *ctx, struct config_job *job)
 	job->schedule.kind = SCHEDULE_CRON;
 	if (cron_parse(&job->schedule.cron, job->due.cron, &bad_at, &err) < 0) {
 		struct config_mark mark = config_mark_at(ctx, job, "schedule.cron", bad_at);
-		config_error(ctx, &mark, "%s", err.text);
+		config_error(ctx, &mark, "%s", check_shown_words(ctx, &job->due.cron, err.text));
 	} else if (cron_never_due(&job->schedule.cron)) {
 		error_at(ctx, job, "schedule.cron", "this cron expression is never due");
 	}
 	if (job->due.timezone && zone_cache_get(ctx->config->tree->zones, job->due.timezone,
 					 &job->schedule.zone, &err) < 0)
-		error_at(ctx, job, "schedule.timezone", "%s", err.text);
+		error_at(ctx, job, "schedule.timezone", "%s",
+			check_shown_words(ctx, &job->due.timezone, err.text));
 }
 
 void check_schedule(struct config_context *ctx, struct config_job *job)
@@ -76,7 +77,9 @@ void check_schedule(struct config_context *ctx, struct config_job *job)
 	} else {
 		job->schedule.kind = SCHEDULE_AT;
 		if (time_parse_rfc3339(due->at, &job->schedule.at_ms, NULL, &err) < 0)
-			error_at(ctx, job, "schedule.at", "\"%.60s\": %s", due->at, err.text);
+			error_at(ctx, job, "schedule.at", "\"%.60s\": %s",
+				check_shown(ctx, &due->at),
+				check_shown_words(ctx, &due->at, err.text));
 	}
 }
 
@@ -164,9 +167,10 @@ static void unknown_key_column(struct config_context *ctx, const struct config_j
 	char path[40];
 	for (size_t k = 0; k < columns->count; k++)
 		names[k] = columns->items[k].name;
-	const char *near = str_nearest(key, names, columns->count);
+	const char *shown = check_shown(ctx, &job->store.key.items[i]);
+	const char *near = shown == key ? str_nearest(key, names, columns->count) : NULL;
 	snprintf(path, sizeof(path), "store.key.%zu", i);
-	error_at(ctx, job, path, "no column \"%.60s\" among the fields%s%s%s", key,
+	error_at(ctx, job, path, "no column \"%.60s\" among the fields%s%s%s", shown,
 		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
@@ -209,7 +213,7 @@ static bool same_key(const struct config_strings *a, const struct config_strings
 static void check_agreement(struct config_context *ctx, const struct config_job *first,
 	const struct config_job *job, const struct columns *theirs, const struct columns *ours)
 {
-	const char *table = job->store.table;
+	const char *table = check_shown(ctx, &job->store.table);
 	for (size_t i = 0; i < ours->count; i++) {
 		const struct config_column *other = column(theirs, ours->items[i].name);
 		if (!other)

@@ -138,7 +138,7 @@ static size_t indenting_tab(struct tab_state *state, const char *line, size_t le
 		return len;
 	state->in_block = opens_block(line, len);
 	state->block_indent = spaces;
-	return white > spaces && line[white] != '#' ? spaces : len;
+	return white > spaces ? spaces : len;
 }
 
 static bool is_control(uint32_t c)

@@ -29,6 +29,7 @@ struct reader {
 	struct report *report;
 	size_t *budget;
 	size_t depth;
+	yaml_mark_t open[TREE_MAX_DEPTH]; /* where the collections that are being read began */
 	struct anchor anchors[TREE_MAX_ANCHORS];
 	size_t anchor_count;
 	bool stopped; /* reported: nothing more can be read */
@@ -118,8 +119,9 @@ static void syntax_error(struct reader *r)
 		stop(r, &p->problem_mark, "a tab cannot indent: use spaces");
 	} else if (strstr(problem, "cannot start any token") && left) {
 		stop(r, &p->problem_mark, "\"%c\" cannot begin a value: quote it", *at);
-	} else if (strstr(context, "flow ") && only_blanks_follow(r, &p->problem_mark)) {
-		stop(r, &p->context_mark, "this bracket is not closed");
+	} else if (strstr(context, "flow ") && r->depth &&
+		   only_blanks_follow(r, &p->problem_mark)) {
+		stop(r, &r->open[r->depth - 1], "this bracket is not closed");
 	} else if (strstr(context, "flow ")) {
 		stop(r, &p->problem_mark, "%s (of the bracket at line %zu, column %zu)", problem,
 			p->context_mark.line + 1, p->context_mark.column + 1);
@@ -479,7 +481,7 @@ static struct node *read_collection(struct reader *r, const yaml_event_t *event)
 		return NULL;
 	refuse_tag(r, node, tag, &event->start_mark);
 	struct children children = { 0 };
-	r->depth++;
+	r->open[r->depth++] = event->start_mark;
 	read_children(r, node, &children);
 	r->depth--;
 	if (!r->stopped && is_map)

@@ -118,7 +118,7 @@ static void check_job(
 	if (spec->fields.count <= CONFIG_COLUMNS_MAX)
 		check_columns(ctx, &spec->fields);
 	spec->provider = check_provider(
-		ctx, config, spec->request.provider_name, spec, "request.provider");
+		ctx, config, &spec->request.provider_name, spec, "request.provider");
 }
 
 const struct worker_kind worker_kind_collect = {

@@ -27,7 +27,8 @@ static void check_domain(
 	char domain[URL_HOST_MAX];
 	struct err err = { 0 };
 	if (url_domain(domain, text, &err) < 0)
-		config_error(ctx, mark, "\"%.100s\" is no domain: %s", text, err.text);
+		config_error(ctx, mark, "\"%.100s\" is no domain: %s", check_shown(ctx, value),
+			check_shown_words(ctx, value, err.text));
 }
 
 #define AT(member) offsetof(struct config_column, member)
