@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+#include "demo.h"
+
+#include "ask.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char demo_iso_639_3[] = "/usr/share/iso-codes/json/iso_639-3.json";
+
+int demo_write(const struct demo *d, const char *name, const char *text, struct err *err)
+{
+	char path[DEMO_PATH];
+	snprintf(path, sizeof(path), "%s/%s", d->folder, name);
+	CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	size_t len = strlen(text), at = 0;
+	while (fd != -1 && at < len) {
+		ssize_t n = write(fd, text + at, len - at);
+		if (n == -1)
+			return err_sys(err, -errno, "write %s", path);
+		at += (size_t)n;
+	}
+	return fd == -1 ? err_sys(err, -errno, "write %s", path) : 0;
+}
+
+/* A socket on a port of the kernel's choice: it is ours before anybody serves it, and nobody can
+ * take it first. */
+static int listen_somewhere(int *port, struct err *err)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd == -1 || bind(fd, (struct sockaddr *)&address, len) == -1 || listen(fd, 511) == -1 ||
+		getsockname(fd, (struct sockaddr *)&address, &len) == -1) {
+		int rc = err_sys(err, -errno, "listen on loopback");
+		if (fd != -1)
+			close(fd);
+		return rc;
+	}
+	*port = ntohs(address.sin_port);
+	return fd;
+}
+
+/* A port that is free now, for a program that opens its own. */
+static int free_port(int *port, struct err *err)
+{
+	int fd = listen_somewhere(port, err);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+static int write_page(
+	const struct demo *d, json_t *records, size_t from, const char *name, struct err *err)
+{
+	CLEANUP(json_freep) json_t *list = json_array();
+	for (size_t i = from; i < json_array_size(records) && i < from + DEMO_RECORDS_A_PAGE; i++)
+		json_array_append(list, json_array_get(records, i));
+	CLEANUP(json_freep) json_t *page = json_pack("{s:O}", "639-3", list);
+	CLEANUP(freep) char *text = page ? json_dumps(page, JSON_INDENT(2)) : NULL;
+	return text ? demo_write(d, name, text, err) : err_set(err, -ENOMEM, "out of memory");
+}
+
+/* page=1, page=2, ... and an empty one for what comes after the last. */
+static int cut_into_pages(struct demo *d, struct err *err)
+{
+	json_error_t why;
+	CLEANUP(json_freep) json_t *file = json_load_file(demo_iso_639_3, 0, &why);
+	json_t *records = json_object_get(file, "639-3");
+	if (!json_is_array(records))
+		return err_set(err, -EINVAL, "%s: %s", demo_iso_639_3,
+			file ? "no list \"639-3\"" : why.text);
+	d->records = (int64_t)json_array_size(records);
+	int rc = write_page(d, records, json_array_size(records), "api/empty.json", err);
+	for (size_t from = 0; rc == 0 && from < json_array_size(records);
+		from += DEMO_RECORDS_A_PAGE) {
+		char name[64];
+		snprintf(name, sizeof(name), "api/%lld.json", (long long)++d->pages_of_api);
+		rc = write_page(d, records, from, name, err);
+	}
+	return rc;
+}
+
+static const char nginx_conf[] =
+	"daemon off;\nworker_processes 1;\n%spid %s/nginx.pid;\nerror_log %s/nginx-error.log;\n"
+	"events { worker_connections 512; }\n"
+	"http {\n"
+	"\tinclude /etc/nginx/mime.types;\n"
+	"\tclient_body_temp_path %s/nginx-body; proxy_temp_path %s/nginx-proxy; fastcgi_temp_path "
+	"%s/nginx-fastcgi;\n"
+	"\tuwsgi_temp_path %s/nginx-uwsgi; scgi_temp_path %s/nginx-scgi;\n"
+	"\taccess_log %s/nginx-access.log;\n"
+	"\tkeepalive_requests 100000;\n"
+	"\tmap $arg_page $page { default empty; \"~^(?<number>[0-9]+)$\" $number; }\n"
+	"\tserver {\n"
+	"\t\tlisten 127.0.0.1:%d;\n"
+	"\t\troot %s;\n"
+	"\t\tlocation = /api/languages {\n"
+	"\t\t\troot %s/api; types { } default_type application/json;\n"
+	"\t\t\ttry_files /$page.json /empty.json =404;\n"
+	"\t\t}\n"
+	"\t}\n"
+	"}\n";
+
+int demo_site_prepare(struct demo *d, struct err *err)
+{
+	char path[DEMO_PATH];
+	snprintf(path, sizeof(path), "%s/api", d->folder);
+	if (mkdir(path, 0700) == -1)
+		return err_sys(err, -errno, "make %s", path);
+	int rc = cut_into_pages(d, err);
+	if (rc == 0)
+		rc = free_port(&d->service_port, err);
+	if (rc == 0)
+		rc = free_port(&d->http_port, err);
+	if (rc < 0)
+		return rc;
+	d->listener = listen_somewhere(&d->site_port, err);
+	if (d->listener < 0)
+		return d->listener;
+	snprintf(d->site, sizeof(d->site), "http://127.0.0.1:%d", d->site_port);
+	snprintf(d->http, sizeof(d->http), "http://127.0.0.1:%d", d->http_port);
+	struct buf conf = BUF_INIT;
+	const char *f = d->folder;
+	/* Started by root, nginx would serve as nobody, who may not look into our folder. */
+	buf_addf(&conf, nginx_conf, geteuid() == 0 ? "user root;\n" : "", f, f, f, f, f, f, f, f,
+		d->site_port, d->docs, f);
+	rc = demo_write(d, "nginx.conf", buf_str(&conf), err);
+	buf_finish(&conf);
+	return rc;
+}
+
+int demo_site_start(struct demo *d, struct err *err)
+{
+	char conf[DEMO_PATH], errors[DEMO_PATH], output[DEMO_PATH];
+	snprintf(conf, sizeof(conf), "%s/nginx.conf", d->folder);
+	snprintf(errors, sizeof(errors), "%s/nginx-error.log", d->folder);
+	snprintf(output, sizeof(output), "%s/nginx-output.log", d->folder);
+	char *argv[] = { (char[]) { "/usr/sbin/nginx" }, (char[]) { "-p" }, d->folder,
+		(char[]) { "-e" }, errors, (char[]) { "-c" }, conf, NULL };
+	/* nginx takes over listening sockets that $NGINX names: what its own upgrade uses. */
+	char *environment[] = { (char[]) { "PATH=/usr/sbin:/usr/bin:/sbin:/bin" },
+		(char[]) { "NGINX=3;" }, NULL };
+	struct child_spec spec = {
+		.argv = argv,
+		.environ = environment,
+		.output = output,
+		.keep_fd = d->listener,
+		.signal_when_orphan = SIGTERM,
+	};
+	int rc = child_start(&d->nginx, &spec, err);
+	close(d->listener);
+	d->listener = -1;
+	return rc;
+}

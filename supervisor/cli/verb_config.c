@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* drover config: what droverd would run with, defaults filled in, secrets as "***". */
+#include "ask.h"
+#include "base/buf.h"
+#include "cli.h"
+#include "configuration.h"
+
+int verb_config(struct cli *cli);
+extern const struct cli_option verb_config_options[];
+const struct cli_option verb_config_options[] = {
+	{ "config", 'c', "FILE", "the configuration, as droverd takes it" },
+	{ 0 },
+};
+
+int verb_config(struct cli *cli)
+{
+	CLEANUP(config_freep) struct config *config = NULL;
+	struct config_options options = { .file = cli_value(cli, "config") };
+	int code = configuration_load(cli, &options, &config, NULL);
+	if (code != CLI_DONE)
+		return code;
+	struct buf yaml = BUF_INIT;
+	if (config_print(config, &yaml) < 0 || buf_failed(&yaml)) {
+		code = cli_fail(cli, CLI_FAILED, "out of memory");
+	} else if (cli->json) {
+		CLEANUP(json_freep)
+		json_t *object =
+			json_pack("{s:s, s:s}", "file", config->file, "yaml", buf_str(&yaml));
+		code = print_json(cli, object);
+	} else {
+		fputs(buf_str(&yaml), cli->out);
+	}
+	buf_finish(&yaml);
+	return code;
+}

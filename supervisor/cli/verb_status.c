@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* drover status [NAME]: the answers of supervisor, scheduler and monitor in one; a part that is
+ * away is null. */
+#include "ask.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cli.h"
+#include "client.h"
+#include "show.h"
+#include "table.h"
+#include "text.h"
+#include <inttypes.h>
+#include <string.h>
+
+int verb_status(struct cli *cli);
+extern const struct cli_option verb_status_options[];
+const struct cli_option verb_status_options[] = { { 0 } };
+
+enum { PART_TIMEOUT_MS = 5000, RUNS_SHOWN = 5 };
+
+/* One member of another part's answer; JSON null when that part is away. */
+static json_t *part(struct cli *cli, const char *verb, const char *args, const char *key)
+{
+	CLEANUP(json_freep) json_t *answer = NULL;
+	struct client_question q = { .verb = verb, .args = args, .timeout_ms = PART_TIMEOUT_MS };
+	struct err unheard;
+	if (ask_quietly(cli, &q, &answer, &unheard) != CLI_DONE)
+		return json_null();
+	json_t *value = json_object_get(answer, key);
+	return value ? json_incref(value) : json_null();
+}
+
+static json_t *named(json_t *list, const char *name)
+{
+	size_t i;
+	json_t *item;
+	json_array_foreach(list, i, item) if (str_eq(json_text(item, "name"), name)) return item;
+	return NULL;
+}
+
+static void header_line(struct cli *cli, const json_t *answer)
+{
+	const json_t *s = json_object_get(answer, "supervisor");
+	int64_t started = text_time(json_text(s, "started_at")), now = clock_real_ms();
+	char up[TEXT_SPAN];
+	struct buf line = BUF_INIT;
+	buf_addf(&line, "drover %s  %s", json_text(s, "version"), json_text(s, "state"));
+	if (started)
+		buf_addf(&line, "  up %s", text_span(up, sizeof(up), now - started));
+	buf_addf(&line, "  pid %" PRId64 "  config %s  containment %s", json_number(s, "pid"),
+		json_text(s, "config_file"), json_text(s, "containment"));
+	const json_t *health = json_object_get(answer, "health");
+	buf_addf(&line, "  health %s",
+		json_is_object(health) ? json_text(health, "level") : "unknown");
+	if (*json_text(s, "http"))
+		buf_addf(&line, "  %s", json_text(s, "http"));
+	show_line(cli, TABLE_PLAIN, buf_str(&line));
+	if (*json_text(s, "config_error")) {
+		show_line(cli, TABLE_BAD,
+			"the configuration on disk has errors, the old one runs on:");
+		show_line(cli, TABLE_BAD, json_text(s, "config_error"));
+	}
+	buf_finish(&line);
+}
+
+/* What a person should know of a process beyond its state. */
+static void note(struct buf *out, const json_t *p, int64_t now)
+{
+	char when[40];
+	int64_t due = text_time(json_text(p, "restart_due_at"));
+	int64_t strikes = json_number(p, "strikes");
+	const json_t *probe = json_object_get(p, "last_probe"),
+		     *last = json_object_get(p, "last_exit");
+	if (due)
+		buf_addf(out, "%s %s",
+			str_eq(json_text(p, "state"), "running") ? "restart held, due"
+								 : "start due",
+			text_when(when, sizeof(when), due, now));
+	if (strikes > 0)
+		buf_addf(out, "%s%" PRId64 " failed probe%s: %s", out->len ? "; " : "", strikes,
+			strikes == 1 ? "" : "s", json_text(probe, "detail"));
+	if (json_is_object(last) && text_time(json_text(last, "at")) > now - 3600000) {
+		buf_addf(out, "%slast end %s: ", out->len ? "; " : "",
+			text_when(when, sizeof(when), text_time(json_text(last, "at")), now));
+		show_exit(out, last);
+	}
+}
+
+static int process_table(struct cli *cli, const json_t *processes)
+{
+	CLEANUP(table_freep) struct table *t = table_new(cli);
+	int64_t now = clock_real_ms();
+	table_column(t, "NAME", 0);
+	table_column(t, "KIND", 0);
+	table_column(t, "STATE", 0);
+	table_column(t, "PID", TABLE_RIGHT);
+	table_column(t, "UP", TABLE_RIGHT);
+	table_column(t, "RESTARTS", TABLE_RIGHT);
+	table_column(t, "MEMORY", TABLE_RIGHT);
+	table_column(t, "NOTE", TABLE_SHRINK);
+	size_t i;
+	json_t *p;
+	json_array_foreach(processes, i, p)
+	{
+		char text[TEXT_SPAN];
+		int64_t started = text_time(json_text(p, "started_at"));
+		struct buf words = BUF_INIT;
+		note(&words, p, now);
+		table_row(t);
+		table_cell(t, json_text(p, "name"));
+		table_cell(t, json_text(p, "kind"));
+		table_cell_color(
+			t, json_text(p, "state"), table_state_color(json_text(p, "state")));
+		table_cell(t, json_number(p, "pid")
+				      ? text_number(text, sizeof(text), json_number(p, "pid"))
+				      : NULL);
+		table_cell(t, started && json_number(p, "pid")
+				      ? text_span(text, sizeof(text), now - started)
+				      : NULL);
+		table_cell(t, text_number(text, sizeof(text), json_number(p, "restarts")));
+		table_cell(t, text_bytes(text, sizeof(text), json_number(p, "memory_bytes")));
+		table_cell(t, buf_str(&words));
+		buf_finish(&words);
+	}
+	return table_print(t);
+}
+
+static void queue_line(struct cli *cli, const json_t *queue)
+{
+	char a[TEXT_SPAN], b[TEXT_SPAN], c[TEXT_SPAN], d[TEXT_SPAN];
+	fprintf(cli->out, "\nqueue: %s ready, %s claimed, %s delayed, %s dead%s\n",
+		text_count(a, sizeof(a), json_number(queue, "ready")),
+		text_count(b, sizeof(b), json_number(queue, "claimed")),
+		text_count(c, sizeof(c), json_number(queue, "delayed")),
+		text_count(d, sizeof(d), json_number(queue, "dead")),
+		json_number(queue, "dead") ? " (see: drover dead)" : "");
+}
+
+static int overview(struct cli *cli, const json_t *answer)
+{
+	header_line(cli, answer);
+	fputc('\n', cli->out);
+	int code = process_table(cli, json_object_get(answer, "processes"));
+	const json_t *jobs = json_object_get(answer, "jobs"),
+		     *queue = json_object_get(answer, "queue");
+	if (code == CLI_DONE && json_array_size(jobs)) {
+		fputc('\n', cli->out);
+		code = show_jobs(cli, jobs);
+	}
+	if (json_is_object(queue))
+		queue_line(cli, queue);
+	if (!json_is_array(jobs))
+		show_line(cli, TABLE_WARN,
+			"\njobs and queue: unknown, the scheduler does not answer");
+	return code;
+}
+
+static int history_table(struct cli *cli, const json_t *history)
+{
+	CLEANUP(table_freep) struct table *t = table_new(cli);
+	table_column(t, "AT", 0);
+	table_column(t, "EVENT", 0);
+	table_column(t, "REASON", 0);
+	table_column(t, "DETAIL", TABLE_SHRINK);
+	size_t i;
+	json_t *h;
+	json_array_foreach(history, i, h)
+	{
+		table_row(t);
+		table_cell(t, json_text(h, "at"));
+		table_cell(t, json_text(h, "event"));
+		table_cell(t, json_text(h, "reason"));
+		table_cell(t, json_text(h, "detail"));
+	}
+	fputs("\nhistory\n", cli->out);
+	return table_print(t);
+}
+
+static void probe_line(struct cli *cli, const json_t *p)
+{
+	const json_t *probe = json_object_get(p, "last_probe");
+	if (!json_is_object(probe))
+		return;
+	char when[40];
+	struct buf line = BUF_INIT;
+	bool ok = json_is_true(json_object_get(probe, "ok"));
+	buf_addf(&line, "last probe: %s, %s", ok ? "good" : "failed",
+		text_when(when, sizeof(when), text_time(json_text(probe, "at")), clock_real_ms()));
+	if (json_is_number(json_object_get(probe, "latency_ms")))
+		buf_addf(
+			&line, ", answered after %" PRId64 " ms", json_number(probe, "latency_ms"));
+	if (*json_text(probe, "detail"))
+		buf_addf(&line, ": %s", json_text(probe, "detail"));
+	show_line(cli, ok ? TABLE_PLAIN : TABLE_BAD, buf_str(&line));
+	buf_finish(&line);
+}
+
+/* One process in depth: why it restarted, how it is, what becomes of it. */
+static int processes_in_depth(struct cli *cli, const json_t *answer)
+{
+	int code = process_table(cli, json_object_get(answer, "processes"));
+	size_t i;
+	json_t *p;
+	json_array_foreach(json_object_get(answer, "processes"), i, p) probe_line(cli, p);
+	if (code == CLI_DONE && json_array_size(json_object_get(answer, "history")))
+		code = history_table(cli, json_object_get(answer, "history"));
+	fprintf(cli->out, "\nits output: drover logs %s\n", cli->names[0]);
+	return code;
+}
+
+static int job_in_depth(struct cli *cli, const json_t *job)
+{
+	const char *name = json_text(job, "name");
+	CLEANUP(json_freep)
+	json_t *args = json_pack("{s:s, s:i}", "job", name, "limit", RUNS_SHOWN);
+	CLEANUP(freep) char *text = args ? json_dumps(args, JSON_COMPACT) : NULL;
+	CLEANUP(json_freep) json_t *runs = text ? part(cli, "runs", text, "runs") : json_null();
+	CLEANUP(json_freep) json_t *list = json_pack("[O]", job);
+	if (cli->json) {
+		CLEANUP(json_freep)
+		json_t *object = json_pack("{s:O, s:O}", "jobs", list, "runs", runs);
+		return print_json(cli, object);
+	}
+	int code = show_jobs(cli, list);
+	if (code == CLI_DONE && json_array_size(runs)) {
+		fputs("\nlast runs\n", cli->out);
+		code = show_runs(cli, runs);
+	}
+	return code;
+}
+
+/* NAME may be a job's too: then it is not an unknown name. */
+static int status_of(struct cli *cli, const char *name, json_t **answer)
+{
+	struct client_question q = {
+		.verb = "status", .args = name, .timeout_ms = PART_TIMEOUT_MS
+	};
+	struct err err = { 0 };
+	int code = ask_quietly(cli, &q, answer, &err);
+	if (code != CLI_NO_SUCH_NAME) {
+		if (code != CLI_DONE)
+			cli_fail(cli, code, "%s", err.text);
+		return code;
+	}
+	CLEANUP(json_freep) json_t *jobs = part(cli, "jobs", "{}", "jobs");
+	json_t *job = named(jobs, name);
+	if (job)
+		return job_in_depth(cli, job);
+	json_decref(TAKE(*answer));
+	return ask(cli, "status", name, answer); /* once more, for the words and the suggestion */
+}
+
+int verb_status(struct cli *cli)
+{
+	CLEANUP(json_freep) json_t *answer = NULL;
+	const char *name = cli->name_count ? cli->names[0] : NULL;
+	int code = name ? status_of(cli, name, &answer) : ask(cli, "status", NULL, &answer);
+	if (code != CLI_DONE || !json_is_array(json_object_get(answer, "processes")))
+		return code;
+	if (name && !cli->json)
+		return processes_in_depth(cli, answer);
+	json_object_set_new(answer, "jobs", part(cli, "jobs", "{}", "jobs"));
+	json_object_set_new(answer, "queue", part(cli, "queue", "{}", "queue"));
+	json_object_set_new(answer, "health", part(cli, "health", "{}", "health"));
+	return cli->json ? print_json(cli, answer) : overview(cli, answer);
+}
