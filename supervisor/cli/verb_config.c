@@ -24,8 +24,8 @@ int verb_config(struct cli *cli)
 		code = cli_fail(cli, CLI_FAILED, "out of memory");
 	} else if (cli->json) {
 		CLEANUP(json_freep)
-		json_t *object =
-			json_pack("{s:s, s:s}", "file", config->file, "yaml", buf_str(&yaml));
+		json_t *object = json_pack(
+			"{s:s, s:s}", "file", config->file, "yaml", buf_str(&yaml));
 		code = print_json(cli, object);
 	} else {
 		fputs(buf_str(&yaml), cli->out);
