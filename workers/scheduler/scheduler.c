@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "config/config.h"
 #include "config/kind.h"
 #include "log/log.h"
@@ -18,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRY_MS = 500, LEASE_CHECK_MS = 5000 };
+enum { RETRY_MS = 500, REFUSED_RETRY_MS = 5000, LEASE_CHECK_MS = 5000 };
 
 /* One dead owner whose tasks are not yet known to be free. */
 struct gone_owner {
@@ -42,12 +43,51 @@ static void wake_all(struct scheduler *s)
 		scheduler_wake(s, task_kinds[i]);
 }
 
+/* ---- the store comes and goes: said once each time ---- */
+
+static void start_over(struct scheduler *s)
+{
+	if (!s->ready)
+		return;
+	s->ready = false;
+	ticker_stop(s->ticker);
+	loop_timer_stop(s->leases);
+	loop_timer_start(s->retry, RETRY_MS);
+}
+
+void scheduler_store_said(struct scheduler *s, enum store_status status, const char *error)
+{
+	if (status == STORE_OK) {
+		if (s->trouble[0])
+			log_info(MAIN, "store_back", KV_STR("name", worker_name(s->worker)));
+		s->trouble[0] = '\0';
+		return;
+	}
+	if (strncmp(s->trouble, error, sizeof(s->trouble) - 1) != 0)
+		log_warn(MAIN, "store_unavailable", KV_STR("name", worker_name(s->worker)),
+			KV_STR("error", error));
+	str_copy(s->trouble, sizeof(s->trouble), error[0] ? error : "the store failed");
+	/* A statement that was right before: somebody put another database in its place. */
+	if (status == STORE_FAILED)
+		start_over(s);
+}
+
+static bool queue_failed(struct scheduler *s, enum queue_status status)
+{
+	scheduler_store_said(s,
+		status == QUEUE_OK	 ? STORE_OK
+		: status == QUEUE_FAILED ? STORE_FAILED
+					 : STORE_UNAVAILABLE,
+		queue_error());
+	return status != QUEUE_OK;
+}
+
 /* ---- start-up: schema, then the tasks of an earlier supervisor's workers, then the clock ---- */
 
 static void on_earlier_freed(void *arg, enum queue_status status)
 {
 	struct scheduler *s = arg;
-	if (status != QUEUE_OK) {
+	if (queue_failed(s, status)) {
 		loop_timer_start(s->retry, RETRY_MS);
 		return;
 	}
@@ -55,7 +95,6 @@ static void on_earlier_freed(void *arg, enum queue_status status)
 	log_info(MAIN, "scheduler_ready", KV_STR("name", worker_name(s->worker)));
 	wake_all(s);
 	ticker_start(s->ticker);
-	answers_open(s->answers);
 	loop_timer_start(s->leases, LEASE_CHECK_MS);
 }
 
@@ -74,15 +113,10 @@ static void on_migrated(void *arg, enum queue_status status)
 {
 	struct scheduler *s = arg;
 	char epoch[64];
-	if (status == QUEUE_FAILED) {
-		worker_fail(s->worker, "schema_refused",
-			"the database's tables are not drover's, or of a newer drover");
-		return;
-	}
-	if (status != QUEUE_OK) {
-		log_warn(MAIN, "store_unavailable",
-			KV_STR("detail", "tables could not be made or migrated yet"));
-		loop_timer_start(s->retry, RETRY_MS);
+	/* Tables of a newer drover may be exchanged for ours by hand; until then questions are
+	 * answered with the reason. */
+	if (queue_failed(s, status)) {
+		loop_timer_start(s->retry, status == QUEUE_FAILED ? REFUSED_RETRY_MS : RETRY_MS);
 		return;
 	}
 	epoch_of(worker_owner(s->worker), epoch, sizeof(epoch));
@@ -99,10 +133,7 @@ static void start_up(void *arg)
 
 static void on_expired_freed(void *arg, enum queue_status status)
 {
-	struct scheduler *s = arg;
-	if (status == QUEUE_OK)
-		return;
-	log_warn(MAIN, "lease_check_failed", KV_STR("name", worker_name(s->worker)));
+	queue_failed(arg, status);
 }
 
 static void check_leases(void *arg)
@@ -123,7 +154,7 @@ static void on_owner_freed(void *arg, enum queue_status status)
 {
 	struct gone_owner *gone = arg;
 	struct scheduler *s = gone->scheduler;
-	if (status != QUEUE_OK) {
+	if (queue_failed(s, status)) {
 		loop_timer_start(gone->retry, RETRY_MS);
 		return;
 	}
@@ -148,6 +179,9 @@ static void free_owner(void *arg)
 static void on_owner_gone(struct scheduler *s, const char *owner)
 {
 	size_t size = strlen(owner) + 1;
+	LIST_FOR_EACH (node, &s->gone)
+		if (str_eq(LIST_ENTRY(node, struct gone_owner, node)->owner, owner))
+			return;
 	struct gone_owner *gone = malloc(sizeof(*gone) + size);
 	if (!gone)
 		return;
@@ -186,7 +220,10 @@ static int open_all(struct worker *w, const struct config *config, struct err *e
 	s->loop = worker_loop(w);
 	list_init(&s->gone);
 	struct store_options options = {
-		.url = config->store.url, .state_dir = worker_state_dir(w), .create = true
+		.url = config->store.url,
+		.state_dir = worker_state_dir(w),
+		.create = true,
+		.stats = worker_stats(w),
 	};
 	int rc = store_open(&s->store, s->loop, &options, err);
 	if (rc < 0) {
@@ -209,13 +246,15 @@ static int open_all(struct worker *w, const struct config *config, struct err *e
 
 static int configure(struct worker *w, const struct config *config, struct err *err)
 {
-	if (!worker_state(w)) {
-		int rc = open_all(w, config, err);
-		if (rc < 0)
-			return rc;
+	bool first = !worker_state(w);
+	int rc = first ? open_all(w, config, err) : 0;
+	if (rc == 0)
+		rc = ticker_configure(((struct scheduler *)worker_state(w))->ticker, config, err);
+	if (rc < 0 && first && worker_state(w)) {
+		stop(w);
+		worker_set_state(w, NULL);
 	}
-	struct scheduler *s = worker_state(w);
-	return ticker_configure(s->ticker, config, err);
+	return rc;
 }
 
 static void message(struct worker *w, const struct message *m)

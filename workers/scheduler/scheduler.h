@@ -6,14 +6,13 @@
  * may die between any two statements.
  */
 #include "base/list.h"
+#include "store/store.h"
 #include <stdbool.h>
 #include <stdint.h>
 
 struct answers;
 struct config;
-struct config_job;
 struct loop;
-struct store;
 struct ticker;
 struct worker;
 struct worker_ops;
@@ -29,8 +28,12 @@ struct scheduler {
 	struct loop_timer *retry;  /* of the start-up steps */
 	struct loop_timer *leases; /* looks for expired ones */
 	struct list gone;	   /* dead owners whose tasks are being freed */
+	char trouble[256];	   /* what the store said last, "" while all is well */
 	bool ready;		   /* schema is there, earlier owners' tasks are free */
 };
 
 /** Tells the workers of a kind that there is work. */
 void scheduler_wake(struct scheduler *s, const char *kind);
+/** What came of a transaction: logged when it changes; a store that refuses what was right before
+ * is taken for a new one, whose tables are made again. */
+void scheduler_store_said(struct scheduler *s, enum store_status status, const char *error);

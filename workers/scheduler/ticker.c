@@ -8,10 +8,11 @@
 #include "base/str.h"
 #include "config/config.h"
 #include "config/kind.h"
-#include "crawl/kind.h"
 #include "log/log.h"
 #include "loop/loop.h"
 #include "queue/queue.h"
+#include "schedule/zone.h"
+#include "scheduler/job_run.h"
 #include "scheduler/scheduler.h"
 #include "store/store.h"
 #include <errno.h>
@@ -25,6 +26,8 @@ enum {
 	/* After a long pause many due times are accounted for in one transaction, but not without
 	   bound. */
 	DUES_A_TRANSACTION = 500,
+	/* A wall clock that lost this much against the monotonic one between two ticks was set. */
+	CLOCK_STEP_MS = 1000,
 };
 
 struct timed_job {
@@ -33,10 +36,15 @@ struct timed_job {
 	char *name;
 	char hash[17];
 	int64_t next_due; /* 0: none */
-	int64_t deciding; /* the next due time that the transaction under way will set */
 	bool known;	  /* read from the store, or written to it */
 	bool busy;	  /* a transaction of this job is under way */
-	bool fires;	  /* the transaction under way makes a run */
+};
+
+/* One transaction that accounts for due times; lives in it. */
+struct deciding {
+	int64_t now, next_due; /* what follows when it is durable */
+	int64_t due_at;	       /* the last of them */
+	size_t count, outcome; /* how many; the statement that tells the last one's outcome */
 };
 
 struct ticker {
@@ -45,6 +53,7 @@ struct ticker {
 	struct loop_timer *timer;
 	struct timed_job **jobs; /* one block each: transactions point at them */
 	size_t count;
+	int64_t clock_offset; /* real - monotonic time at the last tick */
 	bool started, reading;
 };
 
@@ -182,7 +191,22 @@ int ticker_configure(struct ticker *t, const struct config *config, struct err *
 void ticker_start(struct ticker *t)
 {
 	t->started = true;
+	t->clock_offset = clock_real_ms() - clock_mono_ms();
 	read_jobs(t);
+}
+
+void ticker_stop(struct ticker *t)
+{
+	t->started = false;
+	loop_timer_stop(t->timer);
+	/* Another database may be there when it goes on. */
+	for (size_t i = 0; i < t->count; i++)
+		t->jobs[i]->known = false;
+}
+
+const struct config *ticker_config(const struct ticker *t)
+{
+	return t->config;
 }
 
 int64_t ticker_next_due(const struct ticker *t, const char *job)
@@ -192,6 +216,28 @@ int64_t ticker_next_due(const struct ticker *t, const char *job)
 }
 
 /* ---- what the store knows of our jobs ---- */
+
+/* What could not be written or read is tried again a little later. */
+static bool store_failed(struct ticker *t, const struct store_result *r)
+{
+	scheduler_store_said(t->scheduler, store_result_status(r), store_result_error(r));
+	if (store_result_status(r) == STORE_OK)
+		return false;
+	loop_timer_start(t->timer, RETRY_MS);
+	return true;
+}
+
+/* A due time that was computed while the clock was ahead would keep its job waiting until then.
+ * What was decided under that clock stays decided: its rows are there. */
+static int64_t bring_back(const struct schedule *s, int64_t next, int64_t now)
+{
+	int64_t due;
+	if (s->kind == SCHEDULE_EVERY && next > now && s->every_ms > 0)
+		return next - (next - now) / s->every_ms * s->every_ms;
+	if (s->kind == SCHEDULE_CRON && next > now && schedule_next(s, now, false, &due) == 0)
+		return MIN(due, next);
+	return next;
+}
 
 /* A job that is new, or whose schedule changed: its due times count from now. */
 static void begin_job(struct timed_job *j, int64_t now)
@@ -213,11 +259,8 @@ static void on_job_written(void *arg, const struct store_result *r)
 {
 	struct timed_job *j = arg;
 	j->busy = false;
-	if (store_result_status(r) != STORE_OK) {
-		log_warn(MAIN, "job_not_recorded", KV_STR("job", j->name),
-			KV_STR("error", store_result_error(r)));
+	if (store_failed(j->ticker, r)) {
 		j->known = false;
-		loop_timer_start(j->ticker->timer, RETRY_MS);
 		return;
 	}
 	tick(j->ticker);
@@ -246,22 +289,35 @@ static void write_job(struct timed_job *j, int64_t now)
 	store_submit(store, tx, on_job_written, j);
 }
 
+/* It is in the configuration no longer: its due times end, what it has queued is done. */
+static void forget_job(struct ticker *t, const char *name)
+{
+	struct store *store = t->scheduler->store;
+	struct store_tx *tx = store_tx_new(store, 0);
+	const struct store_value param = store_text(name);
+	if (!tx)
+		return;
+	store_tx_sql(tx, "DELETE FROM drover_job WHERE name = $1", &param, 1);
+	log_info(MAIN, "job_removed", KV_STR("job", name));
+	store_submit(store, tx, NULL, NULL);
+}
+
 static void on_jobs_read(void *arg, const struct store_result *r)
 {
 	struct ticker *t = arg;
 	int64_t now = clock_real_ms();
 	t->reading = false;
-	if (store_result_status(r) != STORE_OK) {
-		log_warn(MAIN, "jobs_not_read", KV_STR("error", store_result_error(r)));
-		loop_timer_start(t->timer, RETRY_MS);
+	if (store_failed(t, r) || !t->started)
 		return;
-	}
 	for (size_t row = 0; row < store_result_rows(r, 0); row++) {
-		struct timed_job *j = find(t, store_result_text(r, 0, row, 0));
+		const char *name = store_result_text(r, 0, row, 0);
 		const char *hash = store_result_text(r, 0, row, 1);
+		struct timed_job *j = find(t, name);
+		if (!j)
+			forget_job(t, name);
 		if (!j || j->known || j->busy || !hash || !str_eq(hash, j->hash))
 			continue;
-		j->next_due = store_result_int(r, 0, row, 2);
+		j->next_due = bring_back(&j->job->schedule, store_result_int(r, 0, row, 2), now);
 		j->known = true;
 	}
 	for (size_t i = 0; i < t->count; i++) {
@@ -286,35 +342,6 @@ static void read_jobs(struct ticker *t)
 
 /* ---- due times ---- */
 
-size_t ticker_payload_count(const struct config_job *job)
-{
-	if (!str_eq(job->kind->name, "crawl"))
-		return 1;
-	return ((const struct crawl_job *)job->spec)->start.count;
-}
-
-void ticker_run_request(
-	const struct config_job *job, struct run_request *request, const char **payloads)
-{
-	*request = (struct run_request) {
-		.job = job->name,
-		.kind = job->kind->name,
-		.trigger = "schedule",
-		.max_attempts = job->attempts,
-		.timeout_ms = job->timeout_ms,
-		.priority = PRIORITY_MEDIUM,
-		.payloads = payloads,
-		.payload_count = ticker_payload_count(job),
-		.frontier = str_eq(job->kind->name, "crawl"),
-	};
-	payloads[0] = "{}";
-	if (!request->frontier)
-		return;
-	const struct crawl_job *crawl = job->spec;
-	for (size_t i = 0; i < crawl->start.count; i++)
-		payloads[i] = crawl->start.items[i];
-}
-
 /* The one after a due time: `every` goes on from the due time itself, so a late start shifts
  * nothing. */
 static int64_t after(const struct schedule *s, int64_t due)
@@ -325,21 +352,50 @@ static int64_t after(const struct schedule *s, int64_t due)
 	return schedule_next(s, due, false, &next) < 0 ? 0 : next;
 }
 
+/* Only what this transaction decided: a row that was there before is left alone. */
+static void log_decided(
+	const struct timed_job *j, const struct deciding *d, const struct store_result *r)
+{
+	size_t s = d->outcome;
+	if (store_result_rows(r, s) == 0)
+		return;
+	const char *outcome = store_result_text(r, s, 0, 0),
+		   *reason = store_result_text(r, s, 0, 1);
+	log_info(MAIN, "due_decided", KV_STR("job", j->name), KV_INT("due_at", d->due_at),
+		KV_STR("state", outcome), KV_STR("reason", reason),
+		KV_INT("run", store_result_int(r, s, 0, 2)), KV_INT("count", d->count));
+	if (str_eq(outcome, "fired"))
+		scheduler_wake(j->ticker->scheduler, j->job->kind->name);
+}
+
 static void on_decided(void *arg, const struct store_result *r)
 {
 	struct timed_job *j = arg;
-	struct scheduler *s = j->ticker->scheduler;
+	const struct deciding *d = store_result_data(r);
 	j->busy = false;
-	if (store_result_status(r) != STORE_OK) {
-		log_warn(MAIN, "due_not_recorded", KV_STR("job", j->name),
-			KV_INT("due_at", j->next_due), KV_STR("error", store_result_error(r)));
-		loop_timer_start(j->ticker->timer, RETRY_MS);
+	if (store_failed(j->ticker, r))
 		return;
-	}
-	j->next_due = j->deciding;
-	if (j->fires)
-		scheduler_wake(s, j->job->kind->name);
+	j->next_due = bring_back(&j->job->schedule, d->next_due, clock_real_ms());
+	log_decided(j, d, r);
 	tick(j->ticker);
+}
+
+static void add_due(struct store_tx *tx, struct timed_job *j, struct deciding *d, int64_t due,
+	struct job_run *run)
+{
+	int64_t next = after(&j->job->schedule, due);
+	struct due_verdict verdict = ticker_judge(due, d->now, next && next <= d->now);
+	run->request.due_at = due;
+	struct due_decision decision = { .job = j->name,
+		.due_at = due,
+		.next_due_at = next,
+		.outcome = verdict.outcome,
+		.reason = verdict.reason,
+		.run = str_eq(verdict.outcome, "fired") ? &run->request : NULL };
+	queue_tx_due(tx, &decision, d->now);
+	d->due_at = due;
+	d->next_due = next;
+	d->count++;
 }
 
 /* Accounts for what is due, at most DUES_A_TRANSACTION at once; the rest follows when this is
@@ -348,38 +404,39 @@ static void decide(struct timed_job *j, int64_t now)
 {
 	struct store *store = j->ticker->scheduler->store;
 	struct store_tx *tx = store_tx_new(store, 0);
-	const char **payloads = calloc(ticker_payload_count(j->job) + 1, sizeof(*payloads));
-	struct run_request run;
-	if (!tx || !payloads) {
+	struct deciding *d = tx ? store_tx_data(tx, sizeof(*d)) : NULL;
+	struct job_run run;
+	if (!d || job_run_init(&run, j->job, "schedule") < 0) {
 		store_tx_free(tx);
-		free(payloads);
-		return;
+		return; /* out of memory: the next tick tries again */
 	}
-	int64_t due = j->next_due;
-	j->fires = false;
-	for (int n = 0; n < DUES_A_TRANSACTION && due && due <= now; n++) {
-		int64_t next = after(&j->job->schedule, due);
-		struct due_verdict verdict = ticker_judge(due, now, next && next <= now);
-		struct due_decision decision = { .job = j->name,
-			.due_at = due,
-			.next_due_at = next,
-			.outcome = verdict.outcome,
-			.reason = verdict.reason };
-		if (str_eq(verdict.outcome, "fired")) {
-			ticker_run_request(j->job, &run, payloads);
-			run.due_at = due;
-			decision.run = &run;
-			j->fires = true;
-		}
-		queue_tx_due(tx, &decision, now);
-		log_info(MAIN, "due_decided", KV_STR("job", j->name), KV_INT("due_at", due),
-			KV_STR("state", verdict.outcome), KV_STR("reason", verdict.reason));
-		due = next;
-	}
-	j->deciding = due;
+	d->now = now;
+	d->next_due = j->next_due;
+	while (d->count < DUES_A_TRANSACTION && d->next_due && d->next_due <= now)
+		add_due(tx, j, d, d->next_due, &run);
+	const struct store_value params[] = { store_text(j->name), STORE_VALUE_INT(d->due_at),
+		STORE_VALUE_INT(now) };
+	d->outcome = store_tx_sql(tx,
+		"SELECT outcome, reason, run_id FROM drover_due WHERE job = $1 AND due_at = $2"
+		" AND decided_at = $3",
+		params, ARRAY_SIZE(params));
 	j->busy = true;
 	store_submit(store, tx, on_decided, j);
-	free(payloads);
+	job_run_finish(&run);
+}
+
+static void watch_clock(struct ticker *t, int64_t now)
+{
+	int64_t offset = now - clock_mono_ms();
+	bool set_back = offset < t->clock_offset - CLOCK_STEP_MS;
+	t->clock_offset = offset;
+	if (!set_back)
+		return;
+	log_warn(MAIN, "clock_set_back", KV_STR("detail", "due times are counted anew"));
+	for (size_t i = 0; i < t->count; i++)
+		if (t->jobs[i]->known && !t->jobs[i]->busy)
+			t->jobs[i]->next_due = bring_back(
+				&t->jobs[i]->job->schedule, t->jobs[i]->next_due, now);
 }
 
 static void tick(void *arg)
@@ -387,6 +444,9 @@ static void tick(void *arg)
 	struct ticker *t = arg;
 	int64_t now = clock_real_ms(), wait = TICK_MAX_MS;
 	bool unknown = false;
+	if (!t->started)
+		return;
+	watch_clock(t, now);
 	for (size_t i = 0; i < t->count; i++) {
 		struct timed_job *j = t->jobs[i];
 		if (!j->known && !j->busy)

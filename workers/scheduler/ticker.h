@@ -13,7 +13,6 @@
 struct config;
 struct config_job;
 struct err;
-struct run_request;
 struct scheduler;
 struct ticker;
 
@@ -23,16 +22,14 @@ struct ticker *ticker_new(struct scheduler *s); /* NULL: out of memory */
 void ticker_free(struct ticker *t);
 /** Takes up a configuration; jobs whose schedule changed begin anew from now. */
 int ticker_configure(struct ticker *t, const struct config *config, struct err *err) MUST_CHECK;
-/** The store is ready. */
+/** The store is ready: what it knows of the jobs is read, the clock is watched. */
 void ticker_start(struct ticker *t);
+/** The tables are gone: nothing is decided until ticker_start(). */
+void ticker_stop(struct ticker *t);
+/** The one taken up last. */
+const struct config *ticker_config(const struct ticker *t);
 /** 0: never, or not known yet. */
 int64_t ticker_next_due(const struct ticker *t, const char *job);
-/** Fills a request for a run of this job; `payloads` has room for what ticker_payload_count() says.
- */
-void ticker_run_request(
-	const struct config_job *job, struct run_request *request, const char **payloads);
-size_t ticker_payload_count(const struct config_job *job);
-
 /** What becomes of one due time, given the clock: pure, for tests. `later`: a later due time is due
  * as well. */
 struct due_verdict {

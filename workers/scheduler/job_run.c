@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#include "scheduler/job_run.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "config/config.h"
+#include "config/kind.h"
+#include "crawl/kind.h"
+#include "log/log.h"
+#include "url/url.h"
+#include <errno.h>
+#include <string.h>
+
+static char *identity(const char *text, struct err *err)
+{
+	CLEANUP(url_freep) struct url *url = NULL;
+	char *canonical = NULL;
+	if (url_parse(&url, text, URL_MAX_DEFAULT, err) < 0)
+		return NULL;
+	return url_canonical(&canonical, url->text, 0, URL_MAX_DEFAULT, err) < 0 ? NULL : canonical;
+}
+
+static int add(struct job_run *r, char *text)
+{
+	if (!text)
+		return -ENOMEM;
+	r->texts[r->request.payload_count] = text;
+	r->payloads[r->request.payload_count++] = text;
+	return 0;
+}
+
+/* What `check` let through is a URL; one that is none all the same must not hold up the others. */
+static int add_starts(struct job_run *r, const struct config_job *job)
+{
+	const struct crawl_job *crawl = job->spec;
+	for (size_t i = 0; i < crawl->start.count; i++) {
+		struct err err = { 0 };
+		char *text = identity(crawl->start.items[i], &err);
+		if (!text && err.code == -ENOMEM)
+			return -ENOMEM;
+		if (!text)
+			log_error(MAIN, "start_url_refused", KV_STR("job", job->name),
+				KV_STR("url", crawl->start.items[i]), KV_STR("error", err.text));
+		else
+			(void)add(r, text);
+	}
+	return 0;
+}
+
+int job_run_init(struct job_run *r, const struct config_job *job, const char *trigger)
+{
+	bool crawls = str_eq(job->kind->name, "crawl");
+	size_t room = crawls ? ((const struct crawl_job *)job->spec)->start.count : 1;
+	*r = (struct job_run) {
+		.request = { .job = job->name,
+			.kind = job->kind->name,
+			.trigger = trigger,
+			.max_attempts = job->attempts,
+			.timeout_ms = job->timeout_ms,
+			.priority = PRIORITY_MEDIUM,
+			.frontier = crawls },
+		.texts = calloc(room + 1, sizeof(*r->texts)),
+		.payloads = calloc(room + 1, sizeof(*r->payloads)),
+	};
+	int rc = r->texts && r->payloads ? 0 : -ENOMEM;
+	if (rc == 0)
+		rc = crawls ? add_starts(r, job) : add(r, strdup("{}"));
+	r->request.payloads = r->payloads;
+	if (rc < 0)
+		job_run_finish(r);
+	return rc;
+}
+
+void job_run_finish(struct job_run *r)
+{
+	for (size_t i = 0; i < r->request.payload_count; i++)
+		free(r->texts[i]);
+	free(r->texts);
+	free(r->payloads);
+	*r = (struct job_run) { 0 };
+}
