@@ -8,6 +8,7 @@
 #include "ipc/messages.h"
 #include "monitor/monitor.h"
 #include "worker/worker.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,6 +116,9 @@ void checks_ask(struct checks *c, const struct msg_check_http *ask)
 		.max_body = BODY_MAX,
 		.allow_private = true,
 	};
-	if (http_send(&check->transfer, c->monitor->client, &request, &ops, check, &err) < 0)
+	int rc = http_send(&check->transfer, c->monitor->client, &request, &ops, check, &err);
+	if (rc == -ENOMEM)
+		check_free(check); /* our own trouble: unknown, no failure of theirs */
+	else if (rc < 0)
 		report(check, false, 0, err.text);
 }

@@ -67,6 +67,11 @@ static enum health_level grade_processes(const struct process_counts *c)
 	return c->failed ? HEALTH_CRITICAL : c->not_up ? HEALTH_WARNING : HEALTH_NORMAL;
 }
 
+static enum health_level grade_store(const struct monitor *m)
+{
+	return m->queue_known ? HEALTH_NORMAL : HEALTH_WARNING;
+}
+
 enum health_level health_level(const struct monitor *m)
 {
 	struct process_counts c = count_processes(m);
@@ -74,7 +79,7 @@ enum health_level health_level(const struct monitor *m)
 	level = MAX(level, health_grade(m->machine.cpu_percent, 85, 95));
 	level = MAX(level, health_grade(m->machine.memory_percent, 80, 90));
 	level = MAX(level, health_grade(m->machine.disk_percent, 80, 90));
-	return MAX(level, m->queue_known ? HEALTH_NORMAL : HEALTH_WARNING);
+	return MAX(level, grade_store(m));
 }
 
 static void percent_check(
@@ -103,7 +108,7 @@ static void add_checks(const struct monitor *m, struct json_out *j)
 	json_str(j, "detail", c.worst[0] ? c.worst : NULL);
 	json_close_object(j);
 	json_open_object(j, "store");
-	json_str(j, "level", health_level_name(m->queue_known ? HEALTH_NORMAL : HEALTH_WARNING));
+	json_str(j, "level", health_level_name(grade_store(m)));
 	json_str(j, "detail", m->queue_known ? NULL : "the database does not answer");
 	json_close_object(j);
 	percent_check(j, "cpu", m->machine.cpu_percent, 85, 95);

@@ -41,18 +41,30 @@ static void sample_int(
 	buf_addf(out, " %lld\n", (long long)n);
 }
 
+/* key NULL: whether it runs. What is not known (null) is left out. */
+static void add_process(const json_t *p, const char *family, const char *key, struct buf *out)
+{
+	const char *name = json_string_value(json_object_get(p, "name"));
+	const char *state = json_string_value(json_object_get(p, "state"));
+	const json_t *value = key ? json_object_get(p, key) : NULL;
+	if (!name || !state || (key && !json_is_integer(value)))
+		return;
+	sample_int(out, family, "process", name,
+		key ? json_integer_value(value) : str_eq(state, "running"));
+}
+
 static void add_processes(const struct monitor *m, struct buf *out)
 {
 	json_t *root = json_loadb(buf_str(&m->summary), m->summary.len, 0, NULL);
 	const json_t *processes = json_object_get(root, "processes");
 	static const struct {
-		const char *name, *type, *help;
+		const char *name, *type, *key, *help;
 	} families[] = {
-		{ "drover_process_up", "gauge", "1 while the process is running" },
-		{ "drover_process_restarts_total", "counter",
+		{ "drover_process_up", "gauge", NULL, "1 while the process is running" },
+		{ "drover_process_restarts_total", "counter", "restarts",
 			"starts after the first since the supervisor began" },
-		{ "drover_process_probe_strikes", "gauge", "failed probes in a row" },
-		{ "drover_process_resident_memory_bytes", "gauge",
+		{ "drover_process_probe_strikes", "gauge", "strikes", "failed probes in a row" },
+		{ "drover_process_resident_memory_bytes", "gauge", "memory_bytes",
 			"resident memory of the process" },
 	};
 	size_t i;
@@ -60,21 +72,7 @@ static void add_processes(const struct monitor *m, struct buf *out)
 	for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
 		head(out, families[f].name, families[f].type, families[f].help);
 		json_array_foreach(processes, i, p)
-		{
-			const char *name = json_string_value(json_object_get(p, "name"));
-			const char *state = json_string_value(json_object_get(p, "state"));
-			int64_t n = 0;
-			if (!name || !state)
-				continue;
-			switch (f) {
-			case 0: n = str_eq(state, "running"); break;
-			case 1: n = json_integer_value(json_object_get(p, "restarts")); break;
-			case 2: n = json_integer_value(json_object_get(p, "strikes")); break;
-			case 3: n = json_integer_value(json_object_get(p, "memory_bytes")); break;
-			default: break;
-			}
-			sample_int(out, families[f].name, "process", name, n);
-		}
+			add_process(p, families[f].name, families[f].key, out);
 	}
 	json_decref(root);
 }

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -99,16 +100,22 @@ static void turn(struct server *s)
 
 /* ---- requests ---- */
 
-/* Our own address or localhost, with our port; no Host at all comes from HTTP/1.0 only, and
- * browsers send one. */
-static bool host_is_ours(const struct server *s, const char *host)
+/* The port of a Host header is its scheme's when it has none; "[::1]" ends with its bracket. */
+static bool same_host(const char *host, const char *name, size_t name_len, const char *port)
 {
-	const char *colon = strrchr(s->address, ':');
-	char local[80];
-	if (!host)
+	size_t len = strlen(host);
+	if (len < name_len || strncasecmp(host, name, name_len) != 0)
 		return false;
-	snprintf(local, sizeof(local), "localhost%s", colon);
-	return str_eq_nocase(host, s->address) || str_eq_nocase(host, local);
+	return str_eq(host + name_len, port) || (len == name_len && str_eq(port, ":80"));
+}
+
+bool server_is_our_host(const char *address, const char *host)
+{
+	const char *port = strrchr(address, ':');
+	if (!host || !port)
+		return false;
+	return same_host(host, address, (size_t)(port - address), port) ||
+	       same_host(host, "localhost", strlen("localhost"), port);
 }
 
 static enum MHD_Result respond(
@@ -175,7 +182,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
 		*upload_size = 0;
 		return MHD_YES;
 	}
-	if (!host_is_ours(s, MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host")))
+	if (!server_is_our_host(
+		    s->address, MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host")))
 		return plain(c, 421,
 			"This is drover on a loopback address; the Host header names another.\n");
 	if (!str_eq(method, "GET") && !str_eq(method, "HEAD"))

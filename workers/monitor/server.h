@@ -4,6 +4,8 @@
  * The HTTP endpoint: libmicrohttpd with its epoll descriptor on our loop. Read only: GET and HEAD.
  * The Host header must name the loopback address it listens on (DNS rebinding).
  */
+#include <stdbool.h>
+
 struct monitor;
 struct server;
 
@@ -14,3 +16,8 @@ void server_free(struct server *s);
 void server_listen(struct server *s, const char *listen);
 /** "127.0.0.1:8470" with the true port; NULL while it does not listen. */
 const char *server_address(const struct server *s);
+/**
+ * The Host header of a request names the address we listen on, or localhost with its port (which
+ * port 80 may leave out). NULL: absent, which only HTTP/1.0 does and no browser.
+ */
+bool server_is_our_host(const char *address, const char *host);
