@@ -203,7 +203,8 @@ static const char *type_name(int type)
 {
 	switch (type) {
 	case COLUMN_INTEGER:
-	case COLUMN_BOOLEAN: return "INTEGER";
+	case COLUMN_BOOLEAN:
+	case COLUMN_TIMESTAMP: return "INTEGER"; /* ms since 1970 */
 	case COLUMN_REAL: return "REAL";
 	default: return "TEXT";
 	}
