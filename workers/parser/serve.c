@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CHECK_INPUT_MAX = 8 << 20, KEEP_BYTES = 1 << 20 };
+enum { CHECK_INPUT_MAX = 8 << 20, READ_BYTES = 65536, KEEP_BYTES = 1 << 20 };
 
 struct server {
 	int fd;
@@ -130,13 +130,12 @@ static int answer_frame(struct server *s, enum parse_frame type, const char *bod
 	return r < 0 ? r : write_all(s->fd, buf_str(&s->out), s->out.len);
 }
 
-/* A page of 10 MB must not stay for the life of the process. */
-static void give_back(struct server *s)
+/* The frame is done with. A page of 10 MB must not stay for the life of the process. */
+static void give_back(struct server *s, size_t frame)
 {
-	if (s->in.cap + s->out.cap < KEEP_BYTES) {
-		buf_reset(&s->in);
+	buf_consume(&s->in, frame);
+	if (s->in.len || s->in.cap + s->out.cap < KEEP_BYTES)
 		return;
-	}
 	buf_finish(&s->in);
 	buf_finish(&s->out);
 	malloc_trim(0);
@@ -145,8 +144,8 @@ static void give_back(struct server *s)
 int serve(int fd)
 {
 	struct server s = { .fd = fd,
-		.in = { .max = PARSE_FRAME_MAX + 4 },
-		.out = { .max = PARSE_FRAME_MAX + 4 } };
+		.in = { .max = PARSE_FRAME_MAX + READ_BYTES },
+		.out = { .max = PARSE_FRAME_MAX } };
 	enum parse_frame type;
 	const char *body;
 	size_t body_len;
@@ -155,17 +154,16 @@ int serve(int fd)
 		int r = parse_frame_peek(buf_str(&s.in), s.in.len, &type, &body, &body_len);
 		if (r < 0)
 			break;
-		if (r == 0) {
-			/* One frame is in flight at a time: whatever comes belongs to it. */
-			ssize_t n = read_some(fd, &s.in, 65536);
-			code = n == 0 && s.in.len == 0 ? 0 : 1;
-			if (n <= 0)
+		if (r > 0) {
+			if (answer_frame(&s, type, body, body_len) < 0)
 				break;
+			give_back(&s, PARSE_HEADER + body_len);
 			continue;
 		}
-		if (answer_frame(&s, type, body, body_len) < 0)
+		ssize_t n = read_some(fd, &s.in, READ_BYTES);
+		code = n == 0 && s.in.len == 0 ? 0 : 1;
+		if (n <= 0)
 			break;
-		give_back(&s);
 	}
 	buf_finish(&s.in);
 	buf_finish(&s.out);
@@ -178,7 +176,7 @@ int serve_check(int in, int out)
 	CLEANUP(buf_finish) struct buf text = { .max = CHECK_INPUT_MAX };
 	CLEANUP(buf_finish) struct buf answer = BUF_INIT;
 	ssize_t n;
-	while ((n = read_some(in, &text, 65536)) > 0)
+	while ((n = read_some(in, &text, READ_BYTES)) > 0)
 		;
 	if (n < 0 || (text.len && text.data[text.len - 1] != '\0'))
 		return 1;
