@@ -9,17 +9,20 @@
 #include "base/str.h"
 #include "cli.h"
 #include "client.h"
+#include "record.h"
 #include "show.h"
 #include "table.h"
+#include "tail.h"
 #include "text.h"
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 int verb_status(struct cli *cli);
 extern const struct cli_option verb_status_options[];
 const struct cli_option verb_status_options[] = { { 0 } };
 
-enum { PART_TIMEOUT_MS = 5000, RUNS_SHOWN = 5 };
+enum { PART_TIMEOUT_MS = 5000, RUNS_SHOWN = 5, ERRORS_SHOWN = 5, ERROR_LINES = 5000 };
 
 /* One member of another part's answer; JSON null when that part is away. */
 static json_t *part(struct cli *cli, const char *verb, const char *args, const char *key)
@@ -198,6 +201,43 @@ static void probe_line(struct cli *cli, const json_t *p)
 	buf_finish(&line);
 }
 
+struct errors {
+	struct cli *cli;
+	const char *name;
+	char *last[ERRORS_SHOWN]; /* a ring */
+	size_t count;
+};
+
+static void one_error(void *arg, const char *line, size_t len)
+{
+	struct errors *e = arg;
+	CLEANUP(json_freep) json_t *record = json_loadb(line, len, 0, NULL);
+	if (!str_eq(json_text(record, "process"), e->name))
+		return;
+	struct buf text = BUF_INIT;
+	record_show(&text, line, len, e->cli->color);
+	free(e->last[e->count % ERRORS_SHOWN]);
+	e->last[e->count++ % ERRORS_SHOWN] = buf_detach(&text);
+}
+
+/* Its last records of level error, whichever of its lives wrote them. */
+static void last_errors(struct cli *cli, const char *name)
+{
+	CLEANUP(json_freep) json_t *files = part(cli, "logs", NULL, "files");
+	const char *path = json_text(named(files, "drover_error"), "path");
+	struct errors e = { .cli = cli, .name = name };
+	struct err unheard;
+	if (!*path || tail_last(path, ERROR_LINES, one_error, &e, &unheard) < 0)
+		return;
+	if (e.count)
+		fputs("\nlast errors\n", cli->out);
+	for (size_t i = e.count > ERRORS_SHOWN ? e.count - ERRORS_SHOWN : 0; i < e.count; i++)
+		fprintf(cli->out, "  %s\n",
+			e.last[i % ERRORS_SHOWN] ? e.last[i % ERRORS_SHOWN] : "");
+	for (size_t i = 0; i < ERRORS_SHOWN; i++)
+		free(e.last[i]);
+}
+
 /* One process in depth: why it restarted, how it is, what becomes of it. */
 static int processes_in_depth(struct cli *cli, const json_t *answer)
 {
@@ -207,6 +247,8 @@ static int processes_in_depth(struct cli *cli, const json_t *answer)
 	json_array_foreach(json_object_get(answer, "processes"), i, p) probe_line(cli, p);
 	if (code == CLI_DONE && json_array_size(json_object_get(answer, "history")))
 		code = history_table(cli, json_object_get(answer, "history"));
+	json_array_foreach(json_object_get(answer, "processes"), i, p)
+		last_errors(cli, json_text(p, "name"));
 	fprintf(cli->out, "\nits output: drover logs %s\n", cli->names[0]);
 	return code;
 }
