@@ -58,8 +58,8 @@ static void header_line(struct cli *cli, const json_t *answer)
 	const json_t *health = json_object_get(answer, "health");
 	buf_addf(&line, "  health %s",
 		json_is_object(health) ? json_text(health, "level") : "unknown");
-	if (*json_text(s, "http"))
-		buf_addf(&line, "  %s", json_text(s, "http"));
+	if (*json_text(health, "address"))
+		buf_addf(&line, "  http://%s/health", json_text(health, "address"));
 	show_line(cli, TABLE_PLAIN, buf_str(&line));
 	if (*json_text(s, "config_error")) {
 		show_line(cli, TABLE_BAD,
@@ -85,6 +85,8 @@ static void note(struct buf *out, const json_t *p, int64_t now)
 	if (strikes > 0)
 		buf_addf(out, "%s%" PRId64 " failed probe%s: %s", out->len ? "; " : "", strikes,
 			strikes == 1 ? "" : "s", json_text(probe, "detail"));
+	if (*json_text(p, "error"))
+		buf_addf(out, "%s%s", out->len ? "; " : "", json_text(p, "error"));
 	if (json_is_object(last) && text_time(json_text(last, "at")) > now - 3600000) {
 		buf_addf(out, "%slast end %s: ", out->len ? "; " : "",
 			text_when(when, sizeof(when), text_time(json_text(last, "at")), now));
