@@ -111,10 +111,13 @@ static void reap_listed(struct loop_reaper *reaper, const char *task)
 	FILE *f = fopen(path, "re");
 	if (!f)
 		return;
-	int pid, reaped = 0;
-	while (reaped < REAP_AT_ONCE && fscanf(f, "%d", &pid) == 1)
-		if (!reaper->is_own(reaper->arg, pid) && reap_one(pid))
+	/* "17 204 3001 ": pids, a space after each. */
+	char word[16];
+	for (int reaped = 0; reaped < REAP_AT_ONCE && fscanf(f, "%15s", word) == 1;) {
+		int pid = (int)strtol(word, NULL, 10);
+		if (pid > 0 && !reaper->is_own(reaper->arg, pid) && reap_one(pid))
 			reaped++;
+	}
 	fclose(f);
 }
 

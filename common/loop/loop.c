@@ -314,6 +314,12 @@ struct loop_signal *loop_signal_new(struct loop *loop, int signo, loop_signal_cb
 	sig->arg = arg;
 	ev_signal_init(&sig->w, on_signal, signo);
 	ev_signal_start(loop->ev, &sig->w);
+	/* libev 4.33 leaves a signal blocked that was so before us, by the parent or until we would
+	 * listen. */
+	sigset_t heard;
+	sigemptyset(&heard);
+	sigaddset(&heard, signo);
+	pthread_sigmask(SIG_UNBLOCK, &heard, NULL);
 	return sig;
 }
 

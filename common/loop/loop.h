@@ -49,6 +49,7 @@ void loop_timer_free(struct loop_timer *timer); /* NULL is fine */
 
 struct loop_signal;
 typedef void (*loop_signal_cb)(void *arg, int signo);
+/** Also unblocks the signal: one that waited since before is delivered now. */
 struct loop_signal *loop_signal_new(struct loop *loop, int signo, loop_signal_cb cb, void *arg);
 void loop_signal_free(struct loop_signal *sig);
 

@@ -156,10 +156,11 @@ static void open_own_log(struct logger *logger)
 static void take_log(struct logger *logger, struct message *m)
 {
 	const struct msg_log_open *body = &m->body.log_open;
+	uint64_t max_size = MIN(body->max_size, (uint64_t)INT64_MAX / 4);
 	const struct pump_settings settings = {
 		.name = body->name,
 		.file = body->file,
-		.max_size = (int64_t)MIN(body->max_size, (uint64_t)INT64_MAX / 4),
+		.max_size = (int64_t)max_size,
 		.backups = body->backups,
 	};
 	size_t i = find(logger, body->name);

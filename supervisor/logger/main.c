@@ -43,6 +43,16 @@ static bool is_channel(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET;
 }
 
+/* Until the loop listens (which unblocks it) a SIGTERM waits: ended at once we would drain
+ * nothing. */
+static void hold_term(void)
+{
+	sigset_t term;
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, NULL);
+}
+
 /* Two descriptors a log: the soft limit of 1,024 is for programs that use select(). */
 static void raise_fd_limit(void)
 {
@@ -87,6 +97,7 @@ int main(int argc, char **argv UNUSED)
 			"drover-log is started by droverd, with its channel as descriptor 3\n");
 		return EXIT_USAGE;
 	}
+	hold_term();
 	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	umask(027);

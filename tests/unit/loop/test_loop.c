@@ -225,6 +225,19 @@ static void signals_come_as_callbacks(void **state UNUSED)
 	loop_signal_free(sig);
 }
 
+static void a_signal_that_was_blocked_and_waits_is_delivered(void **state UNUSED)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	raise(SIGUSR1);
+	struct loop_signal *sig = loop_signal_new(loop, SIGUSR1, on_usr1, NULL);
+	loop_run(loop);
+	assert_string_equal(story, "s");
+	loop_signal_free(sig);
+}
+
 static void *wake_from_thread(void *arg)
 {
 	usleep(5000);
@@ -269,6 +282,7 @@ int main(void)
 		T(endless_deferring_does_not_starve_timers),
 		T(io_is_seen_paused_and_resumed),
 		T(signals_come_as_callbacks),
+		T(a_signal_that_was_blocked_and_waits_is_delivered),
 		T(another_thread_wakes_the_loop),
 		T(a_stop_before_the_run_is_not_lost),
 	};
