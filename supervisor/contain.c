@@ -129,7 +129,9 @@ static void look(struct contain *c)
 	c->count = 0;
 	for (const struct dirent *d; (d = readdir(proc));) {
 		struct seen s;
-		if (!isdigit((unsigned char)d->d_name[0]) || !read_stat(atoi(d->d_name), &s))
+		int64_t pid;
+		if (!isdigit((unsigned char)d->d_name[0]) ||
+			str_to_i64(d->d_name, 1, INT32_MAX, &pid) < 0 || !read_stat((pid_t)pid, &s))
 			continue;
 		if (mem_grow(&c->array, &c->cap, c->count, sizeof(struct seen)) < 0)
 			break;

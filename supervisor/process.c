@@ -106,6 +106,7 @@ static void set_deadline(struct process *p, enum process_event event, int64_t ms
 void process_start(struct process *p, enum start_cause cause)
 {
 	p->wanted = true;
+	p->stay_down = false;
 	/* A start of one that is being ended by the policy is the operator's: not bound by the
 	 * interval. */
 	if (p->state != PROCESS_STARTING && p->state != PROCESS_RUNNING)
@@ -117,6 +118,7 @@ void process_start(struct process *p, enum start_cause cause)
 void process_stop(struct process *p, enum start_cause cause)
 {
 	p->wanted = false;
+	p->stay_down = p->stay_down || cause == CAUSE_OPERATOR;
 	if (p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING)
 		p->end_cause = cause;
 	p->ops->save(p);
@@ -126,6 +128,7 @@ void process_stop(struct process *p, enum start_cause cause)
 void process_restart(struct process *p, enum start_cause cause)
 {
 	p->wanted = true;
+	p->stay_down = false;
 	p->next_cause = cause;
 	if (p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING)
 		p->end_cause = cause;
@@ -303,10 +306,46 @@ static void on_verdict(
 	p->ops->changed(p);
 }
 
+static void begin_probes(struct process *p, int64_t first_ms)
+{
+	const struct config_probe *probe = &p->rules->probe;
+	p->probed = true;
+	probe_begin(&p->probe, first_ms, probe->interval_ms, probe->timeout_ms, p->kind != NULL);
+}
+
+static void end_probes(struct process *p)
+{
+	p->probed = false;
+	probe_end(&p->probe);
+}
+
 void process_adjust(struct process *p, const struct config_supervision *rules)
 {
 	p->rules = rules;
 	probe_adjust(&p->probe, rules->probe.interval_ms, rules->probe.timeout_ms);
+	if (p->kind || p->state != PROCESS_RUNNING)
+		return;
+	if (!p->probed && rules->probe.http)
+		begin_probes(p, rules->probe.interval_ms);
+	if (!p->probed || rules->probe.http)
+		return;
+	/* Its probe was taken away, and what followed from it too. */
+	end_probes(p);
+	p->strikes = 0;
+	if (p->held)
+		feed(p, EV_WELL);
+}
+
+void process_orphan(struct process *p)
+{
+	p->kept_rules = *p->rules;
+	p->kept_rules.probe.http = NULL;
+	p->rules = &p->kept_rules;
+	p->worker = NULL;
+	p->service = NULL;
+	p->removed = true;
+	if (!p->kind)
+		end_probes(p);
 }
 
 /* --- the table --- */
@@ -334,7 +373,8 @@ static void wait_until_due(struct process *p)
 static void start_later(struct process *p)
 {
 	schedule(p, p->next_cause);
-	if (p->due_ms > clock_boot_ms())
+	/* The breath between two starts is no holding back. */
+	if (p->due_ms > clock_boot_ms() + RESTART_FLOOR_MS)
 		say_held(p, p->next_cause);
 	wait_until_due(p);
 }
@@ -407,14 +447,12 @@ static void watch(struct process *p)
 		KV_INT("incarnation", p->incarnation));
 	remember(p, "process_running", NULL, NULL);
 	if (p->kind)
-		probe_begin(
-			&p->probe, probe->interval_ms, probe->interval_ms, probe->timeout_ms, true);
+		begin_probes(p, probe->interval_ms);
 	else if (probe->http)
-		probe_begin(&p->probe,
-			probe->start_period_ms +
-				(int64_t)(str_hash(p->name, strlen(p->name)) %
-					  (uint64_t)(1 + MIN(probe->interval_ms, SPREAD_MS))),
-			probe->interval_ms, probe->timeout_ms, false);
+		begin_probes(
+			p, probe->start_period_ms +
+				   (int64_t)(str_hash(p->name, strlen(p->name)) %
+					     (uint64_t)(1 + MIN(probe->interval_ms, SPREAD_MS))));
 }
 
 static void terminate(struct process *p)
@@ -424,7 +462,7 @@ static void terminate(struct process *p)
 	 * for. */
 	if (p->kind && p->end_cause == CAUSE_PROBE)
 		timeout_ms = MIN(timeout_ms, p->rules->probe.timeout_ms);
-	probe_end(&p->probe);
+	end_probes(p);
 	loop_timer_stop(p->start_timer);
 	p->held = false;
 	p->due_ms = -1;
@@ -442,7 +480,7 @@ static void terminate(struct process *p)
 
 static void kill_tree(struct process *p)
 {
-	p->ops->kill(p);
+	p->ops->kill_tree(p);
 	set_deadline(p, EV_UNKILLABLE, KILLED_MS);
 	loop_timer_start(p->sweep_timer, 0);
 }
@@ -456,15 +494,42 @@ static void linger(struct process *p)
 	loop_timer_start(p->sweep_timer, 0);
 }
 
+static enum process_event gone_event(const struct process *p)
+{
+	if (!p->wanted || p->removed)
+		return EV_GONE_DOWN;
+	return restart_allowed(&p->rules->restart, p->next_cause, p->end_failed) ? EV_GONE_AGAIN
+										 : EV_GONE_FINAL;
+}
+
+static void tree_is_gone(struct process *p)
+{
+	loop_timer_stop(p->deadline_timer);
+	loop_timer_stop(p->sweep_timer);
+	p->started_at_ms = 0;
+	p->pid = 0;
+	p->held = false;
+	log_info(MAIN, "process_stopped", KV_STR("name", p->name),
+		KV_INT("incarnation", p->incarnation),
+		KV_STR("reason", start_cause_name(p->end_cause)));
+	remember(p, "process_stopped", start_cause_name(p->end_cause), NULL);
+	p->ops->gone(p);
+	feed(p, gone_event(p));
+	p->ops->save(p);
+}
+
 static void sweep(struct process *p)
 {
-	probe_end(&p->probe);
+	end_probes(p);
 	loop_timer_stop(p->start_timer);
 	p->held = false;
 	p->due_ms = -1;
 	p->due_at_ms = 0;
-	kill_tree(p);
-	process_look(p);
+	/* Mostly nothing is left, and one look is enough. */
+	if (p->ops->living(p) == 0)
+		tree_is_gone(p);
+	else
+		kill_tree(p);
 }
 
 static void report_stuck(struct process *p)
@@ -549,30 +614,6 @@ static void on_deadline(void *arg)
 	feed(p, p->deadline_event);
 }
 
-static enum process_event gone_event(const struct process *p)
-{
-	if (!p->wanted || p->removed)
-		return EV_GONE_DOWN;
-	return restart_allowed(&p->rules->restart, p->next_cause, p->end_failed) ? EV_GONE_AGAIN
-										 : EV_GONE_FINAL;
-}
-
-static void tree_is_gone(struct process *p)
-{
-	loop_timer_stop(p->deadline_timer);
-	loop_timer_stop(p->sweep_timer);
-	p->started_at_ms = 0;
-	p->pid = 0;
-	p->held = false;
-	log_info(MAIN, "process_stopped", KV_STR("name", p->name),
-		KV_INT("incarnation", p->incarnation),
-		KV_STR("reason", start_cause_name(p->end_cause)));
-	remember(p, "process_stopped", start_cause_name(p->end_cause), NULL);
-	p->ops->gone(p);
-	feed(p, gone_event(p));
-	p->ops->save(p);
-}
-
 /* Killing once is not enough: what forked between the look and the signal is met by the next look.
  */
 void process_look(struct process *p)
@@ -587,7 +628,7 @@ void process_look(struct process *p)
 		return;
 	}
 	if (p->deadline_event == EV_UNKILLABLE)
-		p->ops->kill(p);
+		p->ops->kill_tree(p);
 	loop_timer_start(p->sweep_timer, p->state == PROCESS_STUCK ? SWEEP_SLOW_MS : SWEEP_MS);
 }
 

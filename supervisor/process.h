@@ -6,6 +6,7 @@
  * process_ops, so that unit tests replay whole lives on the fake loop.
  */
 #include "base/list.h"
+#include "config/config.h"
 #include "probe.h"
 #include "process_fsm.h"
 #include "restart_policy.h"
@@ -14,9 +15,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct config_service;
-struct config_supervision;
-struct config_worker;
 struct err;
 struct instance;
 struct loop;
@@ -33,7 +31,7 @@ struct process_ops {
 	 * main process has ended. */
 	void (*terminate)(struct process *p, int64_t deadline_ms);
 	/** KILL to everything of the tree. */
-	void (*kill)(struct process *p);
+	void (*kill_tree)(struct process *p);
 	/** How much of the tree lives. */
 	int (*living)(struct process *p);
 	/** Nothing of the tree is left: lets go of its handles. */
@@ -67,11 +65,13 @@ struct process {
 	const struct config_worker *worker;
 	const struct config_service *service;
 	const struct config_supervision *rules; /* of the present configuration; never NULL */
+	struct config_supervision kept_rules;	/* of one that is no longer configured */
 	uint32_t stats_slot;
 	bool removed; /* no longer configured: goes away when nothing is left of it */
 
 	enum process_state state;
 	bool wanted;
+	bool stay_down; /* the operator stopped it: the next supervisor leaves it down too */
 	enum start_cause next_cause; /* why the next instance will be started */
 	enum start_cause end_cause;  /* why the present one is being ended; CAUSE_NONE: by itself */
 	pid_t pid;		     /* of the main process; 0 while there is none */
@@ -81,10 +81,11 @@ struct process {
 	int64_t due_ms;	   /* CLOCK_BOOTTIME of a waiting or held restart, -1 none */
 	int64_t due_at_ms; /* the same as CLOCK_REALTIME, for showing */
 	int64_t strikes;
-	bool held;
+	bool held, probed; /* probed: the present instance is asked */
 	unsigned spawn_failures;
 	uint64_t restarts, attempts; /* starts after the first; starts tried */
 	bool main_ended;
+	bool crashed; /* its earlier supervisor did not end in order */
 	struct process_exit last_exit;
 	bool end_failed; /* the last end was no success */
 	char start_error[PROCESS_DETAIL];
@@ -142,6 +143,8 @@ bool process_probe_answer(
 	struct process *p, uint64_t seq, bool ok, int64_t latency_ms, const char *detail);
 /** New rules after a reload: live, nothing is armed again, no strike is lost. */
 void process_adjust(struct process *p, const struct config_supervision *rules);
+/** No longer configured: goes on without a configuration, until nothing is left of it. */
+void process_orphan(struct process *p);
 /** The tree may be empty now: look at once instead of at the next sweep. */
 void process_look(struct process *p);
 

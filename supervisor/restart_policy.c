@@ -5,9 +5,6 @@
 #include "config/config.h"
 
 enum {
-	/* min_interval may be 0: even then a command that cannot live is not started in a busy
-	   loop. */
-	FLOOR_MS = 100,
 	RETRY_MS = 1000,
 	RETRY_MAX_MS = 30000,
 };
@@ -15,7 +12,7 @@ enum {
 const char *start_cause_name(enum start_cause cause)
 {
 	static const char *const names[START_CAUSES] = { "first", "exit", "signal", "probe",
-		"operator", "config", "lost" };
+		"operator", "config", "lost", "shutdown" };
 	return names[cause];
 }
 
@@ -42,7 +39,7 @@ int64_t restart_due_ms(const struct config_restart *rules, const struct start_hi
 	if (!start_is_automatic(cause))
 		return due_ms;
 	if (history->last_start_ms >= 0)
-		due_ms = MAX(due_ms, history->last_start_ms + FLOOR_MS);
+		due_ms = MAX(due_ms, history->last_start_ms + RESTART_FLOOR_MS);
 	if (history->last_automatic_ms < 0)
 		return due_ms;
 	int64_t earliest_ms = history->last_automatic_ms + rules->min_interval_ms;

@@ -18,7 +18,8 @@ enum start_cause {
 	CAUSE_PROBE,
 	CAUSE_OPERATOR,
 	CAUSE_CONFIG,
-	CAUSE_LOST, /* its supervisor was lost */
+	CAUSE_LOST,	/* its supervisor was lost */
+	CAUSE_SHUTDOWN, /* droverd itself ends */
 	START_CAUSES
 };
 
@@ -27,6 +28,9 @@ struct start_history {
 	int64_t last_start_ms;	   /* of any cause; -1: none */
 	int64_t now_ms;
 };
+
+/* min_interval may be 0: even then a command that cannot live is not started in a busy loop. */
+enum { RESTART_FLOOR_MS = 100 };
 
 enum strike_verdict {
 	STRIKE_NOTHING, /* go on */

@@ -23,6 +23,18 @@ static const char path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 static NORETURN void child(const struct spawn_spec *spec, int error_fd);
 
+static struct rlimit given_fds;
+
+void spawn_raise_fd_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return;
+	given_fds = limit;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 const char *spawn_step_name(int step)
 {
 	static const char *const names[] = { "executed", "setup", "user", "directory", "exec" };
@@ -183,6 +195,8 @@ static void child(const struct spawn_spec *spec, int error_fd)
 	if (setsid() == -1 || place_descriptors(spec) == -1)
 		fail(error_fd, SPAWN_SETUP);
 	umask(022);
+	if (given_fds.rlim_max && setrlimit(RLIMIT_NOFILE, &given_fds) == -1)
+		fail(error_fd, SPAWN_SETUP);
 	if (spec->nice && setpriority(PRIO_PROCESS, 0, (int)spec->nice) == -1)
 		fail(error_fd, SPAWN_SETUP);
 	if (find_identity(spec, &id) == -1)

@@ -53,5 +53,7 @@ struct spawn_failure {
  *         nothing was started, err->text is the step's name
  */
 int spawn_child(const struct spawn_spec *spec, struct spawned *out, struct err *err) MUST_CHECK;
+/** Raises our own limit of descriptors; children get the one that we were given. */
+void spawn_raise_fd_limit(void);
 /** "user" */
 const char *spawn_step_name(int step);

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+#include "instance.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/mutant.h"
+#include "base/str.h"
+#include "base/sys.h"
+#include "config/config.h"
+#include "config/kind.h"
+#include "contain.h"
+#include "ipc/channel.h"
+#include "log/log.h"
+#include "log_room.h"
+#include "loop/loop.h"
+#include "owners.h"
+#include "records.h"
+#include "relay.h"
+#include "spawn.h"
+#include "supervisor.h"
+#include "worker_link.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	ENVIRONMENT_MAX = 512,
+	LOST_MS = 1000,		/* from a closed channel to the end of its worker */
+	DRAIN_MARGIN_MS = 1500, /* a worker gives up draining this long before it would be killed */
+};
+
+static void on_ended(void *arg, const siginfo_t *info);
+static void on_error_pipe(void *arg, int fd, unsigned events);
+static void on_lost(void *arg);
+static void on_closed(void *arg, const char *why);
+static void on_message(void *arg, struct message *m);
+
+/* --- records --- */
+
+static void fill_record(const struct process *p, struct record *r)
+{
+	const struct supervisor *sv = p->owner;
+	*r = (struct record) { .incarnation = p->incarnation,
+		.last_start_ms = p->last_start_ms,
+		.last_automatic_ms = p->last_automatic_ms,
+		.strikes = p->strikes,
+		.wanted = !p->stay_down,
+		.closed = sv->state == SUPERVISOR_STOPPING && process_is_down(p) };
+	str_copy(r->name, sizeof(r->name), p->name);
+	str_copy(r->epoch, sizeof(r->epoch), sv->epoch);
+	if (p->instance) {
+		r->pid = p->instance->pid;
+		r->start_time = p->instance->start_time;
+		str_copy(r->epoch, sizeof(r->epoch), p->instance->epoch);
+	}
+}
+
+static void save(struct process *p)
+{
+	const struct supervisor *sv = p->owner;
+	struct record record;
+	struct err err = { 0 };
+	if (p->removed && process_is_down(p)) {
+		record_remove(sv->slots_fd, p->name);
+		return;
+	}
+	fill_record(p, &record);
+	int fd = record_open(sv->slots_fd, p->name, &err);
+	int rc = fd < 0 ? fd : record_write(fd, &record);
+	if (fd >= 0)
+		sys_close(fd);
+	if (rc < 0)
+		log_error(
+			MAIN, "record_not_written", KV_STR("name", p->name), KV_INT("errno", -rc));
+}
+
+void instance_owner(const struct process *p, char *out, size_t size)
+{
+	const struct supervisor *sv = p->owner;
+	snprintf(out, size, "%s/%s/%s/%llu", sv->node, p->instance ? p->instance->epoch : sv->epoch,
+		p->name, (unsigned long long)p->incarnation);
+}
+
+/* --- start --- */
+
+static struct instance *instance_new(struct process *p)
+{
+	struct instance *i = NEW(struct instance);
+	if (!i)
+		return NULL;
+	i->process = p;
+	i->sv = p->owner;
+	i->pidfd = i->error_fd = -1;
+	str_copy(i->epoch, sizeof(i->epoch), i->sv->epoch);
+	i->lost = loop_timer_new(p->loop, on_lost, i);
+	if (!i->lost) {
+		free(i);
+		return NULL;
+	}
+	return i;
+}
+
+static void instance_free(struct instance *i)
+{
+	if (!i)
+		return;
+	loop_exit_free(i->exit);
+	loop_io_free(i->error_io);
+	loop_timer_free(i->lost);
+	channel_free(i->channel);
+	if (i->pidfd >= 0)
+		sys_close(i->pidfd);
+	if (i->error_fd >= 0)
+		sys_close(i->error_fd);
+	free(i);
+}
+
+static size_t build_environment(const struct process *p, char mark[64], struct spawn_variable *out)
+{
+	const struct supervisor *sv = p->owner;
+	size_t n = 0;
+	snprintf(mark, 64, "%s:%llu", sv->epoch, (unsigned long long)p->incarnation);
+	for (size_t i = 0;
+		p->service && i < p->service->environment.count && n < ENVIRONMENT_MAX - 3; i++)
+		out[n++] = (struct spawn_variable) { p->service->environment.items[i].name,
+			p->service->environment.items[i].value };
+	out[n++] = (struct spawn_variable) { MARK_SLOT, p->name };
+	out[n++] = (struct spawn_variable) { MARK_INSTANCE, mark };
+#ifdef DROVER_MUTANTS
+	if (mutant_name())
+		out[n++] = (struct spawn_variable) { "DROVER_MUTANT", mutant_name() };
+#endif
+	return n;
+}
+
+/* The vector of a service's command ends with NULL; items of a configuration do not. */
+static const char **build_command(const struct process *p)
+{
+	const struct supervisor *sv = p->owner;
+	size_t count = p->service ? p->service->command.count : 1;
+	const char **argv = calloc(count + 1, sizeof(char *));
+	if (!argv)
+		return NULL;
+	for (size_t i = 0; p->service && i < count; i++)
+		argv[i] = p->service->command.items[i];
+	if (!p->service)
+		argv[0] = worker_link_program(sv, p->kind);
+	return argv;
+}
+
+static int fork_it(struct process *p, struct instance *i, int log_fd, int record_fd, int channel_fd,
+	struct err *err)
+{
+	const struct supervisor *sv = p->owner;
+	struct spawn_variable environment[ENVIRONMENT_MAX];
+	struct record record;
+	struct spawned child;
+	char mark[64];
+	CLEANUP(freep) const char **argv = build_command(p);
+	if (!argv)
+		return err_set(err, -ENOMEM, "memory");
+	fill_record(p, &record);
+	const struct spawn_spec spec = { .argv = argv,
+		.directory = p->service ? p->service->directory : NULL,
+		.user = p->service ? p->service->user : p->worker->user,
+		.group = p->service ? p->service->group : NULL,
+		.environment = environment,
+		.environment_count = build_environment(p, mark, environment),
+		.nice = p->worker ? p->worker->nice : 0,
+		.stdin_fd = sv->empty_fd,
+		.output_fd = log_fd,
+		.own_output = 1,
+		.channel_fd = channel_fd,
+		.record_fd = record_fd,
+		.record = &record };
+	int rc = spawn_child(&spec, &child, err);
+	if (rc < 0)
+		return rc;
+	i->pid = child.pid;
+	i->pidfd = child.pidfd;
+	i->error_fd = child.error_fd;
+	i->start_time = contain_start_time(child.pid);
+	return 0;
+}
+
+static int watch(struct instance *i)
+{
+	i->exit = loop_exit_new(i->process->loop, i->pidfd, on_ended, i);
+	if (i->error_fd >= 0)
+		i->error_io = loop_io_new(
+			i->process->loop, i->error_fd, LOOP_READ, on_error_pipe, i);
+	return i->exit && (i->error_fd < 0 || i->error_io) ? 0 : -ENOMEM;
+}
+
+/* Each step that fails is named; nothing was started then. */
+static int start(struct process *p, struct instance *i, struct err *err)
+{
+	static const struct channel_ops ops = { .message = on_message, .closed = on_closed };
+	struct supervisor *sv = p->owner;
+	struct err why = { 0 };
+	int fds[2] = { -1, -1 };
+	CLEANUP(closep) int log_fd = log_room_writer(sv->logs, p->name, &why);
+	if (log_fd < 0)
+		return err_set(err, why.code, "log");
+	CLEANUP(closep) int record_fd = record_open(sv->slots_fd, p->name, &why);
+	if (record_fd < 0)
+		return err_set(err, why.code, "record");
+	int rc = p->kind ? channel_pair(fds) : 0;
+	if (rc < 0)
+		return err_set(err, rc, "socketpair");
+	CLEANUP(closep) int theirs = fds[1];
+	rc = fork_it(p, i, log_fd, record_fd, theirs, err);
+	if (rc < 0) {
+		if (fds[0] >= 0)
+			sys_close(fds[0]);
+		return rc;
+	}
+	if (p->kind && channel_new(&i->channel, p->loop, fds[0], FROM_WORKER, &ops, i) < 0)
+		rc = -ENOMEM;
+	if (rc < 0 || watch(i) < 0) {
+		/* It runs, and we cannot watch it: it must not. */
+		sys_pidfd_send_signal(i->pidfd, SIGKILL);
+		return err_set(err, -ENOMEM, "watch");
+	}
+	return 0;
+}
+
+static int spawn(struct process *p, struct err *err)
+{
+	struct instance *i = instance_new(p);
+	if (!i)
+		return err_set(err, -ENOMEM, "memory");
+	int rc = start(p, i, err);
+	if (rc < 0) {
+		instance_free(i);
+		return rc;
+	}
+	p->instance = i;
+	p->pid = i->pid;
+	return 0;
+}
+
+/* --- what it tells --- */
+
+static void read_error_pipe(struct instance *i)
+{
+	struct spawn_failure failure;
+	if (i->error_fd < 0)
+		return;
+	ssize_t n = read(i->error_fd, &failure, sizeof(failure));
+	if (n == -1 && errno == EAGAIN)
+		return;
+	loop_io_free(i->error_io);
+	i->error_io = NULL;
+	sys_close(i->error_fd);
+	i->error_fd = -1;
+	if (n == (ssize_t)sizeof(failure))
+		process_start_failed(i->process, spawn_step_name(failure.step), failure.error);
+	else if (!i->process->kind)
+		process_ready(i->process);
+}
+
+static void on_error_pipe(void *arg, int fd UNUSED, unsigned events UNUSED)
+{
+	read_error_pipe(arg);
+}
+
+static void on_ended(void *arg, const siginfo_t *info)
+{
+	struct instance *i = arg;
+	/* Why it could not start is told first. */
+	if (info && info->si_code == CLD_EXITED && info->si_status == 127)
+		read_error_pipe(i);
+	loop_timer_stop(i->lost);
+	process_exited(i->process, info);
+}
+
+static void on_message(void *arg, struct message *m)
+{
+	struct instance *i = arg;
+	worker_link_message(i->process, m);
+}
+
+static void on_closed(void *arg, const char *why)
+{
+	struct instance *i = arg;
+	channel_free(i->channel);
+	i->channel = NULL;
+	i->configured = false;
+	relay_target_away(i->sv->relay, i->process);
+	if (why) {
+		process_fail(i->process, why);
+		return;
+	}
+	/* Mostly it is dead and its pidfd tells next. */
+	loop_timer_start(i->lost, LOST_MS);
+}
+
+static void on_lost(void *arg)
+{
+	struct instance *i = arg;
+	process_fail(i->process, "it closed its channel and lives on");
+}
+
+bool instance_send(struct process *p, int id, const void *body, const int *fds, size_t fd_count)
+{
+	struct channel *channel = p->instance ? p->instance->channel : NULL;
+	int rc = channel ? channel_send(channel, (enum message_id)id, body, fds, fd_count) : -EPIPE;
+	if (rc < 0 && rc != -EPIPE)
+		process_fail(p, rc == -ENOBUFS ? "it does not read its channel"
+					       : "a message could not be sent");
+	return rc == 0;
+}
+
+/* --- its end --- */
+
+static struct contain_target target_of(const struct process *p)
+{
+	const struct supervisor *sv = p->owner;
+	const struct instance *i = p->instance;
+	return (struct contain_target) { .slot = p->name,
+		.main_pid = i ? i->pid : 0,
+		.main_start = i ? i->start_time : 0,
+		.log_inode = log_room_inode(sv->logs, p->name) };
+}
+
+static void kill_all(struct process *p)
+{
+	const struct supervisor *sv = p->owner;
+	const struct contain_target target = target_of(p);
+	if (p->instance && p->instance->pidfd >= 0 && !p->main_ended)
+		sys_pidfd_send_signal(p->instance->pidfd, SIGKILL);
+	contain_signal(sv->contain, &target, SIGKILL, CONTAIN_TREE);
+}
+
+static void terminate(struct process *p, int64_t deadline_ms)
+{
+	const struct supervisor *sv = p->owner;
+	const struct contain_target target = target_of(p);
+	if (p->kind && p->instance && p->instance->channel && !p->main_ended) {
+		const struct msg_drain drain = {
+			.deadline_ms = (uint64_t)MIN(p->kind->drain_ms,
+				MAX(deadline_ms - DRAIN_MARGIN_MS, deadline_ms / 2))
+		};
+		if (instance_send(p, MSG_DRAIN, &drain, NULL, 0))
+			return;
+	}
+	/* A worker of an earlier supervisor ends by itself, but nothing is lost by not waiting for
+	 * it. */
+	if (p->kind && p->instance && strcmp(p->instance->epoch, sv->epoch) != 0) {
+		kill_all(p);
+		return;
+	}
+	contain_signal(sv->contain, &target, p->rules->stop.signal,
+		p->main_ended ? CONTAIN_TREE : CONTAIN_GROUP);
+}
+
+static int living(struct process *p)
+{
+	const struct supervisor *sv = p->owner;
+	const struct contain_target target = target_of(p);
+	return contain_count(sv->contain, &target);
+}
+
+static void gone(struct process *p)
+{
+	struct supervisor *sv = p->owner;
+	char owner[256];
+	instance_owner(p, owner, sizeof(owner));
+	relay_target_away(sv->relay, p);
+	instance_free(p->instance);
+	p->instance = NULL;
+	p->usage.looked_ms = 0;
+	log_room_half_line(sv->logs, p->name);
+	if (p->kind && p->kind->takes_tasks)
+		owners_gone(sv->owners, owner);
+}
+
+int instance_adopt(struct process *p, const struct record *record)
+{
+	struct instance *i = instance_new(p);
+	if (!i)
+		return -ENOMEM;
+	p->instance = i;
+	p->main_ended = true;
+	if (!record)
+		return 0;
+	str_copy(i->epoch, sizeof(i->epoch), record->epoch);
+	i->pid = (pid_t)record->pid;
+	i->start_time = record->start_time;
+	i->pidfd = record->pid > 0 ? contain_open(i->pid, record->start_time) : -1;
+	if (i->pidfd < 0)
+		return 0;
+	p->pid = i->pid;
+	p->main_ended = false;
+	return watch(i);
+}
+
+static bool probe(struct process *p, uint64_t seq)
+{
+	return worker_link_probe(p, seq);
+}
+
+static void changed(struct process *p)
+{
+	supervisor_changed(p->owner, p);
+}
+
+const struct process_ops instance_ops = {
+	.spawn = spawn,
+	.terminate = terminate,
+	.kill_tree = kill_all,
+	.living = living,
+	.gone = gone,
+	.probe = probe,
+	.save = save,
+	.changed = changed,
+};

@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: MIT */
+#include "log_room.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "base/mutant.h"
+#include "base/str.h"
+#include "base/sys.h"
+#include "config/config.h"
+#include "contain.h"
+#include "ipc/channel.h"
+#include "loop/loop.h"
+#include "records.h"
+#include "spawn.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOGGER_SLOT ":log"
+enum {
+	NAME_SIZE = 80,
+	OLD_LOGGER_MS = 5000, /* an old drover-log may take this long to drain */
+	SHORT_LIFE_MS = 1000, /* one that lived shorter is not restarted at once again and again */
+	DELAY_MS = 100,
+	DELAY_MAX_MS = 5000,
+	MAX_LINE = 1024 * 1024,
+};
+
+struct log_fifo {
+	struct list node;
+	char name[NAME_SIZE];
+	char file[NAME_SIZE + 32];
+	int fd;
+	uint64_t inode;
+};
+
+struct log_room {
+	struct loop *loop;
+	struct log_room_place place;
+	int fifo_dir, log_dir, record_fd;
+	int64_t max_size;
+	unsigned backups;
+	struct list fifos;
+	int categories[LOG_CATEGORIES];
+	struct record record;
+	/* drover-log */
+	struct spawned child; /* pid 0: none */
+	struct loop_exit *exit;
+	struct channel *channel;
+	struct loop_timer *timer;
+	int64_t started_ms, delay_ms;
+	unsigned restarts;
+	void (*done)(void *arg);
+	void *done_arg;
+};
+
+static void start_logger(void *arg);
+static void on_timer(void *arg);
+
+/* --- FIFOs --- */
+
+static struct log_fifo *find(const struct log_room *room, const char *name)
+{
+	LIST_FOR_EACH (node, &room->fifos) {
+		struct log_fifo *f = LIST_ENTRY(node, struct log_fifo, node);
+		if (strcmp(f->name, name) == 0)
+			return f;
+	}
+	return NULL;
+}
+
+/*
+ * O_RDWR: a writer never meets EPIPE and an open never waits for a reader. O_NONBLOCK only guards
+ * the open itself: it is cleared, for a child would inherit it.
+ */
+static int open_fifo(int dir, const char *name, uint64_t *inode, struct err *err)
+{
+	struct stat st;
+	if (mkfifoat(dir, name, 0600) == -1 && errno != EEXIST)
+		return err_sys(err, -errno, "make the FIFO of %s", name);
+	int fd = sys_openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+	if (fd == -1)
+		return err_sys(err, -errno, "open the FIFO of %s", name);
+	if (fstat(fd, &st) == -1 || !S_ISFIFO(st.st_mode)) {
+		sys_close(fd);
+		return err_set(err, -EINVAL, "log/%s in the runtime directory is no FIFO", name);
+	}
+	fcntl(fd, F_SETFL, O_RDWR);
+	if (inode)
+		*inode = st.st_ino;
+	return fd;
+}
+
+static int send_open(struct log_room *room, const struct log_fifo *f, bool with_fd)
+{
+	const struct msg_log_open body = { .name = f->name,
+		.file = f->file,
+		.max_size = (uint64_t)room->max_size,
+		.backups = room->backups };
+	return channel_send(room->channel, MSG_LOG_OPEN, &body, &f->fd, with_fd ? 1 : 0);
+}
+
+static struct log_fifo *add(
+	struct log_room *room, const char *name, const char *stem, struct err *err)
+{
+	struct log_fifo *f = NEW(struct log_fifo);
+	if (!f) {
+		err_set(err, -ENOMEM, "open the log of %s", name);
+		return NULL;
+	}
+	str_copy(f->name, sizeof(f->name), name);
+	snprintf(f->file, sizeof(f->file), "%s.log", stem);
+	f->fd = open_fifo(room->fifo_dir, name, &f->inode, err);
+	if (f->fd < 0) {
+		free(f);
+		return NULL;
+	}
+	list_add_tail(&room->fifos, &f->node);
+	if (room->channel)
+		send_open(room, f, true);
+	return f;
+}
+
+int log_room_open(struct log_room *room, const char *name, struct err *err)
+{
+	if (find(room, name))
+		return 0;
+	return add(room, name, name, err) ? 0 : err->code;
+}
+
+int log_room_writer(struct log_room *room, const char *name, struct err *err)
+{
+	int rc = log_room_open(room, name, err);
+	return rc < 0 ? rc : open_fifo(room->fifo_dir, name, NULL, err);
+}
+
+uint64_t log_room_inode(const struct log_room *room, const char *name)
+{
+	const struct log_fifo *f = find(room, name);
+	return f ? f->inode : 0;
+}
+
+static void send_name(struct log_room *room, enum message_id id, const char *name)
+{
+	const struct msg_log_name body = { .name = name };
+	if (room->channel && find(room, name))
+		channel_send(room->channel, id, &body, NULL, 0);
+}
+
+void log_room_half_line(struct log_room *room, const char *name)
+{
+	send_name(room, MSG_LOG_HALF_LINE, name);
+}
+
+static void fifo_free(struct log_fifo *f)
+{
+	list_remove(&f->node);
+	sys_close(f->fd);
+	free(f);
+}
+
+void log_room_close(struct log_room *room, const char *name)
+{
+	struct log_fifo *f = find(room, name);
+	if (!f)
+		return;
+	send_name(room, MSG_LOG_CLOSE, name);
+	sys_unlinkat(room->fifo_dir, name, 0);
+	fifo_free(f);
+}
+
+void log_room_tidy(struct log_room *room, bool (*used)(void *arg, const char *name), void *arg)
+{
+	LIST_FOR_EACH_SAFE (node, &room->fifos) {
+		const struct log_fifo *f = LIST_ENTRY(node, struct log_fifo, node);
+		char name[NAME_SIZE];
+		str_copy(name, sizeof(name), f->name);
+		if (name[0] != ':' && !used(arg, name))
+			log_room_close(room, name);
+	}
+}
+
+void log_room_rotate(struct log_room *room)
+{
+	const struct msg_empty body = { 0 };
+	if (room->channel)
+		channel_send(room->channel, MSG_LOG_ROTATE, &body, NULL, 0);
+}
+
+const int *log_room_categories(const struct log_room *room)
+{
+	return room->categories;
+}
+
+pid_t log_room_pid(const struct log_room *room)
+{
+	return room->child.pid;
+}
+
+/* --- drover-log --- */
+
+static void save_record(struct log_room *room, pid_t pid)
+{
+	room->record.pid = pid;
+	room->record.start_time = pid ? contain_start_time(pid) : 0;
+	if (room->record_fd >= 0)
+		record_write(room->record_fd, &room->record);
+}
+
+static void let_go(struct log_room *room)
+{
+	loop_exit_free(room->exit);
+	channel_free(room->channel);
+	room->exit = NULL;
+	room->channel = NULL;
+	if (room->child.pid > 0) {
+		sys_close(room->child.pidfd);
+		sys_close(room->child.error_fd);
+	}
+	room->child = (struct spawned) { 0 };
+	contain_set_exempt(room->place.contain, 0);
+}
+
+static void on_ended(void *arg, const siginfo_t *info)
+{
+	struct log_room *room = arg;
+	bool expected = room->done != NULL;
+	struct spawn_failure failure;
+	bool unstarted = read(room->child.error_fd, &failure, sizeof(failure)) ==
+			 (ssize_t)sizeof(failure);
+	if (!expected)
+		log_error(MAIN, "drover_log_ended", KV_INT("pid", room->child.pid),
+			KV_INT("code", info ? info->si_status : -1),
+			KV_STR("step", unstarted ? spawn_step_name(failure.step) : "running"),
+			KV_INT("errno", unstarted ? failure.error : 0));
+	let_go(room);
+	save_record(room, 0);
+	if (expected) {
+		void (*done)(void *) = room->done;
+		room->done = NULL;
+		loop_timer_stop(room->timer);
+		done(room->done_arg);
+		return;
+	}
+	if (clock_mono_ms() - room->started_ms >= SHORT_LIFE_MS)
+		room->delay_ms = 0;
+	loop_timer_start(room->timer, room->delay_ms);
+	room->delay_ms = MIN(MAX(room->delay_ms * 2, (int64_t)DELAY_MS), (int64_t)DELAY_MAX_MS);
+}
+
+static void on_message(void *arg UNUSED, struct message *m UNUSED)
+{
+	/* It has nothing to say: each direction of TO_LOGGER is ours. */
+}
+
+static void on_closed(void *arg, const char *why)
+{
+	struct log_room *room = arg;
+	channel_free(room->channel);
+	room->channel = NULL;
+	if (why)
+		log_error(MAIN, "drover_log_channel_broken", KV_STR("error", why));
+	/* One that closed its channel cannot be told of new logs: its end is told by the pidfd. */
+	if (room->child.pid > 0 && !room->done)
+		sys_pidfd_send_signal(room->child.pidfd, SIGTERM);
+}
+
+static void hand_over(struct log_room *room)
+{
+	const struct msg_log_dir dir = { .max_line = MAX_LINE };
+	channel_send(room->channel, MSG_LOG_DIR, &dir, &room->log_dir, 1);
+	LIST_FOR_EACH (node, &room->fifos)
+		send_open(room, LIST_ENTRY(node, struct log_fifo, node), true);
+}
+
+static int spawn_logger(struct log_room *room, int channel_fd, struct err *err)
+{
+	char instance[64];
+	const char *argv[] = { room->place.program, NULL };
+	snprintf(instance, sizeof(instance), "%s:%llu", room->place.epoch,
+		(unsigned long long)++room->record.incarnation);
+	struct spawn_variable environment[3] = { { MARK_SLOT, LOGGER_SLOT },
+		{ MARK_INSTANCE, instance } };
+	size_t count = 2;
+#ifdef DROVER_MUTANTS
+	if (mutant_name())
+		environment[count++] = (struct spawn_variable) { "DROVER_MUTANT", mutant_name() };
+#endif
+	const struct spawn_spec spec = { .argv = argv,
+		.environment = environment,
+		.environment_count = count,
+		.stdin_fd = room->place.empty_fd,
+		.output_fd = -1, /* its complaints go where ours go */
+		.channel_fd = channel_fd,
+		.record_fd = room->record_fd,
+		.record = &room->record };
+	return spawn_child(&spec, &room->child, err);
+}
+
+static void start_logger(void *arg)
+{
+	struct log_room *room = arg;
+	static const struct channel_ops ops = { .message = on_message, .closed = on_closed };
+	struct err err = { 0 };
+	int fds[2];
+	int rc = channel_pair(fds);
+	if (rc < 0) {
+		err_set(&err, rc, "socketpair");
+	} else {
+		rc = spawn_logger(room, fds[1], &err);
+		sys_close(fds[1]);
+		if (rc < 0)
+			sys_close(fds[0]);
+	}
+	room->started_ms = clock_mono_ms();
+	if (rc < 0) {
+		room->child = (struct spawned) { 0 };
+		log_error(MAIN, "drover_log_not_started", KV_STR("step", err.text),
+			KV_INT("errno", -rc));
+		loop_timer_start(room->timer, DELAY_MAX_MS);
+		return;
+	}
+	contain_set_exempt(room->place.contain, room->child.pid);
+	room->exit = loop_exit_new(room->loop, room->child.pidfd, on_ended, room);
+	if (channel_new(&room->channel, room->loop, fds[0], FROM_WORKER, &ops, room) < 0 ||
+		!room->exit) {
+		/* Without memory for a watcher it is ended again and started later. */
+		sys_pidfd_send_signal(room->child.pidfd, SIGKILL);
+		let_go(room);
+		loop_timer_start(room->timer, DELAY_MAX_MS);
+		return;
+	}
+	hand_over(room);
+	if (room->restarts++)
+		log_info(MAIN, "drover_log_started", KV_INT("pid", room->child.pid),
+			KV_INT("incarnation", room->record.incarnation));
+}
+
+static void on_timer(void *arg)
+{
+	struct log_room *room = arg;
+	if (room->done && room->child.pid > 0)
+		sys_pidfd_send_signal(room->child.pidfd, SIGKILL);
+	else if (!room->done)
+		start_logger(room);
+}
+
+void log_room_end(struct log_room *room, void (*done)(void *arg), void *arg)
+{
+	room->done = done;
+	room->done_arg = arg;
+	if (room->child.pid <= 0) {
+		room->done = NULL;
+		loop_timer_stop(room->timer);
+		done(arg);
+		return;
+	}
+	sys_pidfd_send_signal(room->child.pidfd, SIGTERM);
+	loop_timer_start(room->timer, OLD_LOGGER_MS);
+}
+
+/* --- making it --- */
+
+static int make_path(const char *path)
+{
+	char part[4096];
+	if (!str_copy(part, sizeof(part), path))
+		return -ENAMETOOLONG;
+	for (char *p = part + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(part, 0755) == -1 && errno != EEXIST)
+			return -errno;
+		*p = '/';
+	}
+	return mkdir(part, 0750) == -1 && errno != EEXIST ? -errno : 0;
+}
+
+static int open_directory(const struct config_logs *config, struct err *err)
+{
+	int rc = make_path(config->dir);
+	if (rc < 0)
+		return err_sys(err, rc, "make the log directory %s", config->dir);
+	int fd = sys_open(config->dir, O_RDONLY | O_DIRECTORY, 0);
+	if (fd == -1)
+		return err_sys(err, -errno, "open the log directory %s", config->dir);
+	if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) == -1) {
+		rc = -errno;
+		sys_close(fd);
+		return err_sys(err, rc, "write to the log directory %s", config->dir);
+	}
+	return fd;
+}
+
+void log_room_configure(struct log_room *room, const struct config_logs *config)
+{
+	room->max_size = config->max_size;
+	room->backups = (unsigned)config->backups;
+	if (!room->channel)
+		return;
+	LIST_FOR_EACH (node, &room->fifos)
+		send_open(room, LIST_ENTRY(node, struct log_fifo, node), false);
+}
+
+static void wait_for_end(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	if (poll(&p, 1, OLD_LOGGER_MS) == 1)
+		return;
+	sys_pidfd_send_signal(pidfd, SIGKILL);
+	poll(&p, 1, OLD_LOGGER_MS);
+}
+
+/* Never two pumps on one FIFO. The loop does not run yet, so waiting is allowed. */
+static void end_old_logger(struct log_room *room)
+{
+	struct record old;
+	const struct contain_target by_mark = { .slot = LOGGER_SLOT };
+	if (record_read(room->record_fd, &old) == 0) {
+		room->record.incarnation = old.incarnation;
+		int pidfd = old.pid > 0 ? contain_open((pid_t)old.pid, old.start_time) : -1;
+		if (pidfd >= 0) {
+			sys_pidfd_send_signal(pidfd, SIGTERM);
+			wait_for_end(pidfd);
+			sys_close(pidfd);
+		}
+	}
+	/* One whose record was lost. */
+	int64_t end_ms = clock_mono_ms() + OLD_LOGGER_MS;
+	if (contain_count(room->place.contain, &by_mark) == 0)
+		return;
+	contain_signal(room->place.contain, &by_mark, SIGTERM, CONTAIN_TREE);
+	while (contain_count(room->place.contain, &by_mark) > 0) {
+		if (clock_mono_ms() > end_ms)
+			contain_signal(room->place.contain, &by_mark, SIGKILL, CONTAIN_TREE);
+		poll(NULL, 0, 20);
+	}
+}
+
+static void open_present(struct log_room *room)
+{
+	int copy = sys_openat(room->fifo_dir, ".", O_RDONLY | O_DIRECTORY, 0);
+	DIR *dir = copy == -1 ? NULL : fdopendir(copy);
+	struct err err = { 0 };
+	if (!dir) {
+		if (copy != -1)
+			sys_close(copy);
+		return;
+	}
+	for (const struct dirent *d; (d = readdir(dir));)
+		if (d->d_name[0] != '.' && d->d_name[0] != ':' && strlen(d->d_name) < NAME_SIZE &&
+			!add(room, d->d_name, d->d_name, &err))
+			log_warn(MAIN, "log_not_opened", KV_STR("error", err.text));
+	closedir(dir);
+}
+
+static int open_all(struct log_room *room, const struct config_logs *config, struct err *err)
+{
+	int fd = room->place.runtime_fd;
+	if (mkdirat(fd, "log", 0711) == -1 && errno != EEXIST)
+		return err_sys(err, -errno, "make log in the runtime directory");
+	room->fifo_dir = sys_openat(fd, "log", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (room->fifo_dir == -1)
+		return err_sys(err, -errno, "open log in the runtime directory");
+	room->record_fd = record_open(room->place.slots_fd, LOGGER_SLOT, err);
+	if (room->record_fd < 0)
+		return room->record_fd;
+	for (int c = 0; c < LOG_CATEGORIES; c++) {
+		char name[NAME_SIZE];
+		snprintf(name, sizeof(name), ":%s", log_category_name((enum log_category)c));
+		struct log_fifo *f = add(room, name, log_category_file((enum log_category)c), err);
+		if (!f)
+			return err->code;
+		room->categories[c] = f->fd;
+	}
+	open_present(room);
+	log_room_configure(room, config);
+	room->log_dir = open_directory(config, err);
+	return room->log_dir < 0 ? room->log_dir : 0;
+}
+
+int log_room_new(struct log_room **out, struct loop *loop, const struct log_room_place *place,
+	const struct config_logs *config, struct err *err)
+{
+	struct log_room *room = NEW(struct log_room);
+	if (!room)
+		return err_set(err, -ENOMEM, "open the logs");
+	room->loop = loop;
+	room->place = *place;
+	room->fifo_dir = room->log_dir = room->record_fd = -1;
+	list_init(&room->fifos);
+	str_copy(room->record.name, sizeof(room->record.name), LOGGER_SLOT);
+	str_copy(room->record.epoch, sizeof(room->record.epoch), place->epoch);
+	room->timer = loop_timer_new(loop, on_timer, room);
+	int rc = room->timer ? open_all(room, config, err) : err_set(err, -ENOMEM, "open the logs");
+	if (rc < 0) {
+		log_room_free(room);
+		return rc;
+	}
+	end_old_logger(room);
+	start_logger(room);
+	*out = room;
+	return 0;
+}
+
+void log_room_free(struct log_room *room)
+{
+	if (!room)
+		return;
+	let_go(room);
+	LIST_FOR_EACH_SAFE (node, &room->fifos)
+		fifo_free(LIST_ENTRY(node, struct log_fifo, node));
+	loop_timer_free(room->timer);
+	if (room->fifo_dir >= 0)
+		sys_close(room->fifo_dir);
+	if (room->log_dir >= 0)
+		sys_close(room->log_dir);
+	if (room->record_fd >= 0)
+		sys_close(room->record_fd);
+	free(room);
+}

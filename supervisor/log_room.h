@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * All that droverd has to do with logs: it makes and holds each log's FIFO and keeps drover-log
+ * alive, which moves the bytes. Both hold every FIFO, so that the death of either loses nothing.
+ */
+#include "base/compiler.h"
+#include "log/log.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct config_logs;
+struct contain;
+struct err;
+struct log_room;
+struct loop;
+
+struct log_room_place {
+	int runtime_fd, slots_fd, empty_fd; /* borrowed */
+	const char *program;		    /* of drover-log */
+	const char *epoch;
+	struct contain *contain;
+};
+
+/**
+ * Opens the FIFOs that are there (their bytes live on in us), ends the drover-log of an earlier
+ * supervisor and waits for its end, then opens the categories' logs. May block for seconds.
+ */
+int log_room_new(struct log_room **out, struct loop *loop, const struct log_room_place *place,
+	const struct config_logs *config, struct err *err) MUST_CHECK;
+void log_room_free(struct log_room *room);
+/** The categories' FIFOs, for our own records and for workers. */
+const int *log_room_categories(const struct log_room *room);
+
+/** Makes the FIFO of a slot and has it pumped into NAME.log; again is fine. */
+int log_room_open(struct log_room *room, const char *name, struct err *err) MUST_CHECK;
+/** A description of its own of the slot's FIFO, for one child. @return fd (caller closes) or
+ * negative errno */
+int log_room_writer(struct log_room *room, const char *name, struct err *err) MUST_CHECK;
+/** Inode of the slot's FIFO, 0 when unknown. */
+uint64_t log_room_inode(const struct log_room *room, const char *name);
+/** The slot is no more: its log is drained and forgotten. */
+void log_room_close(struct log_room *room, const char *name);
+/** An instance's whole tree is gone: a half line of it is ended and marked. */
+void log_room_half_line(struct log_room *room, const char *name);
+void log_room_rotate(struct log_room *room);
+/** New sizes after a reload; the directory stays. */
+void log_room_configure(struct log_room *room, const struct config_logs *config);
+/** Names of logs that no slot uses; each is closed unless used() says otherwise. */
+void log_room_tidy(struct log_room *room, bool (*used)(void *arg, const char *name), void *arg);
+/** Tells drover-log to drain and end; done(arg) when it has. */
+void log_room_end(struct log_room *room, void (*done)(void *arg), void *arg);
+pid_t log_room_pid(const struct log_room *room);

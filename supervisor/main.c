@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* droverd: options, the first configuration, the loop, the exit code. */
+#include "accept.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "config/config.h"
+#include "config/kind.h"
+#include "loop/loop.h"
+#include "place.h"
+#include "supervisor.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_USAGE = 2, EXIT_CONFIG = 78 };
+#define DEFAULT_CONFIG "/etc/drover/drover.yaml"
+
+static const char help[] =
+	"usage: droverd [--config FILE] [--state-dir DIR] [--runtime-dir DIR] [--log-dir DIR] "
+	"[--check]\n"
+	"\n"
+	"Runs drover in the foreground: starts, watches and restarts its workers and services.\n"
+	"  --config FILE      configuration (default " DEFAULT_CONFIG
+	"), with conf.d/*.yaml beside it\n"
+	"  --state-dir DIR    database and shared limits\n"
+	"  --runtime-dir DIR  control socket, pipes, slot records\n"
+	"  --log-dir DIR      log files\n"
+	"  --check            judge the configuration and exit: 0, or 78 with all errors\n"
+	"  --version          print the version\n"
+	"  --help             print this\n"
+	"Signals: TERM, INT stop (twice: at once); HUP reload; USR1 rotate logs; QUIT kill and "
+	"leave.\n";
+
+struct arguments {
+	struct config_options options;
+	bool check;
+};
+
+/* @return -1 to go on, else the exit code */
+static int read_arguments(int argc, char **argv, struct arguments *out)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "state-dir", required_argument, NULL, 's' },
+		{ "runtime-dir", required_argument, NULL, 'r' },
+		{ "log-dir", required_argument, NULL, 'l' },
+		{ "check", no_argument, NULL, 'k' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	out->options = (struct config_options) { .file = DEFAULT_CONFIG, .kinds = worker_kinds };
+	for (int c; (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
+		switch (c) {
+		case 'c': out->options.file = optarg; break;
+		case 's': out->options.state_dir = optarg; break;
+		case 'r': out->options.runtime_dir = optarg; break;
+		case 'l': out->options.log_dir = optarg; break;
+		case 'k': out->check = true; break;
+		case 'v': puts("droverd " DROVER_VERSION); return EXIT_SUCCESS;
+		case 'h': fputs(help, stdout); return EXIT_SUCCESS;
+		default: fputs("droverd --help lists the options\n", stderr); return EXIT_USAGE;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "droverd takes no argument \"%s\"\n", argv[optind]);
+		return EXIT_USAGE;
+	}
+	out->options.color = isatty(STDERR_FILENO) && !getenv("NO_COLOR");
+	return -1;
+}
+
+/* Children get 0 to 2 anew; ours must not become a socket or a lock by accident. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* The file's name as an absolute path: a reload comes when we are in "/". */
+static void resolve_file(struct config_options *options, char **out)
+{
+	*out = realpath(options->file, NULL);
+	if (*out)
+		options->file = *out;
+}
+
+static int load(struct config **out, const struct config_options *options)
+{
+	CLEANUP(buf_finish) struct buf report = BUF_INIT;
+	char program_dir[PROGRAM_PATH];
+	struct config *config = NULL;
+	place_program_dir(program_dir, sizeof(program_dir));
+	int rc = config_load(&config, options, &report);
+	if (rc == 0)
+		rc = accept_config(config, program_dir, SLOTS_MAX, &report);
+	fputs(buf_str(&report), stderr);
+	if (rc < 0) {
+		config_free(config);
+		return rc;
+	}
+	*out = config;
+	return 0;
+}
+
+static int run(struct config *config, const struct config_options *options)
+{
+	struct loop *loop = NULL;
+	struct supervisor *sv = NULL;
+	struct err err = { 0 };
+	int rc = loop_new(&loop, &err);
+	if (rc == 0)
+		rc = supervisor_start(&sv, loop, config, options, &err);
+	if (rc < 0) {
+		fprintf(stderr, "droverd: %s\n", err.text);
+		config_free(config);
+		loop_free(loop);
+		return EXIT_FAILURE;
+	}
+	loop_run(loop);
+	int exit_code = supervisor_stop(sv);
+	loop_free(loop);
+	return exit_code;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments = { 0 };
+	struct config *config = NULL;
+	char *file = NULL;
+	fill_standard_descriptors();
+	int exit_code = read_arguments(argc, argv, &arguments);
+	if (exit_code >= 0)
+		return exit_code;
+	resolve_file(&arguments.options, &file);
+	if (load(&config, &arguments.options) < 0) {
+		exit_code = EXIT_CONFIG;
+	} else if (arguments.check) {
+		printf("%s: %zu jobs, %zu providers, %zu services\n", arguments.options.file,
+			config->job_count, config->provider_count, config->service_count);
+		config_free(config);
+		exit_code = EXIT_SUCCESS;
+	} else {
+		exit_code = run(config, &arguments.options);
+	}
+	free(file);
+	return exit_code;
+}

@@ -1,0 +1,676 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor.h"
+
+#include "accept.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/json_out.h"
+#include "base/mem.h"
+#include "base/mutant.h"
+#include "base/str.h"
+#include "base/sys.h"
+#include "config/kind.h"
+#include "control.h"
+#include "fence.h"
+#include "instance.h"
+#include "ipc/messages.h"
+#include "log_room.h"
+#include "loop/loop.h"
+#include "owners.h"
+#include "place.h"
+#include "records.h"
+#include "relay.h"
+#include "reload.h"
+#include "service_manager.h"
+#include "spawn.h"
+#include "stats/stats.h"
+#include "status.h"
+#include "worker_link.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { SUMMARY_MS = 200, SUMMARY_IDLE_MS = 5000, SUMMARY_BYTES = 60000, HURRY_MS = 1000 };
+
+static void on_signal(void *arg, int signo);
+static void on_summary(void *arg);
+static bool is_own(void *arg, int pid);
+static void look(void *arg);
+
+/* --- slots --- */
+
+struct process *supervisor_process(const struct supervisor *sv, const char *name)
+{
+	LIST_FOR_EACH (node, &sv->processes) {
+		struct process *p = LIST_ENTRY(node, struct process, node);
+		if (str_eq(p->name, name))
+			return p;
+	}
+	return NULL;
+}
+
+struct process *supervisor_worker(const struct supervisor *sv, const char *kind_name)
+{
+	LIST_FOR_EACH (node, &sv->processes) {
+		struct process *p = LIST_ENTRY(node, struct process, node);
+		if (p->kind && str_eq(p->kind->name, kind_name) && instance_ready(p) &&
+			p->state == PROCESS_RUNNING)
+			return p;
+	}
+	return NULL;
+}
+
+/* Workers have a place each in the shared statistics; it stays with the name. */
+static uint32_t free_stats_slot(const struct supervisor *sv, const char *name)
+{
+	uint32_t unused = STATS_SLOTS;
+	for (uint32_t i = 0; i < STATS_SLOTS; i++) {
+		const struct stats_slot *s = stats_peek(sv->stats, i);
+		if (s && str_eq(stats_slot_name(s), name))
+			return i;
+		bool taken = s && supervisor_process(sv, stats_slot_name(s));
+		LIST_FOR_EACH (node, &sv->processes) {
+			const struct process *p = LIST_ENTRY(node, struct process, node);
+			taken = taken || (p->kind && p->stats_slot == i);
+		}
+		if (!taken && unused == STATS_SLOTS)
+			unused = i;
+	}
+	return unused;
+}
+
+/* "collect:2" that is no longer configured was a worker too. */
+static const struct worker_kind *kind_of_name(const char *name)
+{
+	for (size_t i = 0; worker_kinds[i]; i++) {
+		size_t len = strlen(worker_kinds[i]->name);
+		if (strncmp(name, worker_kinds[i]->name, len) == 0 &&
+			(name[len] == '\0' || name[len] == ':'))
+			return worker_kinds[i];
+	}
+	return NULL;
+}
+
+struct process *supervisor_add(struct supervisor *sv, const char *name,
+	const struct config_worker *worker, const struct config_service *service, struct err *err)
+{
+	const struct config_supervision *rules = worker	   ? &worker->supervision
+						 : service ? &service->supervision
+							   : &sv->config->supervisor.supervision;
+	uint32_t index = worker ? free_stats_slot(sv, name) : STATS_SLOTS;
+	if (worker && index == STATS_SLOTS) {
+		err_set(err, -E2BIG, "more than %d workers", STATS_SLOTS);
+		return NULL;
+	}
+	if (log_room_open(sv->logs, name, err) < 0)
+		return NULL;
+	struct process *p = process_new(sv->loop, &instance_ops, sv, name, rules);
+	if (!p) {
+		err_set(err, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	p->worker = worker;
+	p->service = service;
+	p->kind = worker ? worker->kind : service ? NULL : kind_of_name(name);
+	p->stats_slot = index;
+	if (worker)
+		stats_slot(sv->stats, index, name);
+	list_add_tail(&sv->processes, &p->node);
+	if (!worker && !service) {
+		p->wanted = false;
+		process_orphan(p);
+	}
+	return p;
+}
+
+static int add_slots(struct supervisor *sv, struct err *err)
+{
+	struct slots slots = { 0 };
+	int rc = slots_of(sv->config, SLOTS_MAX, &slots, err);
+	for (size_t i = 0; i < slots.count && rc == 0; i++) {
+		const struct slot *s = &slots.items[i];
+		if (!supervisor_add(sv, s->name, s->worker, s->service, err))
+			rc = err->code;
+	}
+	slots_finish(&slots);
+	return rc;
+}
+
+static void remove_slot(struct supervisor *sv, struct process *p)
+{
+	log_info(MAIN, "process_removed", KV_STR("name", p->name));
+	log_room_close(sv->logs, p->name);
+	record_remove(sv->slots_fd, p->name);
+	process_free(p);
+}
+
+static bool is_own(void *arg, int pid)
+{
+	struct supervisor *sv = arg;
+	if (pid == log_room_pid(sv->logs))
+		return true;
+	LIST_FOR_EACH (node, &sv->processes) {
+		const struct process *p = LIST_ENTRY(node, struct process, node);
+		if (p->instance && p->instance->pid == pid && !p->main_ended)
+			return true;
+	}
+	return false;
+}
+
+static bool log_is_used(void *arg, const char *name)
+{
+	return supervisor_process(arg, name) != NULL;
+}
+
+/* --- what follows from a change, once a turn --- */
+
+void supervisor_changed(struct supervisor *sv, struct process *p UNUSED)
+{
+	if (!sv->look_due) {
+		sv->look_due = true;
+		loop_defer(sv->loop, look, sv);
+	}
+	int64_t since_ms = loop_now_ms(sv->loop) - sv->summary_ms;
+	loop_timer_start(sv->summary_timer, MAX(SUMMARY_MS - since_ms, (int64_t)0));
+}
+
+struct counts {
+	int up, starting, down, failing;
+};
+
+static struct counts count_states(const struct supervisor *sv)
+{
+	struct counts c = { 0 };
+	LIST_FOR_EACH (node, &sv->processes) {
+		const struct process *p = LIST_ENTRY(node, struct process, node);
+		c.up += p->state == PROCESS_RUNNING;
+		c.starting += p->state == PROCESS_STARTING || p->state == PROCESS_STOPPING;
+		c.down += p->state == PROCESS_STOPPED || p->state == PROCESS_WAITING;
+		c.failing += p->state == PROCESS_FAILED || p->state == PROCESS_STUCK;
+	}
+	return c;
+}
+
+static void say_status(struct supervisor *sv, bool after_reload)
+{
+	struct counts c = count_states(sv);
+	char status[128];
+	snprintf(status, sizeof(status), "%d running, %d starting or stopping, %d down, %d failed",
+		c.up, c.starting, c.down, c.failing);
+	if (after_reload)
+		service_manager_reloaded(sv->manager, status);
+	else
+		service_manager_ready(sv->manager, status);
+}
+
+static void look_ready(struct supervisor *sv)
+{
+	if (sv->state == SUPERVISOR_STARTING) {
+		LIST_FOR_EACH (node, &sv->processes) {
+			const struct process *p = LIST_ENTRY(node, struct process, node);
+			if (p->state == PROCESS_STARTING || p->state == PROCESS_STOPPING ||
+				(p->state == PROCESS_WAITING && p->due_ms <= clock_boot_ms()))
+				return;
+		}
+		sv->state = SUPERVISOR_RUNNING;
+		log_info(MAIN, "supervisor_ready", KV_INT("pid", getpid()),
+			KV_INT("count", count_states(sv).up));
+	}
+	if (sv->state == SUPERVISOR_RUNNING)
+		say_status(sv, false);
+}
+
+static void stop_next(struct supervisor *sv);
+
+static void look(void *arg)
+{
+	struct supervisor *sv = arg;
+	sv->look_due = false;
+	control_settle(sv->control);
+	LIST_FOR_EACH_SAFE (node, &sv->processes) {
+		struct process *p = LIST_ENTRY(node, struct process, node);
+		if (p->removed && process_is_down(p))
+			remove_slot(sv, p);
+	}
+	if (sv->state == SUPERVISOR_STOPPING)
+		stop_next(sv);
+	else
+		look_ready(sv);
+}
+
+static void write_summary(struct supervisor *sv, struct buf *json)
+{
+	struct json_out j;
+	json_out_init(&j, json);
+	json_open_object(&j, NULL);
+	status_supervisor(&j, sv);
+	json_open_array(&j, "processes");
+	/* One message holds it: of very many slots the first. */
+	for (struct list *n = sv->processes.next; n != &sv->processes && json->len < SUMMARY_BYTES;
+		n = n->next)
+		status_process(&j, LIST_ENTRY(n, struct process, node));
+	json_close_array(&j);
+	json_close_object(&j);
+}
+
+static void on_summary(void *arg)
+{
+	struct supervisor *sv = arg;
+	CLEANUP(buf_finish) struct buf json = BUF_INIT;
+	struct process *monitor = supervisor_worker(sv, "monitor");
+	sv->summary_ms = loop_now_ms(sv->loop);
+	loop_timer_start(sv->summary_timer, SUMMARY_IDLE_MS);
+	if (!monitor)
+		return;
+	write_summary(sv, &json);
+	const struct msg_summary body = { .json = buf_str(&json) };
+	if (!buf_failed(&json))
+		instance_send(monitor, MSG_SUMMARY, &body, NULL, 0);
+}
+
+/* --- shutting down: workers first, for they may need the services; then services, last started
+ * first --- */
+
+static void stop_one(struct supervisor *sv, struct process *p)
+{
+	process_stop(p, CAUSE_SHUTDOWN);
+	if (sv->signals_to_stop > 1)
+		process_hurry(p, HURRY_MS);
+}
+
+static bool any_up(const struct supervisor *sv, bool workers)
+{
+	LIST_FOR_EACH (node, &sv->processes) {
+		const struct process *p = LIST_ENTRY(node, struct process, node);
+		if ((p->kind != NULL) == workers && !process_is_down(p) &&
+			p->state != PROCESS_STUCK)
+			return true;
+	}
+	return false;
+}
+
+static void stop_services(struct supervisor *sv)
+{
+	sv->stopping_services = true;
+	for (;;) {
+		struct process *last = NULL;
+		LIST_FOR_EACH (node, &sv->processes) {
+			struct process *p = LIST_ENTRY(node, struct process, node);
+			if (!p->kind && p->wanted &&
+				(!last || p->last_start_ms >= last->last_start_ms))
+				last = p;
+		}
+		if (!last)
+			return;
+		stop_one(sv, last);
+	}
+}
+
+static void on_logger_ended(void *arg)
+{
+	struct supervisor *sv = arg;
+	loop_stop(sv->loop);
+}
+
+static void end(struct supervisor *sv)
+{
+	sv->ended = true;
+	LIST_FOR_EACH (node, &sv->processes) {
+		struct process *p = LIST_ENTRY(node, struct process, node);
+		sv->exit_code = p->state == PROCESS_STUCK ? 1 : sv->exit_code;
+		p->ops->save(p);
+	}
+	contain_kill_descendants(sv->contain, log_room_pid(sv->logs));
+	log_info(
+		MAIN, "supervisor_stopped", KV_INT("pid", getpid()), KV_INT("code", sv->exit_code));
+	log_room_end(sv->logs, on_logger_ended, sv);
+}
+
+static void stop_next(struct supervisor *sv)
+{
+	if (sv->ended || any_up(sv, true))
+		return;
+	if (!sv->stopping_services)
+		stop_services(sv);
+	if (!any_up(sv, false))
+		end(sv);
+}
+
+static int64_t longest_stop(const struct supervisor *sv)
+{
+	int64_t workers_ms = 0, services_ms = 0;
+	LIST_FOR_EACH (node, &sv->processes) {
+		const struct process *p = LIST_ENTRY(node, struct process, node);
+		int64_t *ms = p->kind ? &workers_ms : &services_ms;
+		*ms = MAX(*ms, p->rules->stop.timeout_ms);
+	}
+	return workers_ms + services_ms + 10000;
+}
+
+void supervisor_shut_down(struct supervisor *sv)
+{
+	sv->signals_to_stop++;
+	if (sv->state == SUPERVISOR_STOPPING) {
+		LIST_FOR_EACH (node, &sv->processes)
+			process_hurry(LIST_ENTRY(node, struct process, node), HURRY_MS);
+		return;
+	}
+	sv->state = SUPERVISOR_STOPPING;
+	log_info(MAIN, "supervisor_stopping", KV_INT("pid", getpid()));
+	service_manager_stopping(sv->manager, longest_stop(sv));
+	LIST_FOR_EACH (node, &sv->processes) {
+		struct process *p = LIST_ENTRY(node, struct process, node);
+		if (p->kind)
+			stop_one(sv, p);
+	}
+	supervisor_changed(sv, NULL);
+}
+
+static void quit(struct supervisor *sv)
+{
+	sv->state = SUPERVISOR_STOPPING;
+	sv->stopping_services = true;
+	log_warn(MAIN, "supervisor_stopping", KV_INT("pid", getpid()), KV_STR("signal", "QUIT"));
+	LIST_FOR_EACH (node, &sv->processes)
+		process_quit(LIST_ENTRY(node, struct process, node));
+	supervisor_changed(sv, NULL);
+}
+
+/* --- reload --- */
+
+static int change_slot(
+	struct supervisor *sv, const struct slot *slot, enum reload_change change, struct err *err)
+{
+	struct process *p = supervisor_process(sv, slot->name);
+	if (!p && !supervisor_add(sv, slot->name, slot->worker, slot->service, err))
+		return err->code;
+	p = supervisor_process(sv, slot->name);
+	bool back = p->removed;
+	p->removed = false;
+	p->worker = slot->worker;
+	p->service = slot->service;
+	if (p->kind != (slot->worker ? slot->worker->kind : NULL)) {
+		p->kind = slot->worker ? slot->worker->kind : NULL;
+		p->stats_slot = slot->worker ? free_stats_slot(sv, p->name) : STATS_SLOTS;
+	}
+	process_adjust(p, slot->worker ? &slot->worker->supervision : &slot->service->supervision);
+	if (change == RELOAD_START || back)
+		process_start(p, CAUSE_CONFIG);
+	else if (change == RELOAD_RESTART && p->wanted)
+		process_restart(p, CAUSE_CONFIG);
+	else if (p->kind && p->instance && p->instance->greeted)
+		worker_link_configure(p);
+	return 0;
+}
+
+static enum reload_change change_of(const struct reload_plan *plan, const char *name)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (str_eq(plan->steps[i].name, name))
+			return plan->steps[i].change;
+	return RELOAD_LIVE;
+}
+
+/* The new configuration is in place when this returns; the old one is freed. */
+static void take_over(struct supervisor *sv, struct config *fresh, const struct reload_plan *plan)
+{
+	struct config *old = sv->config;
+	struct slots slots = { 0 };
+	struct err err = { 0 };
+	if (slots_of(fresh, SLOTS_MAX, &slots, &err) < 0) {
+		log_error(MAIN, "reload_failed", KV_STR("error", err.text));
+		return;
+	}
+	for (size_t i = 0; i < plan->count; i++) {
+		struct process *p = supervisor_process(sv, plan->steps[i].name);
+		if (!p || plan->steps[i].change != RELOAD_STOP)
+			continue;
+		process_orphan(p);
+		process_stop(p, CAUSE_CONFIG);
+	}
+	sv->config = fresh;
+	sv->generation++;
+	for (size_t i = 0; i < slots.count; i++)
+		if (change_slot(sv, &slots.items[i], change_of(plan, slots.items[i].name), &err) <
+			0)
+			log_error(MAIN, "process_not_added", KV_STR("name", slots.items[i].name),
+				KV_STR("error", err.text));
+	slots_finish(&slots);
+	log_set_level((enum log_level)fresh->logs.level);
+	log_room_configure(sv->logs, &fresh->logs);
+	config_free(old);
+}
+
+static void write_steps(const struct reload_plan *plan, struct buf *json)
+{
+	struct json_out j;
+	json_out_init(&j, json);
+	json_open_array(&j, NULL);
+	for (size_t i = 0; i < plan->count && json->len < PAGE_MAX / 2; i++) {
+		json_open_object(&j, NULL);
+		json_str(&j, "name", plan->steps[i].name);
+		json_str(&j, "change", reload_change_name(plan->steps[i].change));
+		json_close_object(&j);
+	}
+	json_close_array(&j);
+}
+
+static void reject(struct supervisor *sv, struct buf *report)
+{
+	free(sv->config_error);
+	sv->config_error = strndup(buf_str(report), PAGE_MAX / 8);
+	log_error(MAIN, "config_rejected", KV_STR("file", sv->options.file),
+		KV_STR("error", buf_str(report)));
+	control_reloaded(sv->control, false, buf_str(report), "[]");
+}
+
+static void reload_with(struct supervisor *sv, struct config *fresh, struct buf *report)
+{
+	CLEANUP(buf_finish) struct buf steps = BUF_INIT;
+	struct reload_plan plan = { 0 };
+	struct err err = { 0 };
+	bool swapped = MUTANT(CONFIG_SWAPPED_BEFORE_CHECKS);
+	int rc = reload_plan(sv->config, fresh, SLOTS_MAX, &plan, &err);
+	if (rc < 0)
+		buf_addf(report, "%s: error: %s\n", sv->options.file, err.text);
+	if (rc == 0 && swapped)
+		take_over(sv, fresh, &plan);
+	if (rc == 0)
+		rc = accept_config(fresh, sv->program_dir, SLOTS_MAX, report);
+	if (rc < 0) {
+		if (!swapped)
+			config_free(fresh);
+		reject(sv, report);
+	} else {
+		if (!swapped)
+			take_over(sv, fresh, &plan);
+		free(sv->config_error);
+		sv->config_error = NULL;
+		write_steps(&plan, &steps);
+		log_info(MAIN, "config_reloaded", KV_STR("file", sv->options.file),
+			KV_INT("count", plan.count));
+		control_reloaded(sv->control, true, "", buf_str(&steps));
+	}
+	reload_plan_finish(&plan);
+}
+
+void supervisor_reload(struct supervisor *sv)
+{
+	CLEANUP(buf_finish) struct buf report = BUF_INIT;
+	struct config *fresh = NULL;
+	if (sv->state == SUPERVISOR_STOPPING) {
+		control_reloaded(sv->control, false, "the supervisor is stopping", "[]");
+		return;
+	}
+	service_manager_reloading(sv->manager);
+	if (config_load(&fresh, &sv->options, &report) < 0)
+		reject(sv, &report);
+	else
+		reload_with(sv, fresh, &report);
+	loop_update_now(sv->loop);
+	say_status(sv, true);
+	supervisor_changed(sv, NULL);
+}
+
+/* --- signals --- */
+
+static void on_signal(void *arg, int signo)
+{
+	struct supervisor *sv = arg;
+	switch (signo) {
+	case SIGTERM:
+	case SIGINT: supervisor_shut_down(sv); break;
+	case SIGQUIT: quit(sv); break;
+	case SIGHUP: supervisor_reload(sv); break;
+	case SIGUSR1: log_room_rotate(sv->logs); break;
+	default: break;
+	}
+}
+
+static int watch_signals(struct supervisor *sv, struct err *err)
+{
+	static const int numbers[SUPERVISOR_SIGNALS] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP,
+		SIGUSR1 };
+	signal(SIGPIPE, SIG_IGN);
+	/* Taken by the in-place upgrade; without it, it must not end us. */
+	signal(SIGUSR2, SIG_IGN);
+	for (size_t i = 0; i < SUPERVISOR_SIGNALS; i++) {
+		sv->signals[i] = loop_signal_new(sv->loop, numbers[i], on_signal, sv);
+		if (!sv->signals[i])
+			return err_set(err, -ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+/* --- start and end --- */
+
+static int open_logs(struct supervisor *sv, struct err *err)
+{
+	char logger[PROGRAM_PATH + 256];
+	str_copy(logger, sizeof(logger), worker_link_find(sv->program_dir, "drover-log"));
+	sv->logger_program = strdup(logger);
+	if (!sv->logger_program)
+		return err_set(err, -ENOMEM, "out of memory");
+	const struct log_room_place place = { .runtime_fd = sv->runtime_fd,
+		.slots_fd = sv->slots_fd,
+		.empty_fd = sv->empty_fd,
+		.program = sv->logger_program,
+		.epoch = sv->epoch,
+		.contain = sv->contain };
+	int rc = log_room_new(&sv->logs, sv->loop, &place, &sv->config->logs, err);
+	if (rc == 0)
+		log_open("droverd", log_room_categories(sv->logs),
+			(enum log_level)sv->config->logs.level);
+	return rc;
+}
+
+static int open_rooms(struct supervisor *sv, struct err *err)
+{
+	char path[PROGRAM_PATH];
+	int rc = open_logs(sv, err);
+	if (rc < 0)
+		return rc;
+	snprintf(path, sizeof(path), "%s/stats", sv->runtime_dir);
+	rc = stats_create(&sv->stats, path, err);
+	if (rc < 0)
+		return rc;
+	sv->owners = owners_new(sv);
+	sv->relay = relay_new(sv);
+	sv->manager = service_manager_new(sv->loop);
+	sv->summary_timer = loop_timer_new(sv->loop, on_summary, sv);
+	if (!sv->owners || !sv->relay || !sv->manager || !sv->summary_timer)
+		return err_set(err, -ENOMEM, "out of memory");
+	rc = watch_signals(sv, err);
+	if (rc < 0)
+		return rc;
+	sv->reaper = loop_reaper_new(sv->loop, is_own, sv);
+	return sv->reaper ? control_new(&sv->control, sv, err)
+			  : err_set(err, -ENOMEM, "out of memory");
+}
+
+static int begin(struct supervisor *sv, struct err *err)
+{
+	int rc = place_take(sv, err);
+	if (rc < 0)
+		return rc;
+	sv->contain = contain_new();
+	if (!sv->contain)
+		return err_set(err, -ENOMEM, "out of memory");
+	/* What loses its parent comes to us, so that it is found. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	spawn_raise_fd_limit();
+	rc = fence_epochs(sv, err);
+	if (rc == 0)
+		rc = open_rooms(sv, err);
+	if (rc < 0)
+		return rc;
+	log_info(MAIN, "supervisor_started", KV_INT("pid", getpid()),
+		KV_STR("version", DROVER_VERSION), KV_STR("file", sv->config->file));
+	rc = add_slots(sv, err);
+	if (rc < 0)
+		return rc;
+	fence_and_start(sv);
+	log_room_tidy(sv->logs, log_is_used, sv);
+	supervisor_changed(sv, NULL);
+	return 0;
+}
+
+int supervisor_start(struct supervisor **out, struct loop *loop, struct config *config,
+	const struct config_options *options, struct err *err)
+{
+	struct supervisor *sv = NEW(struct supervisor);
+	if (!sv)
+		return err_set(err, -ENOMEM, "out of memory");
+	sv->loop = loop;
+	sv->options = *options;
+	sv->config = config;
+	sv->generation = 1;
+	sv->started_at_ms = clock_real_ms();
+	sv->runtime_fd = sv->slots_fd = sv->empty_fd = sv->lock_fd = -1;
+	list_init(&sv->processes);
+	place_program_dir(sv->program_dir, sizeof(sv->program_dir));
+	int rc = begin(sv, err);
+	if (rc < 0) {
+		sv->config = NULL;
+		supervisor_stop(sv);
+		return rc;
+	}
+	*out = sv;
+	return 0;
+}
+
+int supervisor_stop(struct supervisor *sv)
+{
+	int exit_code = sv->exit_code;
+	control_free(sv->control);
+	loop_cancel_deferred(sv->loop, sv);
+	LIST_FOR_EACH_SAFE (node, &sv->processes) {
+		struct process *p = LIST_ENTRY(node, struct process, node);
+		if (p->instance)
+			p->ops->gone(p);
+		process_free(p);
+	}
+	loop_reaper_free(sv->reaper);
+	for (size_t i = 0; i < SUPERVISOR_SIGNALS; i++)
+		loop_signal_free(sv->signals[i]);
+	loop_timer_free(sv->summary_timer);
+	relay_free(sv->relay);
+	owners_free(sv->owners);
+	service_manager_free(sv->manager);
+	stats_close(sv->stats);
+	log_set_text(true);
+	log_room_free(sv->logs);
+	contain_free(sv->contain);
+	place_leave(sv);
+	config_free(sv->config);
+	free(sv->logger_program);
+	free(sv->config_error);
+	free(sv);
+	return exit_code;
+}

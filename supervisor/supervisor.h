@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Owns all slots of one droverd and what they share; turns the loop's events into process events.
+ */
+#include "base/compiler.h"
+#include "base/list.h"
+#include "config/config.h"
+#include "contain.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct buf;
+struct control;
+struct log_room;
+struct loop;
+struct loop_reaper;
+struct loop_signal;
+struct loop_timer;
+struct owners;
+struct process;
+struct relay;
+struct service_manager;
+struct stats;
+
+enum supervisor_state { SUPERVISOR_STARTING, SUPERVISOR_RUNNING, SUPERVISOR_STOPPING };
+enum { SUPERVISOR_SIGNALS = 5, SLOTS_MAX = 2000, NODE_SIZE = 65, PROGRAM_PATH = 4200 };
+
+struct supervisor {
+	struct loop *loop;
+	struct config_options options; /* for reloads; borrowed */
+	struct config *config;
+	uint32_t generation; /* of the configuration that workers get */
+	char *logger_program;
+	char *config_error; /* of the last reload, NULL when it was good */
+	char epoch[CONTAIN_EPOCH_SIZE];
+	char node[NODE_SIZE];
+	char program_dir[PROGRAM_PATH - 100];
+	char *runtime_dir, *state_dir, *log_dir; /* fixed for life */
+	int64_t started_at_ms;
+	enum supervisor_state state;
+	int runtime_fd, slots_fd, empty_fd, lock_fd;
+	int signals_to_stop; /* how often we were told */
+	bool stopping_services, ended, told_ready, look_due;
+	int exit_code;
+
+	struct list processes; /* struct process, in order of configuration */
+	struct contain *contain;
+	struct stats *stats;
+	struct log_room *logs;
+	struct owners *owners;
+	struct relay *relay;
+	struct control *control;
+	struct service_manager *manager;
+	struct loop_reaper *reaper;
+	struct loop_signal *signals[SUPERVISOR_SIGNALS];
+	struct loop_timer *summary_timer;
+	int64_t summary_ms; /* when the monitor was told last */
+};
+
+/**
+ * Takes the runtime directory, ends what an earlier supervisor left, starts everything.
+ * @param config  takes it when 0 is returned
+ * @return 0; -EBUSY another droverd is there (err says its pid); negative errno
+ */
+int supervisor_start(struct supervisor **out, struct loop *loop, struct config *config,
+	const struct config_options *options, struct err *err) MUST_CHECK;
+/** After the loop has ended. @return the exit code */
+int supervisor_stop(struct supervisor *sv);
+
+/* For the rooms of the supervisor. */
+struct process *supervisor_process(const struct supervisor *sv, const char *name);
+/** The ready worker of this kind's name, NULL when it is away. */
+struct process *supervisor_worker(const struct supervisor *sv, const char *kind_name);
+/** Makes a slot at rest; without worker and service one that is only to be ended. NULL: err says
+ * why. */
+struct process *supervisor_add(struct supervisor *sv, const char *name,
+	const struct config_worker *worker, const struct config_service *service, struct err *err);
+/** A slot's state changed, or what status shows of it. */
+void supervisor_changed(struct supervisor *sv, struct process *p);
+/** Begins to stop everything; again: shortens it to 1 s. */
+void supervisor_shut_down(struct supervisor *sv);
+/** Reads the configuration again and takes it up, or says why not; nothing changes then. */
+void supervisor_reload(struct supervisor *sv);

@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: MIT
+"""
+Drives a real droverd in a private folder: `Drover` starts it with a configuration, follows its log, talks to its
+control socket, stops it, and sees to it that no process is left over.
+
+    def test_x(drover):                       # the fixture is in conftest.py
+        drover.start("services: {a: {command: [sleep, '1000']}}")
+        pid = drover.wait_event("process_running", name="a")["pid"]
+        assert drover.status()["processes"]
+"""
+import contextlib
+import ctypes
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("DROVER_BUILD", ROOT / "build/dev"))
+DROVERD = str(BUILD / "bin/droverd")
+PATIENCE = 30  # seconds until an event that must come is called lost
+
+MESSAGES = {name: int(number) for name, number in
+            re.findall(r"^MSG\((\w+),\s*(\d+)", (ROOT / "common/ipc/messages.def").read_text(), re.M)}
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper():
+    """What droverd leaves behind comes to us, and is counted."""
+    assert ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def until(condition, what="it happens", patience=PATIENCE):
+    """Waits for what can only be looked for. Prefer wait_event()."""
+    deadline = time.monotonic() + patience
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {patience} s until {what}"
+        time.sleep(0.01)
+
+
+def processes():
+    """{pid: (ppid, state)} of all processes."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                stat = pathlib.Path("/proc", name, "stat").read_bytes().rsplit(b")", 1)[1].split()
+                found[int(name)] = (int(stat[1]), stat[0].decode())
+    return found
+
+
+def descendants(root=None):
+    """Living descendants of a process (ours by default), zombies not counted."""
+    root = root or os.getpid()
+    found = processes()
+    children = {}
+    for pid, (parent, _) in found.items():
+        children.setdefault(parent, []).append(pid)
+    result, todo = [], [root]
+    while todo:
+        for pid in children.get(todo.pop(), []):
+            todo.append(pid)
+            if found[pid][1] not in "ZX":
+                result.append(pid)
+    return result
+
+
+def alive(pid):
+    return processes().get(pid, (0, "Z"))[1] not in "ZX"
+
+
+class Control:
+    """The control socket's client side (common/ipc/control.def)."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(str(path))
+
+    def send(self, verb, args="", version=1):
+        def text(value):
+            raw = value if isinstance(value, bytes) else value.encode()
+            return struct.pack("<I", len(raw)) + raw
+        self.socket.send(struct.pack("<II", MESSAGES["REQUEST"], version) + text(verb) + text(args))
+
+    def receive(self):
+        """(exit code, merged object) of one answer."""
+        merged = {}
+        while True:
+            packet = self.socket.recv(70000)
+            assert packet, "the supervisor closed the connection"
+            number, last, code, length = struct.unpack_from("<IIII", packet)
+            assert number == MESSAGES["PAGE"]
+            page = json.loads(packet[16:16 + length])
+            for key, value in page.items():
+                if isinstance(value, list) and isinstance(merged.get(key), list):
+                    merged[key] += value
+                else:
+                    merged[key] = value
+            if last:
+                return code, merged
+
+    def ask(self, verb, args=""):
+        self.send(verb, args)
+        return self.receive()
+
+    def close(self):
+        self.socket.close()
+
+
+class Drover:
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.state, self.runtime, self.logs = (self.folder / n for n in ("state", "run", "log"))
+        self.config = self.folder / "drover.yaml"
+        self.process = None
+        self.events = []
+        self.offset = 0
+        self.partial = b""
+        self.seen = 0  # wait_event() goes on behind the last event it gave
+        self.output = open(self.folder / "droverd.out", "ab+")
+
+    # -- life --
+
+    def write(self, text):
+        self.config.write_text(text)
+        return self
+
+    def start(self, text=None, wait=True, environment=None, arguments=()):
+        if text is not None:
+            self.write(text)
+        self.process = subprocess.Popen(
+            [DROVERD, "--config", str(self.config), "--state-dir", str(self.state), "--runtime-dir",
+             str(self.runtime), "--log-dir", str(self.logs), *arguments],
+            stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, cwd="/",
+            env={**os.environ, **(environment or {})})
+        if wait:
+            self.wait_event("supervisor_started", pid=self.process.pid)
+        return self
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def signal(self, number):
+        self.process.send_signal(number)
+        return self
+
+    def kill(self):
+        """SIGKILL to droverd alone, as a crash."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+        return self
+
+    def stop(self, patience=PATIENCE):
+        """SIGTERM; returns the exit code."""
+        self.process.terminate()
+        return self.process.wait(patience)
+
+    def end(self):
+        """After a test: stop, then no process of it may be left."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        left = self.left_over()
+        for pid in left:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        self.output.close()
+        return left
+
+    def left_over(self):
+        """Our descendants that carry this droverd's folder or are nobody's own: waits a little for the last to go."""
+        deadline = time.monotonic() + 5
+        while True:
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            left = [pid for pid in descendants() if self.is_ours(pid)]
+            if not left or time.monotonic() > deadline:
+                return left
+            time.sleep(0.02)
+
+    @staticmethod
+    def is_ours(pid):
+        with contextlib.suppress(OSError):
+            if b"DROVER_SLOT=" in pathlib.Path(f"/proc/{pid}/environ").read_bytes():
+                return True
+            return processes()[pid][0] == os.getpid()
+        return False
+
+    # -- log --
+
+    def read_events(self):
+        """Takes what is new in drover.log; follows a rotation."""
+        path = self.logs / "drover.log"
+        with contextlib.suppress(FileNotFoundError):
+            with open(path, "rb") as file:
+                if os.fstat(file.fileno()).st_size < self.offset:
+                    self.offset, self.partial = 0, b""
+                file.seek(self.offset)
+                data = file.read()
+                self.offset += len(data)
+            *lines, self.partial = (self.partial + data).split(b"\n")
+            for line in lines:
+                with contextlib.suppress(ValueError):
+                    self.events.append(json.loads(line))
+        return self.events
+
+    def find_events(self, event, **fields):
+        """All events so far that match."""
+        return [e for e in self.read_events() if matches(e, event, fields)]
+
+    def wait_event(self, event, patience=PATIENCE, **fields):
+        """The next event of this name with these fields, behind the last one given."""
+        deadline = time.monotonic() + patience
+        while True:
+            self.read_events()
+            for i in range(self.seen, len(self.events)):
+                if matches(self.events[i], event, fields):
+                    self.seen = i + 1
+                    return self.events[i]
+            assert time.monotonic() < deadline, (
+                f"waited {patience} s for {event} {fields}; the last events:\n" +
+                "\n".join(json.dumps(e) for e in self.events[-15:]) + "\n" + self.complaints())
+            assert not self.process or self.process.poll() is None or self.process_may_be_gone(event), (
+                f"droverd ended with {self.process.returncode} before {event}:\n" + self.complaints())
+            time.sleep(0.005)
+
+    def process_may_be_gone(self, event):
+        return event == "supervisor_stopped"
+
+    def rewind(self):
+        """wait_event() looks from the first event again."""
+        self.seen = 0
+        return self
+
+    def complaints(self):
+        self.output.seek(0)
+        return self.output.read().decode(errors="replace")[-4000:]
+
+    def log_of(self, name):
+        path = self.logs / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    # -- control --
+
+    def control(self):
+        return Control(self.runtime / "control.sock")
+
+    def ask(self, verb, args=""):
+        client = until(self.try_control, "the control socket answers")
+        try:
+            return client.ask(verb, args)
+        finally:
+            client.close()
+
+    def try_control(self):
+        with contextlib.suppress(OSError):
+            return self.control()
+        return None
+
+    def status(self, name=""):
+        code, answer = self.ask("status", name)
+        assert code == 0, answer
+        return answer
+
+    def slot(self, name):
+        """status of one slot."""
+        return next(p for p in self.status(name)["processes"] if p["name"] == name)
+
+    def wait_state(self, name, state, patience=PATIENCE):
+        return until(lambda: (lambda s: s if s["state"] == state else None)(self.slot(name)),
+                     f"{name} is {state}", patience)
+
+
+def matches(record, event, fields):
+    return record.get("event") == event and all(record.get(k) == v for k, v in fields.items())
