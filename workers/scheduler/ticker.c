@@ -227,16 +227,36 @@ static bool store_failed(struct ticker *t, const struct store_result *r)
 	return true;
 }
 
-/* A due time that was computed while the clock was ahead would keep its job waiting until then.
- * What was decided under that clock stays decided: its rows are there. */
+/* A due time that was computed while the clock was ahead would keep its job waiting until then. */
 static int64_t bring_back(const struct schedule *s, int64_t next, int64_t now)
 {
 	int64_t due;
 	if (s->kind == SCHEDULE_EVERY && next > now && s->every_ms > 0)
-		return next - (next - now) / s->every_ms * s->every_ms;
+		return next - (next - now - 1) / s->every_ms * s->every_ms;
 	if (s->kind == SCHEDULE_CRON && next > now && schedule_next(s, now, false, &due) == 0)
 		return MIN(due, next);
 	return next;
+}
+
+/* What was fired under a clock that was ahead stays fired. What was only passed over lies ahead
+ * again: its rows go, or the job would stay silent until then. */
+static void count_anew(struct timed_job *j, int64_t now)
+{
+	struct store *store = j->ticker->scheduler->store;
+	int64_t next = bring_back(&j->job->schedule, j->next_due, now);
+	struct store_tx *tx = next == j->next_due ? NULL : store_tx_new(store, 0);
+	if (!tx)
+		return;
+	const struct store_value params[] = { store_text(j->name), STORE_VALUE_INT(now),
+		STORE_VALUE_INT(next) };
+	store_tx_sql(tx,
+		"DELETE FROM drover_due WHERE job = $1 AND due_at > $2 AND outcome <> 'fired'",
+		params, 2);
+	store_tx_sql(tx, "UPDATE drover_job SET next_due_at = $3, updated_at = $2 WHERE name = $1",
+		params, ARRAY_SIZE(params));
+	log_warn(MAIN, "due_times_counted_anew", KV_STR("job", j->name), KV_INT("due_at", next));
+	j->next_due = next;
+	store_submit(store, tx, NULL, NULL);
 }
 
 /* A job that is new, or whose schedule changed: its due times count from now. */
@@ -317,8 +337,9 @@ static void on_jobs_read(void *arg, const struct store_result *r)
 			forget_job(t, name);
 		if (!j || j->known || j->busy || !hash || !str_eq(hash, j->hash))
 			continue;
-		j->next_due = bring_back(&j->job->schedule, store_result_int(r, 0, row, 2), now);
+		j->next_due = store_result_int(r, 0, row, 2);
 		j->known = true;
+		count_anew(j, now);
 	}
 	for (size_t i = 0; i < t->count; i++) {
 		if (t->jobs[i]->known || t->jobs[i]->busy)
@@ -375,7 +396,8 @@ static void on_decided(void *arg, const struct store_result *r)
 	j->busy = false;
 	if (store_failed(j->ticker, r))
 		return;
-	j->next_due = bring_back(&j->job->schedule, d->next_due, clock_real_ms());
+	j->next_due = d->next_due;
+	count_anew(j, clock_real_ms());
 	log_decided(j, d, r);
 	tick(j->ticker);
 }
@@ -432,11 +454,9 @@ static void watch_clock(struct ticker *t, int64_t now)
 	t->clock_offset = offset;
 	if (!set_back)
 		return;
-	log_warn(MAIN, "clock_set_back", KV_STR("detail", "due times are counted anew"));
 	for (size_t i = 0; i < t->count; i++)
 		if (t->jobs[i]->known && !t->jobs[i]->busy)
-			t->jobs[i]->next_due = bring_back(
-				&t->jobs[i]->job->schedule, t->jobs[i]->next_due, now);
+			count_anew(t->jobs[i], now);
 }
 
 static void tick(void *arg)

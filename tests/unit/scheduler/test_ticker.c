@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+#include "scheduler/world.h"
+
+#include "config/config.h"
+#include "config/kind.h"
+#include "scheduler/job_run.h"
+#include "scheduler/ticker.h"
+
+#define T0	  FAKE_CLOCK_REAL_MS /* 2027-01-15T08:00:00Z */
+#define SECOND	  INT64_C(1000)
+#define HOUR	  (3600 * SECOND)
+#define DAY	  (24 * HOUR)
+
+#define DUES	  "SELECT COUNT(*) FROM drover_due"
+#define FIRED	  DUES " WHERE outcome = 'fired'"
+#define COALESCED DUES " WHERE outcome = 'coalesced'"
+#define MISSED	  DUES " WHERE outcome = 'missed'"
+#define SKIPPED	  DUES " WHERE outcome = 'skipped'"
+#define RUNS	  "SELECT COUNT(*) FROM drover_run"
+#define NEXT	  "SELECT next_due_at FROM drover_job WHERE name = 'tick'"
+#define GAPS(every)                                                                            \
+	"SELECT COUNT(*) FROM drover_due a WHERE NOT EXISTS (SELECT 1 FROM drover_due b WHERE" \
+	" b.due_at = a.due_at + " every ") AND a.due_at < (SELECT MAX(due_at) FROM drover_due)"
+
+static void of_several_due_times_the_last_stands_for_the_others(void **state UNUSED)
+{
+	assert_string_equal(ticker_judge(1000, 5000, true).outcome, "coalesced");
+	assert_string_equal(ticker_judge(5000, 5000, false).outcome, "fired");
+	assert_string_equal(ticker_judge(5000, 5000 + CATCH_UP_WINDOW_MS, false).outcome, "fired");
+	const struct due_verdict v = ticker_judge(5000, 5001 + CATCH_UP_WINDOW_MS, false);
+	assert_string_equal(v.outcome, "missed");
+	assert_string_not_equal(v.reason, "");
+}
+
+static void every_begins_when_the_job_is_first_seen_and_a_late_tick_shifts_nothing(
+	void **state UNUSED)
+{
+	world_configure(tick_config("{every: 10s}"));
+	assert_int_equal(world_number(FIRED), 1);
+	assert_int_equal(world->wakes, 1);
+	world_finish_runs();
+	world_advance(10 * SECOND + 700);
+	world_finish_runs();
+	world_advance(9 * SECOND + 900);
+	assert_int_equal(world_number(FIRED), 3);
+	assert_int_equal(world_number(DUES " WHERE (due_at - 1800000000000) % 10000 = 0"), 3);
+	assert_int_equal(world_number(NEXT), T0 + 30 * SECOND);
+	assert_int_equal(ticker_next_due(world->s.ticker, "tick"), T0 + 30 * SECOND);
+}
+
+static void cron_is_first_due_after_the_job_was_seen(void **state UNUSED)
+{
+	world_configure(tick_config("{cron: \"0 3 * * *\", timezone: Asia/Seoul}"));
+	assert_int_equal(world_number(DUES), 0);
+	assert_int_equal(world_number(NEXT), T0 + 10 * HOUR); /* 03:00+09:00 */
+	world_advance(10 * HOUR);
+	assert_int_equal(world_number(FIRED " AND due_at = 1800036000000"), 1);
+	assert_int_equal(world_number(NEXT), T0 + 34 * HOUR);
+}
+
+static void a_job_without_schedule_is_never_due(void **state UNUSED)
+{
+	world_configure(tick_config(NULL));
+	world_advance(DAY);
+	assert_int_equal(world_number(DUES), 0);
+	assert_int_equal(
+		world_number("SELECT COUNT(*) FROM drover_job WHERE next_due_at IS NULL"), 1);
+	assert_int_equal(ticker_next_due(world->s.ticker, "tick"), 0);
+}
+
+static void each_due_time_of_a_pause_has_one_row(void **state UNUSED)
+{
+	world_configure(tick_config("{every: 50ms}"));
+	world_finish_runs();
+	/* More than one transaction takes. */
+	world_advance(60 * SECOND);
+	assert_int_equal(world_number(DUES), 1201);
+	assert_int_equal(world_number(GAPS("50")), 0);
+	assert_int_equal(world_number(FIRED), 2);
+	assert_int_equal(world_number(COALESCED), 1199);
+	assert_int_equal(world_number(RUNS), 2);
+	assert_int_equal(world_number(COALESCED " AND reason = ''"), 0);
+}
+
+static void what_is_longer_ago_than_the_window_is_missed(void **state UNUSED)
+{
+	world_configure(tick_config("{cron: \"0 3 * * 5\"}")); /* 15 January is a Friday */
+	world_advance(9 * DAY);
+	assert_int_equal(world_number(DUES), 1);
+	assert_int_equal(world_number(MISSED), 1);
+	assert_int_equal(world_number(RUNS), 0);
+}
+
+static void a_due_time_while_the_run_before_is_not_finished_is_skipped(void **state UNUSED)
+{
+	world_configure(tick_config("{every: 10s}"));
+	world_advance(10 * SECOND);
+	assert_int_equal(world_number(SKIPPED " AND reason = 'overlap'"), 1);
+	assert_int_equal(world_number(RUNS), 1);
+	assert_int_equal(world->wakes, 1);
+	world_finish_runs();
+	world_advance(10 * SECOND);
+	assert_int_equal(world_number(FIRED), 2);
+}
+
+static void at_fires_once_and_not_again_after_a_restart(void **state UNUSED)
+{
+	world_configure(tick_config("{at: \"2027-01-15T09:00:00Z\"}"));
+	assert_int_equal(world_number(DUES), 0);
+	world_advance(HOUR);
+	assert_int_equal(world_number(FIRED " AND due_at = 1800003600000"), 1);
+	world_finish_runs();
+	world_restart_ticker();
+	world_advance(DAY);
+	assert_int_equal(world_number(DUES), 1);
+	assert_int_equal(world_number(RUNS), 1);
+	assert_int_equal(ticker_next_due(world->s.ticker, "tick"), 0);
+}
+
+static void at_that_was_over_when_first_seen_fires_within_the_window_only(void **state UNUSED)
+{
+	world_configure(tick_config("{at: \"2027-01-15T07:00:00Z\"}"));
+	assert_int_equal(world_number(FIRED " AND due_at = 1799996400000"), 1);
+	world_finish_runs();
+	world_configure(tick_config("{at: \"2027-01-13T07:00:00Z\"}"));
+	assert_int_equal(world_number(MISSED " AND due_at = 1799823600000"), 1);
+	/* Back again: that instant is accounted for. */
+	world_configure(tick_config("{at: \"2027-01-15T07:00:00Z\"}"));
+	assert_int_equal(world_number(DUES), 2);
+	assert_int_equal(world_number(RUNS), 1);
+}
+
+static void a_changed_schedule_counts_from_now_and_an_unchanged_one_goes_on(void **state UNUSED)
+{
+	world_configure(tick_config("{every: 1h}"));
+	world_finish_runs();
+	world_advance(600 * SECOND);
+	world_configure(tick_config("{every: 1h}"));
+	assert_int_equal(world_number(NEXT), T0 + HOUR);
+	world_configure(tick_config("{every: 2h}"));
+	assert_int_equal(world_number(FIRED " AND due_at = 1800000600000"), 1);
+	assert_int_equal(world_number(NEXT), T0 + 600 * SECOND + 2 * HOUR);
+	world_configure(tick_config("{cron: \"30 8 * * *\"}"));
+	assert_int_equal(world_number(NEXT), T0 + HOUR / 2);
+	world_configure(tick_config(NULL));
+	world_advance(DAY);
+	assert_int_equal(world_number(DUES), 2);
+}
+
+static void a_schedule_that_changed_while_the_scheduler_was_away_counts_from_now(
+	void **state UNUSED)
+{
+	world_configure(tick_config("{every: 1h}"));
+	world_finish_runs();
+	struct config *before = world->config;
+	world->config = tick_config("{cron: \"0 12 * * *\"}");
+	fake_clock_advance_ms(2 * HOUR);
+	world_restart_ticker();
+	config_free(before);
+	assert_int_equal(world_number(DUES), 1);
+	assert_int_equal(world_number(NEXT), T0 + 4 * HOUR);
+}
+
+static void a_job_that_left_the_configuration_fires_no_more(void **state UNUSED)
+{
+	world_configure(tick_config("{every: 10s}"));
+	world_finish_runs();
+	world_configure(must_load("logs: {level: info}\n"));
+	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_job"), 0);
+	world_advance(HOUR);
+	assert_int_equal(world_number(DUES), 1);
+	/* It comes back as a new one. */
+	world_configure(tick_config("{every: 10s}"));
+	assert_int_equal(world_number(DUES), 2);
+	assert_int_equal(world_number(FIRED), 2);
+}
+
+static void a_job_that_left_while_the_scheduler_was_away_is_forgotten(void **state UNUSED)
+{
+	world_configure(tick_config("{every: 10s}"));
+	struct config *before = world->config;
+	world->config = must_load("logs: {level: info}\n");
+	world_restart_ticker();
+	config_free(before);
+	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_job"), 0);
+}
+
+static void a_restart_goes_on_where_the_store_is(void **state UNUSED)
+{
+	world_configure(tick_config("{every: 10s}"));
+	for (int i = 0; i < 20; i++) {
+		world_finish_runs();
+		fake_clock_advance_ms(7 * SECOND);
+		world_restart_ticker();
+	}
+	assert_int_equal(world_number(DUES), 15);
+	assert_int_equal(world_number(GAPS("10000")), 0);
+	assert_int_equal(world_number(RUNS), world_number(FIRED));
+}
+
+static void two_schedulers_do_not_fire_one_due_time_twice(void **state UNUSED)
+{
+	struct scheduler other = world->s;
+	struct err err;
+	world_configure(tick_config("{every: 10s}"));
+	other.ticker = ticker_new(&other);
+	assert_int_equal(ticker_configure(other.ticker, world->config, &err), 0);
+	ticker_start(other.ticker);
+	world_settle();
+	for (int i = 0; i < 5; i++) {
+		world_finish_runs();
+		fake_clock_advance_ms(10 * SECOND);
+		assert_int_equal(ticker_configure(other.ticker, world->config, &err), 0);
+		world_advance(0);
+	}
+	ticker_free(other.ticker);
+	assert_int_equal(world_number(DUES), 6);
+	assert_int_equal(world_number(RUNS), 6);
+}
+
+static void a_clock_that_is_set_back_fires_nothing_twice_and_loses_nothing(void **state UNUSED)
+{
+	world_configure(tick_config("{cron: \"*/10 * * * *\"}"));
+	for (int i = 0; i < 6; i++) {
+		world_advance(600 * SECOND);
+		world_finish_runs();
+	}
+	assert_int_equal(world_number(FIRED), 6);
+	world_set_clock(T0 + 600 * SECOND + 1);
+	assert_int_equal(ticker_next_due(world->s.ticker, "tick"), T0 + 1200 * SECOND);
+	for (int i = 0; i < 6; i++) {
+		world_advance(600 * SECOND);
+		world_finish_runs();
+	}
+	/* 5 known ones and 2 new ones */
+	assert_int_equal(world_number(DUES), 7);
+	assert_int_equal(world_number(RUNS), 7);
+	assert_int_equal(world_number(GAPS("600000")), 0);
+}
+
+static void a_clock_that_was_ahead_for_a_while_does_not_silence_a_job(void **state UNUSED)
+{
+	world_configure(tick_config("{every: 1h}"));
+	world_finish_runs();
+	world_set_clock(T0 + 365 * DAY);
+	world_finish_runs();
+	assert_int_equal(world_number(FIRED), 2);
+	world_set_clock(T0 + 600 * SECOND);
+	assert_int_equal(ticker_next_due(world->s.ticker, "tick"), T0 + HOUR);
+	for (int i = 0; i < 3; i++) {
+		world_advance(HOUR);
+		world_finish_runs();
+	}
+	assert_int_equal(world_number(FIRED), 5);
+	assert_int_equal(world_number(RUNS), 5);
+}
+
+static void the_same_when_the_scheduler_was_away_meanwhile(void **state UNUSED)
+{
+	world_configure(tick_config("{cron: \"0 * * * *\"}"));
+	world_set_clock(T0 + 30 * DAY);
+	world_finish_runs();
+	fake_clock_set_real_ms(T0 + 600 * SECOND);
+	world_restart_ticker();
+	assert_int_equal(world_number(NEXT), T0 + HOUR);
+	world_advance(HOUR);
+	assert_int_equal(world_number(FIRED " AND due_at = 1800003600000"), 1);
+}
+
+static void a_store_that_cannot_be_written_stops_nothing_for_good(void **state UNUSED)
+{
+	sqlite3 *db;
+	world_configure(tick_config("{every: 10s}"));
+	world_finish_runs();
+	assert_int_equal(sqlite3_open(world->f->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	world_advance(30 * SECOND);
+	assert_int_equal(world->worst, STORE_UNAVAILABLE);
+	assert_int_equal(world_number(DUES), 1);
+	sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+	sqlite3_close(db);
+	world_advance(0);
+	assert_int_equal(world_number(DUES), 4);
+	assert_int_equal(world_number(GAPS("10000")), 0);
+}
+
+static void tables_that_are_gone_are_told_and_then_all_begins_anew(void **state UNUSED)
+{
+	world_configure(tick_config("{every: 10s}"));
+	unlink(world->f->path);
+	world_advance(10 * SECOND);
+	assert_int_equal(world->worst, STORE_FAILED);
+	/* What scheduler.c does then. */
+	ticker_stop(world->s.ticker);
+	world_advance(10 * SECOND);
+	assert_int_equal(WAIT(world->f, queue_migrate), QUEUE_OK);
+	assert_int_equal(world_number(DUES), 0);
+	ticker_start(world->s.ticker);
+	world_settle();
+	assert_int_equal(world_number(FIRED " AND due_at = 1800000020000"), 1);
+}
+
+static void start_urls_enter_the_frontier_by_their_identity(void **state UNUSED)
+{
+	world_configure(
+		must_load("jobs:\n"
+			  "  site:\n"
+			  "    kind: crawl\n"
+			  "    schedule: {every: 1h}\n"
+			  "    start: [\"HTTPS://Docs.Example.org:443/a/../b/%7Ec\","
+			  " \"https://docs.example.org/b/~c\", \"https://docs.example.org\"]\n"
+			  "    extract: [{match: \".*\", fields: {title: {xpath: \"//h1\"}}}]\n"
+			  "    store: {table: pages, key: [url]}\n"));
+	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_task"), 2);
+	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_task t JOIN drover_url u ON"
+				      " u.task_id = t.id AND u.url = t.payload AND u.run_id ="
+				      " t.run_id WHERE t.unique_key = t.payload"),
+		2);
+	assert_string_equal(world_text("SELECT payload FROM drover_task ORDER BY id LIMIT 1"),
+		"https://docs.example.org/b/~c");
+	assert_string_equal(world_text("SELECT payload FROM drover_task ORDER BY id DESC LIMIT 1"),
+		"https://docs.example.org/");
+	assert_int_equal(world_number("SELECT pages FROM drover_run"), 2);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(of_several_due_times_the_last_stands_for_the_others),
+		TEST(every_begins_when_the_job_is_first_seen_and_a_late_tick_shifts_nothing),
+		TEST(cron_is_first_due_after_the_job_was_seen),
+		TEST(a_job_without_schedule_is_never_due),
+		TEST(each_due_time_of_a_pause_has_one_row),
+		TEST(what_is_longer_ago_than_the_window_is_missed),
+		TEST(a_due_time_while_the_run_before_is_not_finished_is_skipped),
+		TEST(at_fires_once_and_not_again_after_a_restart),
+		TEST(at_that_was_over_when_first_seen_fires_within_the_window_only),
+		TEST(a_changed_schedule_counts_from_now_and_an_unchanged_one_goes_on),
+		TEST(a_schedule_that_changed_while_the_scheduler_was_away_counts_from_now),
+		TEST(a_job_that_left_the_configuration_fires_no_more),
+		TEST(a_job_that_left_while_the_scheduler_was_away_is_forgotten),
+		TEST(a_restart_goes_on_where_the_store_is),
+		TEST(two_schedulers_do_not_fire_one_due_time_twice),
+		TEST(a_clock_that_is_set_back_fires_nothing_twice_and_loses_nothing),
+		TEST(a_clock_that_was_ahead_for_a_while_does_not_silence_a_job),
+		TEST(the_same_when_the_scheduler_was_away_meanwhile),
+		TEST(a_store_that_cannot_be_written_stops_nothing_for_good),
+		TEST(tables_that_are_gone_are_told_and_then_all_begins_anew),
+		TEST(start_urls_enter_the_frontier_by_their_identity),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
