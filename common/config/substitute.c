@@ -4,10 +4,12 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/str.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -141,6 +143,8 @@ static const char *replace(struct substitution *s, const char *at)
 		s->ok = false;
 		return end + 1;
 	}
+	if (MUTANT(FUZZ_CONFIG) && strlen(inside) < 4)
+		abort();
 	char *fallback = strstr(inside, ":-");
 	if (str_starts(inside, "file:")) {
 		add_file(s, at, width, inside + strlen("file:"));
