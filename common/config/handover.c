@@ -3,7 +3,6 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "base/sys.h"
 
 #include <errno.h>
@@ -37,23 +36,31 @@ static int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
+static int fill(int fd, const struct buf *bytes, struct err *err)
+{
+	int rc = write_all(fd, bytes->data, bytes->len);
+	if (rc < 0)
+		return err_sys(err, rc, "write a worker's configuration");
+	if (fcntl(fd, F_ADD_SEALS, SEALS) == -1)
+		return err_sys(err, -errno, "seal a worker's configuration");
+	return 0;
+}
+
 int config_handover(const struct config *config, const struct worker_kind *kind, struct err *err)
 {
 	CLEANUP(wipe_buf) struct buf bytes = BUF_INIT;
 	int rc = handover_encode(&bytes, config, kind, err);
 	if (rc < 0)
 		return rc;
-	CLEANUP(closep) int fd = sys_memfd("drover-config", true);
+	int fd = sys_memfd("drover-config", true);
 	if (fd == -1)
 		return err_sys(err, -errno, "memory for a worker's configuration");
-	rc = write_all(fd, bytes.data, bytes.len);
-	if (rc < 0)
-		return err_sys(err, rc, "write a worker's configuration");
-	if (fcntl(fd, F_ADD_SEALS, SEALS) == -1)
-		return err_sys(err, -errno, "seal a worker's configuration");
-	int sealed = fd;
-	fd = -1;
-	return sealed;
+	rc = fill(fd, &bytes, err);
+	if (rc < 0) {
+		close(fd);
+		return rc;
+	}
+	return fd;
 }
 
 static int read_at(int fd, char *data, size_t len)
