@@ -315,7 +315,7 @@ def check_log(herd):
 
 def check_dues(herd):
 	rows = herd.query("SELECT due_at, outcome FROM drover_due WHERE job = 'heartbeat' ORDER BY due_at")
-	assert len(rows) > 10
+	assert len(rows) >= 3
 	assert {outcome for _, outcome in rows} <= {"fired", "coalesced", "skipped", "missed"}
 	gaps = {b[0] - a[0] for a, b in zip(rows, rows[1:])}
 	assert gaps == {1000}, f"due times not one a second: steps {sorted(gaps)}"
