@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "collect/kind.h"
+#include "collect/page.h"
+#include "collect/plan.h"
+#include <stdio.h>
+#include <string.h>
+
+static struct config_column columns[] = {
+	{ .name = "id", .path = "id", .type = COLUMN_INTEGER },
+	{ .name = "title", .path = "t", .type = COLUMN_TEXT },
+};
+static const char *key[] = { "ID" };
+static struct config_provider provider = { .name = "p", .base_url = "http://p.example/" };
+static struct collect_job spec;
+static struct config_job job;
+static struct plan *plan;
+static struct page page;
+static struct list out;
+static struct position at;
+
+static int set_up(void **state)
+{
+	(void)state;
+	struct err err;
+	spec = (struct collect_job) {
+		.paginate = { .by = PAGINATE_PAGE,
+			.param = "p",
+			.size = 5,
+			.start = 1,
+			.max_pages = 3 },
+		.records = "items",
+		.fields = { columns, 2 },
+		.provider = &provider,
+	};
+	job = (struct config_job) {
+		.name = "j", .store = { .table = "t", .key = { key, 1 }, .batch = 2 }, .spec = &spec
+	};
+	list_init(&out);
+	assert_int_equal(plan_new(&plan, &job, &err), 0);
+	assert_int_equal(page_init(&page, plan, &out, &err), 0);
+	at = (struct position) { .page = 1 };
+	return 0;
+}
+
+static void drop_out(void)
+{
+	LIST_FOR_EACH_SAFE (node, &out)
+		batch_free(LIST_ENTRY(node, struct batch, node));
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	drop_out();
+	page_finish(&page);
+	plan_free(plan);
+	return 0;
+}
+
+/* "1:r2:p1,r2 2:..." : ids of each batch, how many were rejected, the position after it. */
+static const char *shown(void)
+{
+	static char text[1024];
+	size_t n = 0;
+	text[0] = '\0';
+	LIST_FOR_EACH (node, &out) {
+		const struct batch *b = LIST_ENTRY(node, struct batch, node);
+		for (size_t i = 0; i < b->rows; i++)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%lld%s",
+				(long long)b->values[2 * i].i, i + 1 < b->rows ? "," : "");
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "|%lld|p%lld.%lld ",
+			(long long)b->rejected, (long long)b->after.page,
+			(long long)b->after.records);
+	}
+	return text;
+}
+
+static enum page_end read_page(const char *body)
+{
+	page_begin(&page, &at);
+	if (!page_body(&page, body, strlen(body)))
+		return PAGE_BAD;
+	return page_end(&page);
+}
+
+#define FULL "{\"items\":[{\"id\":1},{\"id\":2},{\"id\":3},{\"id\":4},{\"id\":5}]}"
+
+static void a_full_page_is_cut_into_batches_and_leads_to_the_next(void **state)
+{
+	(void)state;
+	assert_int_equal(read_page(FULL), PAGE_MORE);
+	assert_string_equal(shown(), "1,2|0|p1.2 3,4|0|p1.4 5|0|p2.0 ");
+	assert_int_equal(page.at.page, 2);
+	assert_int_equal(strlen(page.at.last), 16);
+}
+
+static void a_short_or_empty_page_is_the_last(void **state)
+{
+	(void)state;
+	assert_int_equal(read_page("{\"items\":[{\"id\":1}]}"), PAGE_LAST);
+	assert_string_equal(shown(), "1|0|p2.0 ");
+	drop_out();
+	assert_int_equal(read_page("{\"items\":[]}"), PAGE_LAST);
+	assert_string_equal(shown(), "|0|p2.0 ");
+	drop_out();
+	spec.paginate.by = PAGINATE_NONE;
+	assert_int_equal(read_page(FULL), PAGE_LAST);
+}
+
+static void records_that_are_stored_are_passed_over(void **state)
+{
+	(void)state;
+	at.records = 3;
+	assert_int_equal(read_page(FULL), PAGE_MORE);
+	assert_string_equal(shown(), "4,5|0|p2.0 ");
+	drop_out();
+	at.records = 5;
+	assert_int_equal(read_page(FULL), PAGE_MORE);
+	assert_string_equal(shown(), "|0|p2.0 ");
+}
+
+static void rejected_records_are_counted_with_their_reasons(void **state)
+{
+	(void)state;
+	assert_int_equal(read_page("{\"items\":[{\"id\":1},{\"id\":\"x\"},7,{\"t\":\"no id\"},"
+				   "{\"id\":5,\"id\":6}]}"),
+		PAGE_MORE);
+	assert_string_equal(shown(), "1|4|p2.0 ");
+	const struct batch *b = LIST_ENTRY(out.next, struct batch, node);
+	assert_int_equal(b->error_count, 4);
+	assert_string_equal(b->errors[0], "page 1, record 2: field id: \"x\" is not an integer");
+	assert_string_equal(b->errors[1], "page 1, record 3: not an object");
+	assert_string_equal(b->errors[2], "page 1, record 4: field id: a key cannot be empty");
+	assert_non_null(strstr(b->errors[3], "duplicate"));
+}
+
+static void a_broken_page_gives_nothing_out(void **state)
+{
+	(void)state;
+	assert_int_equal(read_page("{\"items\":[{\"id\":1},{\"id\":2},{\"id\":3}"), PAGE_BAD);
+	assert_string_equal(shown(), "");
+	assert_non_null(strstr(page.err.text, "ends too early"));
+	assert_int_equal(read_page("{\"items\":[{\"id\":1},{\"id\":2},oops"), PAGE_BAD);
+	assert_non_null(strstr(page.err.text, "byte 28"));
+	assert_string_equal(shown(), "");
+	assert_int_equal(read_page("{\"error\":\"LIMITED NUMBER\"}"), PAGE_BAD);
+	assert_non_null(strstr(page.err.text, "\"items\" has no \"items\""));
+}
+
+static void a_page_that_repeats_the_one_before_is_told_and_not_stored(void **state)
+{
+	(void)state;
+	assert_int_equal(read_page(FULL), PAGE_MORE);
+	drop_out();
+	at = page.at;
+	assert_int_equal(read_page(FULL), PAGE_REPEATED);
+	assert_string_equal(shown(), "");
+	assert_non_null(strstr(page.err.text, "page 2 is page 1 again"));
+	assert_int_equal(
+		read_page("{\"items\":[{\"id\":1},{\"id\":2},{\"id\":3},{\"id\":4},{\"id\":6}]}"),
+		PAGE_MORE);
+}
+
+static void max_pages_ends_it(void **state)
+{
+	(void)state;
+	at.page = 3;
+	assert_int_equal(read_page(FULL), PAGE_CUT);
+	assert_string_equal(shown(), "1,2|0|p3.2 3,4|0|p3.4 5|0|p4.0 ");
+}
+
+static void a_page_larger_than_what_is_held_goes_out_early_and_is_not_given_twice(void **state)
+{
+	(void)state;
+	struct buf body = BUF_INIT;
+	buf_add_str(&body, "{\"items\":[");
+	for (int i = 0; i < 300; i++)
+		buf_addf(&body, "%s{\"id\":%d,\"t\":\"%050000d\"}", i ? "," : "", i, i);
+	page_begin(&page, &at);
+	assert_true(page_body(&page, buf_str(&body), body.len));
+	size_t early = 0;
+	LIST_FOR_EACH (node, &out)
+		early++;
+	assert_in_range(early, 40, 149);
+	assert_true(page.held_bytes < HELD_BYTES);
+	page_restart(&page); /* it broke off and is fetched again */
+	buf_add_str(&body, "]}");
+	assert_true(page_body(&page, buf_str(&body), body.len));
+	assert_int_equal(page_end(&page), PAGE_MORE);
+	int next = 0;
+	LIST_FOR_EACH (node, &out) {
+		const struct batch *b = LIST_ENTRY(node, struct batch, node);
+		for (size_t i = 0; i < b->rows; i++)
+			assert_int_equal(b->values[2 * i].i, next++);
+	}
+	assert_int_equal(next, 300);
+	buf_finish(&body);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(a_full_page_is_cut_into_batches_and_leads_to_the_next),
+		TEST(a_short_or_empty_page_is_the_last),
+		TEST(records_that_are_stored_are_passed_over),
+		TEST(rejected_records_are_counted_with_their_reasons),
+		TEST(a_broken_page_gives_nothing_out),
+		TEST(a_page_that_repeats_the_one_before_is_told_and_not_stored),
+		TEST(max_pages_ends_it),
+		TEST(a_page_larger_than_what_is_held_goes_out_early_and_is_not_given_twice),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

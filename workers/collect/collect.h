@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The collect worker: claims tasks up to its share of workers.collect.concurrency and lets each run
+ * (task.h). A reload puts running tasks back: they go on at their checkpoint under the new
+ * configuration.
+ */
+#include "base/list.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct collect_task;
+struct config;
+struct fetcher;
+struct http_client;
+struct limits;
+struct loop;
+struct loop_timer;
+struct plan;
+struct queue;
+struct store;
+struct worker;
+struct worker_ops;
+
+struct collector {
+	struct worker *worker;
+	struct loop *loop;
+	struct store *store;
+	struct queue *queue;
+	struct limits *limits;
+	struct http_client *http;
+	struct fetcher *fetcher;
+	struct plan **plans; /* one a job of ours */
+	size_t plan_count, slots, running;
+	struct list tasks;
+	struct loop_timer *poll, *renew, *deadline;
+	bool claiming, draining, winding; /* winding: tasks end at their next page */
+	bool claim_again;
+	int claim_trouble; /* the queue_status last logged */
+};
+
+extern const struct worker_ops collect_ops;
+
+/** A task has ended and was freed. */
+void collector_task_over(struct collector *c);
+const struct plan *collector_plan(const struct collector *c, const char *job);

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rows, counts, checkpoint and, at the end, the task's ending are one transaction, which the fence
+ * guards: D1. One at a time: were a later batch written after an earlier one failed, the earlier
+ * one would be lost.
+ */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "collect/collect.h"
+#include "collect/plan.h"
+#include "collect/task.h"
+#include "log/log.h"
+#include "loop/loop.h"
+#include "stats/stats.h"
+#include "store/store.h"
+#include "worker/worker.h"
+#include <string.h>
+
+enum { STORE_WAIT_MIN_MS = 100, STORE_WAIT_MAX_MS = 5000 };
+
+void collect_commit_ending(struct store_tx *tx, const struct collect_task *t)
+{
+	if (t->note)
+		queue_tx_error(tx, t->task, t->note);
+	switch (t->ending) {
+	case ENDING_NONE: break;
+	case ENDING_DONE: queue_tx_done(tx, t->task); break;
+	case ENDING_RETRY: queue_tx_retry(tx, t->task, t->reason, t->delay_ms); break;
+	case ENDING_DEAD: queue_tx_dead(tx, t->task, t->reason); break;
+	case ENDING_PUT_BACK: queue_tx_put_back(tx, t->task, t->delay_ms); break;
+	}
+}
+
+static void add_batch(struct store_tx *tx, const struct collect_task *t, const struct batch *batch)
+{
+	if (batch->rows > 0) {
+		store_tx_table(tx, &t->plan->table);
+		store_tx_upsert(tx, &t->plan->table, batch->values, batch->rows);
+	}
+	for (size_t i = 0; i < batch->error_count; i++)
+		queue_tx_error(tx, t->task, batch->errors[i]);
+}
+
+static bool is_last(const struct collect_task *t)
+{
+	return t->ending != ENDING_NONE && list_empty(&t->ready);
+}
+
+static void log_ending(const struct collect_task *t)
+{
+	static const char *const names[] = {
+		[ENDING_NONE] = "",
+		[ENDING_DONE] = "task_done",
+		[ENDING_RETRY] = "task_retried",
+		[ENDING_DEAD] = "task_dead",
+		[ENDING_PUT_BACK] = "task_put_back",
+	};
+	bool bad = t->ending == ENDING_RETRY || t->ending == ENDING_DEAD;
+	LOG_AT(bad ? LOG_WARN : LOG_INFO, MAIN, names[t->ending], KV_STR("job", t->task->job),
+		KV_INT("run", t->task->run_id), KV_INT("task", t->task->id),
+		KV_INT("attempt", t->task->attempt), KV_INT("wait_ms", t->delay_ms),
+		KV_STR("error", bad ? t->reason : ""));
+}
+
+static void count_ending(const struct collect_task *t)
+{
+	struct stats_slot *stats = worker_stats(t->collector->worker);
+	if (t->ending == ENDING_DONE)
+		stats_add(stats, STAT_tasks_done, 1);
+	else if (t->ending == ENDING_DEAD ||
+		 (t->ending == ENDING_RETRY && t->task->attempt >= t->task->max_attempts))
+		stats_add(stats, STAT_tasks_dead, 1);
+	else if (t->ending == ENDING_RETRY)
+		stats_add(stats, STAT_tasks_retried, 1);
+}
+
+static void written(struct collect_task *t)
+{
+	struct stats_slot *stats = worker_stats(t->collector->worker);
+	t->store_tries = 0;
+	if (t->writing) {
+		stats_add(stats, STAT_rows, t->writing->rows);
+		stats_add(stats, STAT_rejected, (uint64_t)t->writing->rejected);
+		/* The checkpoint moved: tries without progress are counted from here. */
+		t->task->attempt = 1;
+	}
+	batch_free(t->writing);
+	t->writing = NULL;
+	worker_ticket_touch(t->ticket);
+	if (t->ends_there) {
+		count_ending(t);
+		log_ending(t);
+		collect_task_free(t);
+		return;
+	}
+	collect_commit(t);
+	collect_task_go_on(t);
+}
+
+static void on_store_wait(struct collect_task *t)
+{
+	int64_t wait = STORE_WAIT_MIN_MS << MIN(t->store_tries, (int64_t)6);
+	t->store_tries++;
+	worker_ticket_touch(t->ticket); /* it is not the task that stands still */
+	loop_timer_start(t->store_wait, MIN(wait, (int64_t)STORE_WAIT_MAX_MS));
+}
+
+static void drop_batches(struct collect_task *t)
+{
+	batch_free(t->writing);
+	t->writing = NULL;
+	LIST_FOR_EACH_SAFE (node, &t->ready)
+		batch_free(LIST_ENTRY(node, struct batch, node));
+}
+
+static void on_written(void *arg, const struct store_result *result)
+{
+	struct collect_task *t = arg;
+	t->in_store = false;
+	switch (store_result_status(result)) {
+	case STORE_OK: written(t); return;
+	case STORE_UNAVAILABLE: on_store_wait(t); return;
+	case STORE_CONFLICT:
+		/* Its lease ended, somebody else has it: nothing of ours was written. */
+		log_info(MAIN, "task_lost", KV_STR("job", t->task->job),
+			KV_INT("task", t->task->id));
+		collect_task_free(t);
+		return;
+	case STORE_FAILED: break;
+	}
+	log_error(MAIN, "store_refused", KV_STR("job", t->task->job), KV_INT("task", t->task->id),
+		KV_STR("error", store_result_error(result)));
+	if (!t->writing) {
+		/* Not even its ending can be written: the lease will run out. */
+		collect_task_free(t);
+		return;
+	}
+	drop_batches(t);
+	collect_task_end(t, ENDING_DEAD, 0, "store: %s", store_result_error(result));
+}
+
+void collect_commit(struct collect_task *t)
+{
+	char checkpoint[POSITION_TEXT];
+	if (t->in_store || loop_timer_armed(t->store_wait))
+		return;
+	if (!t->writing) {
+		t->writing = LIST_FIRST(&t->ready, struct batch, node);
+		if (t->writing)
+			list_remove(&t->writing->node);
+		else if (t->ending == ENDING_NONE)
+			return;
+	}
+	struct store_tx *tx = store_tx_new(t->collector->store, 0);
+	if (!tx) {
+		on_store_wait(t);
+		return;
+	}
+	struct run_counts counts = { 0 };
+	if (t->writing)
+		counts = (struct run_counts) { t->writing->requests, (int64_t)t->writing->rows,
+			t->writing->rejected, t->writing->bytes };
+	t->ends_there = is_last(t);
+	if (t->ends_there) {
+		counts.requests += t->requests;
+		counts.bytes += t->bytes;
+	}
+	queue_tx_guard(t->collector->queue, tx, t->task,
+		t->writing ? position_write(checkpoint, &t->writing->after) : NULL);
+	if (t->writing)
+		add_batch(tx, t, t->writing);
+	queue_tx_count(tx, t->task, &counts);
+	if (t->ends_there)
+		collect_commit_ending(tx, t);
+	t->in_store = true;
+	store_submit(t->collector->store, tx, on_written, t);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * One page as it comes in: records become rows, rows become batches of at most store.batch, each
+ * with the position that it brings the task to. Batches are held back until the page is whole, or
+ * HELD_BYTES are held: a page that turns out to be a repetition, or breaks off, has stored nothing.
+ */
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "collect/request.h"
+#include "store/store.h"
+#include <xxhash.h>
+
+struct json_scan;
+struct plan;
+
+enum { BATCH_ERRORS = 5, HELD_BYTES = 4 * 1024 * 1024 };
+
+struct batch {
+	struct list node;
+	struct arena *arena; /* what values point to */
+	struct store_value *values;
+	size_t rows, cap;
+	int64_t rejected, requests, bytes;
+	char *errors[BATCH_ERRORS]; /* why the first were rejected */
+	size_t error_count;
+	struct position after;
+};
+void batch_free(struct batch *batch);
+
+struct page {
+	const struct plan *plan;
+	struct json_scan *scan;
+	struct position at;
+	int64_t seen;	  /* records of the page so far */
+	int64_t released; /* of these lie in batches that were given out, or are stored already */
+	size_t held_bytes;
+	struct batch *filling;
+	struct list held;
+	struct list *out; /* where batches go when they need not be held any longer */
+	XXH64_state_t *hash;
+	struct err err; /* why reading stopped */
+};
+
+/** @param out  gets the batches, in order */
+int page_init(
+	struct page *page, const struct plan *plan, struct list *out, struct err *err) MUST_CHECK;
+void page_finish(struct page *page);
+void page_begin(struct page *page, const struct position *at);
+/** A new try of the same page: what was not given out is forgotten. */
+void page_restart(struct page *page);
+/** @return false: it makes no sense to read on, page->err says why */
+bool page_body(struct page *page, const char *data, size_t len);
+enum page_end {
+	PAGE_MORE,     /* page->at is the next one */
+	PAGE_LAST,     /* was the last one */
+	PAGE_CUT,      /* the last one by max_pages */
+	PAGE_REPEATED, /* the same body as the page before; nothing of it was given out */
+	PAGE_BAD,      /* page->err */
+};
+/** The body is complete: gives the rest out, at least one batch (without rows perhaps) unless
+ * REPEATED or BAD. */
+enum page_end page_end(struct page *page);

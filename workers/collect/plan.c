@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include "collect/plan.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "collect/kind.h"
+#include "json/path.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+void plan_free(struct plan *plan)
+{
+	if (!plan)
+		return;
+	for (size_t i = 0; plan->paths && i < plan->table.column_count; i++)
+		json_path_free(plan->paths[i]);
+	json_path_free(plan->records);
+	free(plan->paths);
+	free(plan->is_key);
+	free(plan->columns);
+	free(plan->limit_key);
+	free(plan);
+}
+
+static int lay_out_table(struct plan *plan, struct err *err)
+{
+	const struct config_array *fields = &plan->spec->fields;
+	const struct config_column *columns = fields->items;
+	const struct config_strings *key = &plan->job->store.key;
+	plan->paths = calloc(fields->count, sizeof(*plan->paths));
+	plan->is_key = calloc(fields->count, sizeof(*plan->is_key));
+	plan->columns = calloc(fields->count, sizeof(*plan->columns));
+	if (!plan->paths || !plan->is_key || !plan->columns)
+		return err_set(err, -ENOMEM, "out of memory");
+	plan->table = (struct store_table) {
+		.name = plan->job->store.table,
+		.columns = plan->columns,
+		.column_count = fields->count,
+		.key = (const char *const *)key->items,
+		.key_count = key->count,
+	};
+	for (size_t i = 0; i < fields->count; i++) {
+		plan->columns[i] = (struct store_column) { columns[i].name, columns[i].type };
+		for (size_t k = 0; k < key->count; k++)
+			plan->is_key[i] |= str_eq_nocase(columns[i].name, key->items[k]);
+		int rc = json_path_new(&plan->paths[i], columns[i].path, err);
+		if (rc < 0)
+			return err_wrap(err, "field %s", columns[i].name);
+	}
+	return 0;
+}
+
+static int lay_out_limits(struct plan *plan, struct err *err)
+{
+	const struct config_limits *limits = &plan->provider->limits;
+	size_t n = 0;
+	if (limits->rate.count + (limits->concurrency > 0) > ARRAY_SIZE(plan->windows))
+		return err_set(err, -EINVAL, "provider %s: at most 7 rates", plan->provider->name);
+	for (; n < limits->rate.count; n++)
+		plan->windows[n] = (struct limit_window) { limits->rate.items[n].count,
+			limits->rate.items[n].period_ms };
+	if (limits->concurrency > 0)
+		plan->windows[n++] = (struct limit_window) { limits->concurrency, 0 };
+	if (asprintf(&plan->limit_key, "provider/%s", plan->provider->name) < 0) {
+		plan->limit_key = NULL;
+		return err_set(err, -ENOMEM, "out of memory");
+	}
+	plan->limit = (struct limit_spec) {
+		.key = plan->limit_key,
+		.windows = plan->windows,
+		.window_count = n,
+		.min_delay_ms = limits->min_delay_ms,
+	};
+	return 0;
+}
+
+int plan_new(struct plan **out, const struct config_job *job, struct err *err)
+{
+	struct plan *plan = NEW(struct plan);
+	if (!plan)
+		return err_set(err, -ENOMEM, "job %s: out of memory", job->name);
+	plan->job = job;
+	plan->spec = job->spec;
+	plan->provider = plan->spec->provider;
+	int rc = plan->provider ? json_path_new(&plan->records, plan->spec->records, err)
+				: err_set(err, -EINVAL, "its provider is not there");
+	if (rc == 0)
+		rc = lay_out_table(plan, err);
+	if (rc == 0)
+		rc = lay_out_limits(plan, err);
+	if (rc < 0) {
+		plan_free(plan);
+		return err_wrap(err, "job %s", job->name);
+	}
+	*out = plan;
+	return 0;
+}

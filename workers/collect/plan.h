@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* A collect job made ready: paths compiled, table and limits laid out. Borrows from its config. */
+#include "base/compiler.h"
+#include "config/config.h"
+#include "limit/limit.h"
+#include "store/store.h"
+
+struct collect_job;
+struct err;
+struct json_path;
+
+struct plan {
+	const struct config_job *job;
+	const struct collect_job *spec;
+	const struct config_provider *provider;
+	struct json_path *records;
+	struct json_path **paths; /* of the columns */
+	bool *is_key;		  /* columns that may not be null */
+	struct store_column *columns;
+	struct store_table table;
+	struct limit_window windows[8];
+	struct limit_spec limit;
+	char *limit_key;
+};
+
+int plan_new(struct plan **out, const struct config_job *job, struct err *err) MUST_CHECK;
+void plan_free(struct plan *plan); /* NULL is fine */

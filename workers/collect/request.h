@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* What is asked for: URLs, and the place that a task has reached. */
+#include "base/compiler.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct plan;
+
+/**
+ * How far a task is: every page before `page` is stored, and so are the first `records` records of
+ * it. As a checkpoint: {"page":3,"records":40,"last":"0123456789abcdef"}.
+ */
+struct position {
+	int64_t page, records;
+	char last[17]; /* hash of the page before, "" on the first */
+};
+enum { POSITION_TEXT = 96 };
+/** A task without a checkpoint begins at the job's first page; a bare number is a page. @return 0,
+ * -EINVAL */
+int position_read(struct position *out, const char *checkpoint, int64_t first_page,
+	struct err *err) MUST_CHECK;
+char *position_write(char dst[POSITION_TEXT], const struct position *position);
+
+/** The URL of a page; caller frees. @return 0; -EINVAL with words that hold no secret; -ENOMEM */
+int request_url(char **out, const struct plan *plan, int64_t page, struct err *err) MUST_CHECK;
+/** "GET kto /areaBasedList2 page 3": for people; the URL itself may hold secrets. @return dst */
+char *request_name(char *dst, size_t size, const struct plan *plan, int64_t page);

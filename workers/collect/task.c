@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include "collect/task.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "collect/collect.h"
+#include "collect/kind.h"
+#include "collect/plan.h"
+#include "log/log.h"
+#include "loop/loop.h"
+#include "worker/worker.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	BODY_MAX = 10 * 1000 * 1000, /* spec 8 */
+	MAX_WAIT_MS = 5000,	     /* for a limit; longer: the task does not hold its slot */
+	LATER_MIN_MS = 250,
+	AHEAD_MAX = 8, /* batches that wait for the store while a page is fetched */
+	REASON_MAX = 700,
+};
+
+static void free_task(struct collect_task *t)
+{
+	store_forget(t->collector->store, t);
+	fetch_cancel(t->fetch);
+	page_finish(&t->page);
+	batch_free(t->writing);
+	LIST_FOR_EACH_SAFE (node, &t->ready)
+		batch_free(LIST_ENTRY(node, struct batch, node));
+	list_remove(&t->node);
+	worker_ticket_free(t->ticket);
+	loop_timer_free(t->timeout);
+	loop_timer_free(t->store_wait);
+	free(t->url);
+	free(t->reason);
+	free(t->note);
+	task_free(t->task);
+	free(t);
+}
+
+void collect_task_free(struct collect_task *t)
+{
+	struct collector *c = t->collector;
+	free_task(t);
+	collector_task_over(c);
+}
+
+void collect_task_end(
+	struct collect_task *t, enum ending ending, int64_t delay_ms, const char *fmt, ...)
+{
+	char text[REASON_MAX];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fetch_cancel(t->fetch);
+	t->fetch = NULL;
+	t->ending = ending;
+	t->delay_ms = delay_ms;
+	free(t->reason);
+	t->reason = strdup(text);
+	loop_timer_stop(t->timeout);
+	collect_commit(t);
+}
+
+static void retry(struct collect_task *t, const char *words)
+{
+	char name[256];
+	const struct config_backoff *b = &t->plan->provider->retry.backoff;
+	int64_t delay = queue_backoff_ms(
+		b->initial_ms, b->factor, b->max_ms, MAX(t->task->attempt, (int64_t)1));
+	collect_task_end(t, ENDING_RETRY, delay, "%s: %s",
+		request_name(name, sizeof(name), t->plan, t->page.at.page), words);
+}
+
+static void give_up(struct collect_task *t, const char *words)
+{
+	char name[256];
+	collect_task_end(t, ENDING_DEAD, 0, "%s: %s",
+		request_name(name, sizeof(name), t->plan, t->page.at.page), words);
+}
+
+/* ---- one page ---- */
+
+static bool on_body(void *arg, const char *data, size_t len)
+{
+	struct collect_task *t = arg;
+	long status = fetch_status(t->fetch);
+	worker_ticket_touch(t->ticket);
+	/* An error's page is read to its end and not looked at. */
+	return status < 200 || status > 299 || page_body(&t->page, data, len);
+}
+
+static void on_restart(void *arg)
+{
+	struct collect_task *t = arg;
+	page_restart(&t->page);
+}
+
+static void page_over(struct collect_task *t)
+{
+	struct batch *last;
+	enum page_end end = page_end(&t->page);
+	switch (end) {
+	case PAGE_BAD: retry(t, t->page.err.text); return;
+	case PAGE_REPEATED: give_up(t, t->page.err.text); return;
+	case PAGE_CUT:
+		if (asprintf(&t->note, "stopped after max_pages: %" PRId64 " pages",
+			    t->plan->spec->paginate.max_pages) < 0)
+			t->note = NULL;
+		break;
+	case PAGE_MORE:
+	case PAGE_LAST: break;
+	}
+	last = LIST_ENTRY(t->ready.prev, struct batch, node);
+	last->requests = t->requests;
+	last->bytes = t->bytes;
+	t->requests = t->bytes = 0;
+	if (end != PAGE_MORE)
+		collect_task_end(t, ENDING_DONE, 0, "%s", "");
+	else
+		collect_task_go_on(t);
+}
+
+static bool is_transient(long status)
+{
+	return status >= 500 || status == 408 || status == 425 || status == 429;
+}
+
+static void judge_answer(struct collect_task *t, const struct http_result *http)
+{
+	char words[256];
+	if (http->status >= 200 && http->status <= 299) {
+		page_over(t);
+		return;
+	}
+	if (http->status >= 300 && http->status <= 399)
+		snprintf(
+			words, sizeof(words), "HTTP %ld, redirects are not followed", http->status);
+	else
+		snprintf(words, sizeof(words), "HTTP %ld", http->status);
+	if (is_transient(http->status))
+		retry(t, words);
+	else
+		give_up(t, words);
+}
+
+static void judge_failure(struct collect_task *t, const struct http_result *http)
+{
+	char words[800];
+	if (http->outcome == HTTP_OK) {
+		judge_answer(t, http);
+		return;
+	}
+	if (http->outcome == HTTP_CANCELLED && t->page.err.code)
+		snprintf(words, sizeof(words), "%s", t->page.err.text);
+	else
+		snprintf(words, sizeof(words), "%s: %s", http_outcome_name(http->outcome),
+			http->error);
+	if (http->outcome == HTTP_PRIVATE || http->outcome == HTTP_TOO_LARGE)
+		give_up(t, words);
+	else
+		retry(t, words);
+}
+
+static void on_done(void *arg, const struct fetch_result *result)
+{
+	struct collect_task *t = arg;
+	t->fetch = NULL;
+	t->requests += result->requests;
+	t->bytes += result->http ? result->http->body_bytes : 0;
+	worker_ticket_touch(t->ticket);
+	switch (result->outcome) {
+	case FETCH_ANSWER: judge_answer(t, result->http); break;
+	case FETCH_FAILED: judge_failure(t, result->http); break;
+	case FETCH_LATER:
+		collect_task_end(t, ENDING_PUT_BACK, MAX(result->wait_ms, (int64_t)LATER_MIN_MS),
+			"%s", "waits for a limit");
+		break;
+	}
+}
+
+static int start_fetch(struct collect_task *t, struct err *err)
+{
+	static const struct fetch_ops ops = {
+		.body = on_body, .restart = on_restart, .done = on_done
+	};
+	const struct config_provider *p = t->plan->provider;
+	const struct position at = t->page.at;
+	free(t->url);
+	t->url = NULL;
+	int rc = request_url(&t->url, t->plan, at.page, err);
+	if (rc < 0)
+		return rc;
+	page_begin(&t->page, &at);
+	const struct fetch_spec spec = {
+		.request = { .method = "GET",
+			.url = t->url,
+			.headers = p->headers,
+			.connect_ms = p->timeout.connect_ms,
+			.idle_ms = p->timeout.idle_ms,
+			.total_ms = p->timeout.total_ms,
+			.max_body = BODY_MAX,
+			.allow_private = p->is_private },
+		.limits = &t->plan->limit,
+		.limit_count = 1,
+		.retry = { .attempts = p->retry.attempts,
+			.when = &p->retry.when,
+			.backoff_initial_ms = p->retry.backoff.initial_ms,
+			.backoff_factor = p->retry.backoff.factor,
+			.backoff_max_ms = p->retry.backoff.max_ms,
+			.jitter = p->retry.backoff.jitter },
+		.max_wait_ms = MAX_WAIT_MS,
+	};
+	return fetch_start(&t->fetch, t->collector->fetcher, &spec, &ops, t, err);
+}
+
+static size_t ahead(const struct collect_task *t)
+{
+	size_t n = 0;
+	LIST_FOR_EACH (node, &t->ready)
+		n++;
+	return n;
+}
+
+void collect_task_go_on(struct collect_task *t)
+{
+	struct err err;
+	if (t->ending == ENDING_NONE && !t->fetch && ahead(t) < AHEAD_MAX) {
+		if (t->collector->winding) {
+			collect_task_end(t, ENDING_PUT_BACK, 0, "%s", "draining");
+			return;
+		}
+		if (start_fetch(t, &err) < 0) {
+			give_up(t, err.text);
+			return;
+		}
+	}
+	collect_commit(t);
+}
+
+/* ---- beginning and end ---- */
+
+static void on_timeout(void *arg)
+{
+	struct collect_task *t = arg;
+	char span[32], words[96];
+	snprintf(words, sizeof(words), "not done within %s",
+		str_duration(span, sizeof(span), t->task->timeout_ms));
+	retry(t, words);
+}
+
+static void on_store_wait(void *arg)
+{
+	collect_commit(arg);
+}
+
+void collect_task_start(struct collector *c, struct task *task)
+{
+	struct err err = { 0 };
+	struct position at;
+	struct collect_task *t = NEW(struct collect_task);
+	if (!t) {
+		task_free(task); /* the lease will run out */
+		return;
+	}
+	t->collector = c;
+	t->task = task;
+	list_init(&t->node);
+	list_init(&t->ready);
+	list_init(&t->page.held);
+	list_add_tail(&c->tasks, &t->node);
+	c->running++;
+	t->timeout = loop_timer_new(c->loop, on_timeout, t);
+	t->store_wait = loop_timer_new(c->loop, on_store_wait, t);
+	t->ticket = worker_ticket_new(c->worker, task->timeout_ms);
+	t->plan = collector_plan(c, task->job);
+	if (!t->timeout || !t->store_wait || !t->ticket) {
+		collect_task_free(t);
+		return;
+	}
+	if (!t->plan) {
+		collect_task_end(t, ENDING_DEAD, 0, "job %s is no longer configured", task->job);
+		return;
+	}
+	if (page_init(&t->page, t->plan, &t->ready, &err) < 0 ||
+		position_read(&at, task->checkpoint, t->plan->spec->paginate.start, &err) < 0) {
+		collect_task_end(t, ENDING_DEAD, 0, "%s", err.text);
+		return;
+	}
+	t->page.at = at;
+	if (task->timeout_ms > 0)
+		loop_timer_start(t->timeout, task->timeout_ms);
+	collect_task_go_on(t);
+}
+
+void collect_task_abandon(struct collect_task *t)
+{
+	struct store_tx *tx = store_tx_new(t->collector->store, 0);
+	/* If memory is short its lease will run out. What is on its way to the store comes first.
+	 */
+	if (tx) {
+		const struct run_counts counts = { .requests = t->requests, .bytes = t->bytes };
+		queue_tx_guard(t->collector->queue, tx, t->task, NULL);
+		queue_tx_count(tx, t->task, &counts);
+		queue_tx_put_back(tx, t->task, 0);
+		store_submit(t->collector->store, tx, NULL, NULL);
+	}
+	collect_task_free(t);
+}
+
+void collect_task_wind_up(struct collect_task *t)
+{
+	if (!t->fetch)
+		collect_task_go_on(t);
+}
