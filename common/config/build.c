@@ -546,7 +546,7 @@ static void report_kind(struct config_context *ctx, struct node *node)
 	const char *known[32];
 	char list[256] = "";
 	size_t n = 0;
-	for (size_t i = 0; ctx->kinds[i] && n < ARRAY_SIZE(known); i++) {
+	for (size_t i = 0; n < ARRAY_SIZE(known) && ctx->kinds[i]; i++) {
 		size_t at = strlen(list);
 		if (!ctx->kinds[i]->job_fields)
 			continue;
@@ -628,7 +628,7 @@ static void build_workers(struct config_context *ctx, struct node *node)
 {
 	const char *known[32];
 	size_t count = 0;
-	while (ctx->kinds[count] && count < ARRAY_SIZE(known)) {
+	while (count < ARRAY_SIZE(known) && ctx->kinds[count]) {
 		known[count] = ctx->kinds[count]->name;
 		count++;
 	}
