@@ -94,8 +94,9 @@ static int cut_into_pages(struct demo *d, struct err *err)
 	return rc;
 }
 
+/* One process: whatever becomes of us, no worker of a master is left behind. */
 static const char nginx_conf[] =
-	"daemon off;\nworker_processes 1;\n%spid %s/nginx.pid;\nerror_log %s/nginx-error.log;\n"
+	"daemon off;\nmaster_process off;\npid %s/nginx.pid;\nerror_log %s/nginx-error.log;\n"
 	"events { worker_connections 512; }\n"
 	"http {\n"
 	"\tinclude /etc/nginx/mime.types;\n"
@@ -135,9 +136,7 @@ int demo_site_prepare(struct demo *d, struct err *err)
 	snprintf(d->http, sizeof(d->http), "http://127.0.0.1:%d", d->http_port);
 	struct buf conf = BUF_INIT;
 	const char *f = d->folder;
-	/* Started by root, nginx would serve as nobody, who may not look into our folder. */
-	buf_addf(&conf, nginx_conf, geteuid() == 0 ? "user root;\n" : "", f, f, f, f, f, f, f, f,
-		d->site_port, d->docs, f);
+	buf_addf(&conf, nginx_conf, f, f, f, f, f, f, f, f, d->site_port, d->docs, f);
 	rc = demo_write(d, "nginx.conf", buf_str(&conf), err);
 	buf_finish(&conf);
 	return rc;

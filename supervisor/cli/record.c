@@ -52,6 +52,15 @@ static void add_field(struct buf *out, const char *key, const json_t *value)
 	buf_add_str(out, json ? json : "?");
 }
 
+/* "process stopped: web (operator)" says no more than process_stopped and its fields. */
+static bool repeats(const char *msg, const char *event)
+{
+	size_t i = 0;
+	while (event[i] && (msg[i] == event[i] || (event[i] == '_' && msg[i] == ' ')))
+		i++;
+	return event[i] == '\0';
+}
+
 void record_show(struct buf *out, const char *line, size_t len, bool color)
 {
 	CLEANUP(json_freep)
@@ -73,7 +82,7 @@ void record_show(struct buf *out, const char *line, size_t len, bool color)
 	add_safe(out, json_text(record, "process"));
 	buf_add_str(out, "  ");
 	add_safe(out, event);
-	if (*msg && !str_eq(msg, event)) {
+	if (*msg && !repeats(msg, event)) {
 		buf_add_str(out, ": ");
 		add_safe(out, msg);
 	}

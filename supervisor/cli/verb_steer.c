@@ -57,6 +57,8 @@ static int print_results(struct cli *cli, const json_t *results)
 	{
 		bool ok = json_is_true(json_object_get(r, "ok"));
 		const char *detail = json_text(r, "detail");
+		if (str_eq(detail, json_text(r, "state")))
+			detail = "";
 		struct buf line = BUF_INIT;
 		buf_addf(&line, "%s: %s%s%s", json_text(r, "name"), json_text(r, "state"),
 			*detail ? ", " : "", detail);

@@ -175,7 +175,7 @@ static void names_go_out_one_a_line(void **state)
 	const struct fake_answer script[] = {
 		{ .verb = "restart",
 			.page = "{\"results\":[{\"name\":\"a\",\"ok\":true,\"state\":\"running\","
-				"\"detail\":\"\"},"
+				"\"detail\":\"running\"},"
 				"{\"name\":\"b\",\"ok\":false,\"state\":\"waiting\",\"detail\":"
 				"\"held for 3 s\"}]}",
 			.exit_code = 1 },

@@ -82,7 +82,7 @@ static void records_read_as_text_and_other_lines_as_they_are(void **state)
 	static const char record[] =
 		"{\"time\":\"2026-11-21T08:45:00.123Z\",\"level\":\"warn\",\"category\":\"health\","
 		"\"process\":\"crawl:1\","
-		"\"event\":\"process_restarted\",\"msg\":\"process_restarted\",\"reason\":"
+		"\"event\":\"process_restarted\",\"msg\":\"process restarted: crawl:1\",\"reason\":"
 		"\"probe\",\"detail\":\"no answer\\u001b[2J\"}";
 	struct buf out = BUF_INIT;
 	record_show(&out, record, strlen(record), false);
