@@ -3,44 +3,54 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "collect/kind.h"
 #include "collect/plan.h"
 #include "url/url.h"
+#include "json/path.h"
+#include "json/record.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { URL_MAX = 16384 };
 
-static int bad_checkpoint(struct err *err)
+/* One member of the checkpoint, or the whole of it. Absent: the value stays as it is. */
+static int member(struct json_record *record, const char *path_text, int type,
+	struct json_value *out, struct err *err)
 {
-	return err_set(err, -EINVAL, "the task's checkpoint is not one of ours");
+	CLEANUP(json_path_freep) struct json_path *path = NULL;
+	const struct config_column column = {
+		.name = "checkpoint", .path = path_text, .type = type
+	};
+	int rc = json_path_new(&path, path_text, err);
+	return rc < 0 ? rc : json_record_column(record, &column, path, out, err);
 }
 
 int position_read(struct position *out, const char *checkpoint, int64_t first_page, struct err *err)
 {
+	CLEANUP(json_record_freep) struct json_record *record = NULL;
+	struct json_value page = { 0 }, records = { 0 }, last = { 0 };
 	*out = (struct position) { .page = first_page };
 	if (!checkpoint || !*checkpoint)
 		return 0;
-	json_t *json = json_loads(checkpoint, JSON_DECODE_ANY, NULL);
-	json_t *records = json_object_get(json, "records"), *last = json_object_get(json, "last");
-	json_t *page = json_is_integer(json) ? json : json_object_get(json, "page");
-	int rc = 0;
-	if (!json_is_integer(page) || json_integer_value(page) < 0 ||
-		(records && (!json_is_integer(records) || json_integer_value(records) < 0)) ||
-		(last &&
-			(!json_is_string(last) || json_string_length(last) >= sizeof(out->last)))) {
-		rc = bad_checkpoint(err);
-	} else {
-		out->page = json_integer_value(page);
-		out->records = json_integer_value(records);
-		(void)str_copy(out->last, sizeof(out->last), last ? json_string_value(last) : "");
-	}
-	json_decref(json);
-	return rc;
+	int rc = json_record_new(&record, checkpoint, strlen(checkpoint), err);
+	bool object = rc == 0 && json_record_is_object(record);
+	if (rc == 0)
+		rc = member(record, object ? "page" : "", COLUMN_INTEGER, &page, err);
+	if (rc == 0 && object)
+		rc = member(record, "records", COLUMN_INTEGER, &records, err);
+	if (rc == 0 && object)
+		rc = member(record, "last", COLUMN_TEXT, &last, err);
+	if (rc < 0 || page.type != JSON_VALUE_INT || page.i < 0 || records.i < 0 ||
+		last.len >= sizeof(out->last))
+		return err_set(err, -EINVAL, "the task's checkpoint is not one of ours");
+	out->page = page.i;
+	out->records = records.i;
+	(void)str_copy(out->last, sizeof(out->last), last.text ? last.text : "");
+	return 0;
 }
 
 char *position_write(char dst[POSITION_TEXT], const struct position *p)

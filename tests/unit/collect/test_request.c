@@ -86,8 +86,8 @@ static void a_checkpoint_comes_back_as_it_was(void **state)
 	assert_int_equal(position_read(&back, "12", 1, &err), 0);
 	assert_int_equal(back.page, 12);
 	assert_int_equal(back.records, 0);
-	static const char *const bad[] = { "x", "{}", "{\"page\":\"1\"}", "{\"page\":-1}", "[1]",
-		"{\"page\":1,\"records\":-5}", "{\"page\":1,\"last\":\"0123456789abcdef0\"}",
+	static const char *const bad[] = { "x", "{}", "{\"page\":\"one\"}", "null", "{\"page\":-1}",
+		"[1]", "{\"page\":1,\"records\":-5}", "{\"page\":1,\"last\":\"0123456789abcdef0\"}",
 		"1.5" };
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(position_read(&back, bad[i], 1, &err), -EINVAL);
