@@ -263,8 +263,9 @@ static int host_of(const char *url, char **host, struct err *err)
 	curl_free(scheme);
 	curl_url_cleanup(parsed);
 	if (rc == CURLUE_OUT_OF_MEMORY)
-		return err_set(err, -ENOMEM, "%s: out of memory", url);
-	return rc == CURLUE_OK ? 0 : err_set(err, -EINVAL, "%s: %s", url, curl_url_strerror(rc));
+		return err_set(err, -ENOMEM, "HTTP: out of memory");
+	/* Not the URL itself: it may hold a key. */
+	return rc == CURLUE_OK ? 0 : err_set(err, -EINVAL, "URL: %s", curl_url_strerror(rc));
 }
 
 static struct http_transfer *take_pooled(struct http_client *client)
