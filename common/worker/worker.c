@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 enum {
@@ -24,6 +25,7 @@ enum {
 	/* S5: a worker that lost its supervisor is gone within 5 s. */
 	LOST_DRAIN_MS = 3500,
 	LOST_EXIT_MS = 4500,
+	LOST_END_MS = 4800,
 	SETUP_FDS = 1 + LOG_CATEGORIES,
 };
 
@@ -82,9 +84,18 @@ static void on_exit_timer(void *arg)
 	loop_stop(w->loop);
 }
 
+/* Also when what is freed at the end hangs: a store that waits for a disk or for another's lock. */
+static void end_by_alarm(int64_t after_ms)
+{
+	const struct itimerval once = { .it_value = { .tv_sec = after_ms / 1000,
+						.tv_usec = after_ms % 1000 * 1000 } };
+	setitimer(ITIMER_REAL, &once, NULL);
+}
+
 static void on_closed(void *arg, const char *why)
 {
 	struct worker *w = arg;
+	end_by_alarm(LOST_END_MS);
 	log_warn(MAIN, "supervisor_lost", KV_STR("name", w->name),
 		KV_STR("error", why ? why : "channel closed"));
 	channel_free(w->channel);

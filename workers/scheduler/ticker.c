@@ -383,7 +383,7 @@ static void log_decided(
 	const char *outcome = store_result_text(r, s, 0, 0),
 		   *reason = store_result_text(r, s, 0, 1);
 	log_info(MAIN, "due_decided", KV_STR("job", j->name), KV_INT("due_at", d->due_at),
-		KV_STR("state", outcome), KV_STR("reason", reason),
+		KV_STR("state", outcome), KV_STR("reason", reason && *reason ? reason : outcome),
 		KV_INT("run", store_result_int(r, s, 0, 2)), KV_INT("count", d->count));
 	if (str_eq(outcome, "fired"))
 		scheduler_wake(j->ticker->scheduler, j->job->kind->name);
