@@ -83,7 +83,7 @@ void server_free(struct server *s)
 
 const char *server_address(const struct server *s)
 {
-	return s->address[0] ? s->address : NULL;
+	return s && s->address[0] ? s->address : NULL;
 }
 
 /* The epoll descriptor is edge-triggered inside: after each run the next deadline is asked for, or
