@@ -30,7 +30,7 @@
 #define SOCKET_NAME "control.sock"
 enum {
 	CLIENTS_MAX = 32,
-	BACKLOG = 16,
+	BACKLOG = 128,
 	UNREAD_MAX = 256 * 1024, /* a client that lets this much lie is not served on */
 	GROUPS_MAX = 1024,
 	ACCEPT_PAUSE_MS = 1000,
@@ -210,12 +210,11 @@ static void add_client(struct control *c, int fd)
 static void on_accept(void *arg, int listen_fd, unsigned events UNUSED)
 {
 	struct control *c = arg;
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd >= 0) {
+	int fd = -1;
+	while (c->count < CLIENTS_MAX &&
+		(fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
 		add_client(c, fd);
-		return;
-	}
-	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+	if (fd >= 0 || errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
 		return;
 	/* No descriptor: without a pause the loop would turn for nothing. */
 	log_warn(MAIN, "control_accept_failed", KV_INT("errno", errno));

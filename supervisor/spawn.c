@@ -191,12 +191,12 @@ static void child(const struct spawn_spec *spec, int error_fd)
 	struct identity id;
 	write_own_record(spec);
 	reset_signals();
+	if (given_fds.rlim_max)
+		setrlimit(RLIMIT_NOFILE, &given_fds);
 	error_fd = lift(error_fd);
 	if (setsid() == -1 || place_descriptors(spec) == -1)
 		fail(error_fd, SPAWN_SETUP);
 	umask(022);
-	if (given_fds.rlim_max && setrlimit(RLIMIT_NOFILE, &given_fds) == -1)
-		fail(error_fd, SPAWN_SETUP);
 	if (spec->nice && setpriority(PRIO_PROCESS, 0, (int)spec->nice) == -1)
 		fail(error_fd, SPAWN_SETUP);
 	if (find_identity(spec, &id) == -1)
