@@ -17,7 +17,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FREEZE_ROUNDS = 25, FRESH_MS = 10, ENVIRON_MAX = 256 * 1024, SLOT_MAX = 80 };
+enum {
+	RESERVE = 2,
+	FREEZE_ROUNDS = 25,
+	COUNT_ROUNDS = 5,
+	FRESH_MS = 10,
+	ENVIRON_MAX = 256 * 1024,
+	SLOT_MAX = 80
+};
 
 struct seen {
 	pid_t pid, parent, group, session;
@@ -36,13 +43,44 @@ struct contain {
 	char epochs[CONTAIN_EPOCHS][CONTAIN_EPOCH_SIZE];
 	size_t epoch_count;
 	pid_t exempt;
+	/*
+	 * What cannot be looked at must not be taken for dead, so a full table of descriptors does
+	 * not stop us: /proc stays open, and RESERVE more are given up for the time of a look.
+	 */
+	DIR *proc;
+	int reserve[RESERVE];
+	bool blind; /* the last look saw less than there is */
 };
+
+static void take_reserve(struct contain *c)
+{
+	for (int i = 0; i < RESERVE; i++)
+		if (c->reserve[i] == -1)
+			c->reserve[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void give_reserve(struct contain *c)
+{
+	for (int i = 0; i < RESERVE; i++) {
+		if (c->reserve[i] != -1)
+			close(c->reserve[i]);
+		c->reserve[i] = -1;
+	}
+}
 
 struct contain *contain_new(void)
 {
 	struct contain *c = NEW(struct contain);
-	if (c)
-		c->looked_ms = -FRESH_MS - 1;
+	if (!c)
+		return NULL;
+	c->looked_ms = -FRESH_MS - 1;
+	memset(c->reserve, 0xff, sizeof(c->reserve));
+	take_reserve(c);
+	c->proc = opendir("/proc");
+	if (!c->proc) {
+		contain_free(c);
+		return NULL;
+	}
 	return c;
 }
 
@@ -50,6 +88,9 @@ void contain_free(struct contain *c)
 {
 	if (!c)
 		return;
+	give_reserve(c);
+	if (c->proc)
+		closedir(c->proc);
 	free(c->array);
 	free(c);
 }
@@ -72,6 +113,7 @@ static bool read_stat(pid_t pid, struct seen *out)
 	int parent, group, session;
 	unsigned long long start;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	errno = 0;
 	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd == -1 ? -1 : read(fd, text, sizeof(text) - 1);
 	if (n <= 0)
@@ -122,23 +164,30 @@ static void look(struct contain *c)
 	int64_t now_ms = clock_mono_ms();
 	if (now_ms - c->looked_ms <= FRESH_MS)
 		return;
-	DIR *proc = opendir("/proc");
-	if (!proc)
-		return; /* no descriptor left: the old look is better than none */
+	give_reserve(c);
+	rewinddir(c->proc);
 	c->looked_ms = now_ms;
 	c->count = 0;
-	for (const struct dirent *d; (d = readdir(proc));) {
+	c->blind = false;
+	for (const struct dirent *d; (d = readdir(c->proc));) {
 		struct seen s;
 		int64_t pid;
 		if (!isdigit((unsigned char)d->d_name[0]) ||
-			str_to_i64(d->d_name, 1, INT32_MAX, &pid) < 0 || !read_stat((pid_t)pid, &s))
+			str_to_i64(d->d_name, 1, INT32_MAX, &pid) < 0)
 			continue;
-		if (mem_grow(&c->array, &c->cap, c->count, sizeof(struct seen)) < 0)
+		if (!read_stat((pid_t)pid, &s)) {
+			c->blind = c->blind || errno == EMFILE || errno == ENFILE ||
+				   errno == ENOMEM;
+			continue;
+		}
+		if (mem_grow(&c->array, &c->cap, c->count, sizeof(struct seen)) < 0) {
+			c->blind = true;
 			break;
+		}
 		c->seen = c->array;
 		c->seen[c->count++] = s;
 	}
-	closedir(proc);
+	take_reserve(c);
 	if (c->count)
 		qsort(c->seen, c->count, sizeof(struct seen), by_pid);
 }
@@ -259,40 +308,65 @@ static void add_descendants(struct contain *c)
 static void find_members(struct contain *c, const struct contain_target *t)
 {
 	look(c);
+	give_reserve(c);
 	bool session_ok = session_is_ours(c, t);
 	for (size_t i = 0; i < c->count; i++)
 		c->seen[i].member = is_root(c, &c->seen[i], t, session_ok);
 	add_descendants(c);
-}
-
-int contain_count(struct contain *c, const struct contain_target *t)
-{
-	int living = 0;
-	find_members(c, t);
-	for (size_t i = 0; i < c->count; i++)
-		if (c->seen[i].member && !c->seen[i].zombie &&
-			contain_start_time(c->seen[i].pid) == c->seen[i].start)
-			living++;
-	return living;
-}
-
-static bool signal_one(const struct seen *s, int signo)
-{
-	int fd = contain_open(s->pid, s->start);
-	if (fd == -1)
-		return false;
-	bool sent = sys_pidfd_send_signal(fd, signo) == 0;
-	/* A stopped process cannot obey until it goes on. */
-	if (sent && signo != SIGKILL)
-		sys_pidfd_send_signal(fd, SIGCONT);
-	sys_close(fd);
-	return sent;
+	take_reserve(c);
 }
 
 static void look_again(struct contain *c, const struct contain_target *t)
 {
 	c->looked_ms = -FRESH_MS - 1;
 	find_members(c, t);
+}
+
+/* Of those seen: how many were alive then, and how many are still. */
+static int count_members(struct contain *c, int *still)
+{
+	int seen = 0;
+	*still = 0;
+	give_reserve(c);
+	for (size_t i = 0; i < c->count; i++) {
+		if (!c->seen[i].member || c->seen[i].zombie)
+			continue;
+		seen++;
+		*still += contain_start_time(c->seen[i].pid) == c->seen[i].start;
+	}
+	take_reserve(c);
+	return seen;
+}
+
+/*
+ * One that was seen may have forked before it died, so only a new look that meets no member at all
+ * says that none is left.
+ */
+int contain_count(struct contain *c, const struct contain_target *t)
+{
+	int still;
+	find_members(c, t);
+	count_members(c, &still);
+	for (int round = 0; still == 0 && round < COUNT_ROUNDS; round++) {
+		look_again(c, t);
+		if (count_members(c, &still) == 0)
+			return c->blind ? 1 : 0;
+	}
+	return MAX(still, 1);
+}
+
+static bool signal_one(struct contain *c, const struct seen *s, int signo)
+{
+	give_reserve(c);
+	int fd = contain_open(s->pid, s->start);
+	bool sent = fd != -1 && sys_pidfd_send_signal(fd, signo) == 0;
+	/* A stopped process cannot obey until it goes on. */
+	if (sent && signo != SIGKILL && signo != SIGSTOP)
+		sys_pidfd_send_signal(fd, SIGCONT);
+	if (fd != -1)
+		sys_close(fd);
+	take_reserve(c);
+	return sent;
 }
 
 /*
@@ -308,11 +382,7 @@ static void freeze(struct contain *c, const struct contain_target *t)
 			if (!s->member || s->still)
 				continue;
 			moving = true;
-			int fd = contain_open(s->pid, s->start);
-			if (fd == -1)
-				continue;
-			sys_pidfd_send_signal(fd, SIGSTOP);
-			sys_close(fd);
+			signal_one(c, s, SIGSTOP);
 		}
 		if (!moving)
 			return;
@@ -333,7 +403,7 @@ int contain_signal(
 			continue;
 		if (reach == CONTAIN_GROUP && s->pid != t->main_pid && s->group != t->main_pid)
 			continue;
-		sent += signal_one(s, signo);
+		sent += signal_one(c, s, signo);
 	}
 	c->looked_ms = -FRESH_MS - 1;
 	return sent;
@@ -366,7 +436,7 @@ int contain_kill_descendants(struct contain *c, pid_t spare)
 	add_descendants(c);
 	for (size_t i = 0; i < c->count; i++)
 		if (c->seen[i].member && c->seen[i].pid != self && !c->seen[i].zombie)
-			living += signal_one(&c->seen[i], SIGKILL);
+			living += signal_one(c, &c->seen[i], SIGKILL);
 	c->looked_ms = -FRESH_MS - 1;
 	return living;
 }
