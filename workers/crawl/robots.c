@@ -126,7 +126,8 @@ static void judge(
 	case ENTRY_FAILED:
 		out->say = entry->say;
 		out->reason = entry->reason;
-		out->wait_ms = entry->wait_ms;
+		/* Asking before it is over would cost an attempt and learn nothing. */
+		out->wait_ms = MAX(entry->wait_ms, entry->until_ms - clock_mono_ms());
 		break;
 	default: break;
 	}

@@ -7,6 +7,8 @@
  * crawl_alone STATE_DIR OPTION=VALUE...
  *   start=URL  domain=HOST  field=NAME:TYPE:XPATH  depth=N  max_pages=N  delay=MS  per_host=N
  * private=0|1 robots=0|1  attempts=N  timeout=MS  concurrency=N  parsers=N  drain_after=MS
+ *   free_claims=1  what an earlier life, killed, had claimed is free again: the scheduler's task in
+ * the house
  */
 #include "base/clock.h"
 #include "base/err.h"
@@ -68,7 +70,7 @@ static struct config config = { .file = "",
 	.worker_count = 1,
 	.jobs = &job,
 	.job_count = 1 };
-static int64_t drain_after_ms;
+static int64_t drain_after_ms, free_claims;
 
 /* ---- the frame ---- */
 
@@ -176,12 +178,12 @@ static void drain(void *arg)
 	crawl_ops.drain(w, 2000);
 }
 
-static void on_made(void *arg, const struct store_result *r)
+static void begin(void *arg, enum queue_status status)
 {
 	struct worker *w = arg;
 	struct err err = { 0 };
-	if (store_result_status(r) != STORE_OK) {
-		worker_fail(w, "no run", store_result_error(r));
+	if (status != QUEUE_OK) {
+		worker_fail(w, "free", queue_error());
 		return;
 	}
 	if (crawl_ops.configure(w, &config, &err) < 0) {
@@ -191,6 +193,17 @@ static void on_made(void *arg, const struct store_result *r)
 	loop_timer_start(w->look, LOOK_MS);
 	if (drain_after_ms)
 		loop_timer_start(w->drain, drain_after_ms);
+}
+
+static void on_made(void *arg, const struct store_result *r)
+{
+	struct worker *w = arg;
+	if (store_result_status(r) != STORE_OK)
+		worker_fail(w, "no run", store_result_error(r));
+	else if (free_claims)
+		queue_free_expired(w->store, INT64_MAX, begin, w);
+	else
+		begin(w, QUEUE_OK);
 }
 
 /* A second call goes on with the run that a first one left. */
@@ -255,6 +268,7 @@ static bool take_number(const char *name, const char *value)
 		{ "concurrency", &workers[0].concurrency },
 		{ "parsers", &workers[0].parsers },
 		{ "drain_after", &drain_after_ms },
+		{ "free_claims", &free_claims },
 	};
 	if (str_to_i64(value, 0, INT64_MAX, &n) < 0)
 		return false;

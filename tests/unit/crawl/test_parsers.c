@@ -74,7 +74,8 @@ static void bench_free(struct bench *b)
 	free(b);
 }
 
-static void on_parsed(void *arg, enum parse_end end, const struct parse_answer *answer, const char *error)
+static void on_parsed(
+	void *arg, enum parse_end end, const struct parse_answer *answer, const char *error)
 {
 	struct slot *slot = arg;
 	struct bench *b = slot->bench;
@@ -84,7 +85,8 @@ static void on_parsed(void *arg, enum parse_end end, const struct parse_answer *
 	seen->end = end;
 	str_copy(seen->error, sizeof(seen->error), error);
 	if (end == PARSE_DONE && answer->value_count)
-		str_copy(seen->value, sizeof(seen->value), answer->values[0] ? answer->values[0] : "");
+		str_copy(seen->value, sizeof(seen->value),
+			answer->values[0] ? answer->values[0] : "");
 	free(slot);
 	if (++b->done == b->asked)
 		loop_stop(b->loop);
@@ -103,7 +105,8 @@ static void ask(struct bench *b, const char *body, const char *xpath, uint32_t g
 		.generation = generation,
 		.arena = b->arena,
 	};
-	assert_int_equal(parsers_submit(&b->jobs[b->asked], b->parsers, &request, on_parsed, slot), 0);
+	assert_int_equal(
+		parsers_submit(&b->jobs[b->asked], b->parsers, &request, on_parsed, slot), 0);
 	b->asked++;
 }
 

@@ -22,10 +22,9 @@ static struct crawl_extract rules[] = {
 	{ .match = ".*", .fields = { other_fields, 2 } },
 };
 static struct crawl_job spec;
-static struct config_job job = { .name = "docs",
-	.kind = &worker_kind_crawl,
-	.store = { .table = "pages" },
-	.spec = &spec };
+static struct config_job job = {
+	.name = "docs", .kind = &worker_kind_crawl, .store = { .table = "pages" }, .spec = &spec
+};
 static struct config config = { .jobs = &job, .job_count = 1 };
 
 static struct plan_set *make(void)
@@ -156,7 +155,8 @@ static void what_is_known_is_known_of_one_run_and_kind(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(without_domains_the_hosts_of_the_start_urls_are_followed, reset),
+		cmocka_unit_test_setup(
+			without_domains_the_hosts_of_the_start_urls_are_followed, reset),
 		cmocka_unit_test_setup(domains_that_are_named_are_the_only_ones, reset),
 		cmocka_unit_test_setup(depth_and_traps_are_refused, reset),
 		cmocka_unit_test_setup(the_first_rule_that_matches_fills_its_columns, reset),
