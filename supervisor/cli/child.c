@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { KEPT_FD = 3, FAILED_TO_EXEC = 127 };
+enum { FAILED_TO_EXEC = 127 };
 
 static void NORETURN run(const struct child_spec *spec, pid_t parent)
 {
@@ -33,10 +33,6 @@ static void NORETURN run(const struct child_spec *spec, pid_t parent)
 		dup2(out == -1 ? null : out, STDOUT_FILENO);
 		dup2(out == -1 ? null : out, STDERR_FILENO);
 	}
-	if (spec->keep_fd == KEPT_FD)
-		fcntl(KEPT_FD, F_SETFD, 0);
-	else if (spec->keep_fd)
-		dup2(spec->keep_fd, KEPT_FD);
 	execve(spec->argv[0], spec->argv, spec->environ ? spec->environ : environ);
 	dprintf(STDERR_FILENO, "cannot start %s: %s\n", spec->argv[0], strerror(errno));
 	_exit(FAILED_TO_EXEC);

@@ -21,7 +21,6 @@ struct child_spec {
 	char *const *argv;	/* argv[0] is the path */
 	char *const *environ;	/* NULL: ours */
 	const char *output;	/* file that gets stdout and stderr, appended; NULL: ours */
-	int keep_fd;		/* goes to the child as descriptor 3; 0: none */
 	int signal_when_orphan; /* what it gets when this process dies */
 };
 

@@ -23,7 +23,7 @@ struct demo {
 	char docs[PATH_MAX]; /* python3-doc's HTML */
 	char socket[DEMO_PATH], site[64], http[64];
 	int site_port, service_port, http_port;
-	int listener; /* nginx's socket, bound here */
+	int reserved; /* holds nginx's port; -1: none */
 	int64_t records, pages_of_api;
 	struct child nginx, droverd;
 	int64_t started_ms;
@@ -34,7 +34,7 @@ extern const char demo_iso_639_3[];
 /** Where the site's files lie; cuts the records into pages, writes nginx's configuration. @return 0
  * or negative with words */
 int demo_site_prepare(struct demo *d, struct err *err) MUST_CHECK;
-/** Starts nginx on the socket. */
+/** Starts nginx and waits until it serves. */
 int demo_site_start(struct demo *d, struct err *err) MUST_CHECK;
 /** Writes text to folder/name. */
 int demo_write(

@@ -3,6 +3,7 @@
 
 #include "ask.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include <arpa/inet.h>
@@ -16,6 +17,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { START_MS = 5000, POLL_MS = 10 };
 
 const char demo_iso_639_3[] = "/usr/share/iso-codes/json/iso_639-3.json";
 
@@ -34,17 +37,21 @@ int demo_write(const struct demo *d, const char *name, const char *text, struct 
 	return fd == -1 ? err_sys(err, -errno, "write %s", path) : 0;
 }
 
-/* A socket on a port of the kernel's choice: it is ours before anybody serves it, and nobody can
- * take it first. */
-static int listen_somewhere(int *port, struct err *err)
+/*
+ * A socket on a port of the kernel's choice that does not listen: it keeps the port from others,
+ * while a program of ours that asks for `reuseport` may serve there.
+ */
+static int reserve_port(int *port, struct err *err)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(address);
+	int on = 1;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd == -1 || bind(fd, (struct sockaddr *)&address, len) == -1 || listen(fd, 511) == -1 ||
+	if (fd == -1 || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == -1 ||
+		bind(fd, (struct sockaddr *)&address, len) == -1 ||
 		getsockname(fd, (struct sockaddr *)&address, &len) == -1) {
-		int rc = err_sys(err, -errno, "listen on loopback");
+		int rc = err_sys(err, -errno, "take a port on loopback");
 		if (fd != -1)
 			close(fd);
 		return rc;
@@ -53,14 +60,19 @@ static int listen_somewhere(int *port, struct err *err)
 	return fd;
 }
 
-/* A port that is free now, for a program that opens its own. */
-static int free_port(int *port, struct err *err)
+/* Ports that are free now, for programs that do not share: held together, so that they differ. */
+static int choose_ports(struct demo *d, struct err *err)
 {
-	int fd = listen_somewhere(port, err);
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
+	int service = reserve_port(&d->service_port, err);
+	if (service < 0)
+		return service;
+	int http = reserve_port(&d->http_port, err);
+	close(service);
+	if (http < 0)
+		return http;
+	d->reserved = reserve_port(&d->site_port, err);
+	close(http);
+	return MIN(d->reserved, 0);
 }
 
 static int write_page(
@@ -107,7 +119,7 @@ static const char nginx_conf[] =
 	"\tkeepalive_requests 100000;\n"
 	"\tmap $arg_page $page { default empty; \"~^(?<number>[0-9]+)$\" $number; }\n"
 	"\tserver {\n"
-	"\t\tlisten 127.0.0.1:%d;\n"
+	"\t\tlisten 127.0.0.1:%d reuseport;\n"
 	"\t\troot %s;\n"
 	"\t\tlocation = /api/languages {\n"
 	"\t\t\troot %s/api; types { } default_type application/json;\n"
@@ -124,14 +136,9 @@ int demo_site_prepare(struct demo *d, struct err *err)
 		return err_sys(err, -errno, "make %s", path);
 	int rc = cut_into_pages(d, err);
 	if (rc == 0)
-		rc = free_port(&d->service_port, err);
-	if (rc == 0)
-		rc = free_port(&d->http_port, err);
+		rc = choose_ports(d, err);
 	if (rc < 0)
 		return rc;
-	d->listener = listen_somewhere(&d->site_port, err);
-	if (d->listener < 0)
-		return d->listener;
 	snprintf(d->site, sizeof(d->site), "http://127.0.0.1:%d", d->site_port);
 	snprintf(d->http, sizeof(d->http), "http://127.0.0.1:%d", d->http_port);
 	struct buf conf = BUF_INIT;
@@ -142,6 +149,15 @@ int demo_site_prepare(struct demo *d, struct err *err)
 	return rc;
 }
 
+static bool is_served(int port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	CLEANUP(closep) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	return fd != -1 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
 int demo_site_start(struct demo *d, struct err *err)
 {
 	char conf[DEMO_PATH], errors[DEMO_PATH], output[DEMO_PATH];
@@ -150,18 +166,14 @@ int demo_site_start(struct demo *d, struct err *err)
 	snprintf(output, sizeof(output), "%s/nginx-output.log", d->folder);
 	char *argv[] = { (char[]) { "/usr/sbin/nginx" }, (char[]) { "-p" }, d->folder,
 		(char[]) { "-e" }, errors, (char[]) { "-c" }, conf, NULL };
-	/* nginx takes over listening sockets that $NGINX names: what its own upgrade uses. */
-	char *environment[] = { (char[]) { "PATH=/usr/sbin:/usr/bin:/sbin:/bin" },
-		(char[]) { "NGINX=3;" }, NULL };
-	struct child_spec spec = {
-		.argv = argv,
-		.environ = environment,
-		.output = output,
-		.keep_fd = d->listener,
-		.signal_when_orphan = SIGTERM,
-	};
-	int rc = child_start(&d->nginx, &spec, err);
-	close(d->listener);
-	d->listener = -1;
+	struct child_spec spec = { .argv = argv, .output = output, .signal_when_orphan = SIGKILL };
+	int code = 0, rc = child_start(&d->nginx, &spec, err);
+	int64_t until = clock_mono_ms() + START_MS;
+	while (rc == 0 && !is_served(d->site_port)) {
+		if (child_wait(&d->nginx, POLL_MS, &code))
+			return err_set(err, -EIO, "nginx ended with code %d; see %s", code, errors);
+		if (clock_mono_ms() > until || demo_interrupted())
+			return err_set(err, -ETIMEDOUT, "nginx does not serve; see %s", errors);
+	}
 	return rc;
 }

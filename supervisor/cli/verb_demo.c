@@ -213,7 +213,7 @@ int verb_demo(struct cli *cli)
 	struct demo d = {
 		.cli = cli,
 		.asking = *cli,
-		.listener = -1,
+		.reserved = -1,
 		.nginx = CHILD_NONE,
 		.droverd = CHILD_NONE,
 		.started_ms = clock_mono_ms(),
@@ -227,6 +227,8 @@ int verb_demo(struct cli *cli)
 	cli_finish(&d.asking);
 	child_stop(&d.droverd, SIGTERM, 15000);
 	child_stop(&d.nginx, SIGTERM, 5000);
+	if (d.reserved >= 0)
+		close(d.reserved);
 	if (interrupted && !cli_value(cli, "keep"))
 		return cli_fail(cli, CLI_FAILED,
 			"interrupted; what was started has been stopped, %s stays", d.folder);
