@@ -120,17 +120,17 @@ const char *show_id(char *dst, size_t size, const json_t *object)
 
 void show_exit(struct buf *out, const json_t *last)
 {
-	const json_t *code = json_object_get(last, "code"), *sig = json_object_get(last, "signal");
-	if (json_is_integer(sig) && json_integer_value(sig))
-		buf_addf(out, "signal %" JSON_INTEGER_FORMAT, json_integer_value(sig));
-	else if (json_is_string(sig))
-		buf_addf(out, "signal %s", json_string_value(sig));
+	const json_t *code = json_object_get(last, "code");
+	const char *reason = json_text(last, "reason");
+	const char *name = sigabbrev_np((int)json_number(last, "signal"));
+	if (json_is_integer(json_object_get(last, "signal")))
+		buf_addf(out, "SIG%s", name ? name : "?");
 	else if (json_is_integer(code))
 		buf_addf(out, "exit code %" JSON_INTEGER_FORMAT, json_integer_value(code));
 	else
 		buf_add_str(out, "exit code unknown");
-	if (*json_text(last, "reason"))
-		buf_addf(out, " (%s)", json_text(last, "reason"));
+	if (*reason && !str_eq(reason, "exit") && !str_eq(reason, "signal"))
+		buf_addf(out, " (%s)", reason);
 }
 
 void show_run_end(struct buf *out, const json_t *run)
