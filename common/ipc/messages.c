@@ -3,9 +3,11 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/mutant.h"
 #include <endian.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum field_type { END, U32, U64, I64, STR, BYTES };
@@ -191,6 +193,9 @@ int message_decode(struct message *out, char *data, size_t len, enum message_dir
 		if (!take_field(&r, f, (char *)&out->body + f->offset))
 			return err_set(
 				err, -EPROTO, "message %s is cut short or malformed", kind->name);
+	if (MUTANT(FUZZ_MESSAGE) && id == MSG_PAGE && out->body.page.last &&
+		!out->body.page.json.len)
+		abort();
 	if (r.left)
 		return err_set(
 			err, -EPROTO, "message %s has %zu bytes too many", kind->name, r.left);
