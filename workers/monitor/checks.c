@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "monitor/checks.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "http/http.h"
 #include "ipc/messages.h"
+#include "loop/loop.h"
 #include "monitor/monitor.h"
 #include "worker/worker.h"
 #include <errno.h>
@@ -13,8 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A health page may say why it is ill, but not for ever. */
-enum { BODY_MAX = 1048576 };
+enum {
+	/* A health page may say why it is ill, but not for ever. */
+	BODY_MAX = 1048576,
+	/* While a check runs, we look at the clock this often; a look that comes later than LATE_MS
+	   was our own sleep, and no service is blamed for it. */
+	LOOK_MS = 100,
+	LATE_MS = 250,
+};
 
 struct check {
 	struct list node;
@@ -22,12 +30,17 @@ struct check {
 	struct http_transfer *transfer;
 	uint64_t id, incarnation;
 	char *slot;
+	bool overslept; /* we were stopped or starved while it ran: its timeout proves nothing */
 };
 
 struct checks {
 	struct monitor *monitor;
 	struct list running;
+	struct loop_timer *look;
+	int64_t looked_ms;
 };
+
+static void look(void *arg);
 
 struct checks *checks_new(struct monitor *m)
 {
@@ -36,7 +49,31 @@ struct checks *checks_new(struct monitor *m)
 		return NULL;
 	c->monitor = m;
 	list_init(&c->running);
+	c->look = loop_timer_new(m->loop, look, c);
+	if (!c->look) {
+		free(c);
+		return NULL;
+	}
 	return c;
+}
+
+static void notice_sleep(struct checks *c)
+{
+	int64_t now = clock_mono_ms();
+	bool late = now - c->looked_ms > LATE_MS;
+	c->looked_ms = now;
+	if (!late)
+		return;
+	LIST_FOR_EACH (node, &c->running)
+		LIST_ENTRY(node, struct check, node)->overslept = true;
+}
+
+static void look(void *arg)
+{
+	struct checks *c = arg;
+	notice_sleep(c);
+	if (!list_empty(&c->running))
+		loop_timer_start(c->look, LOOK_MS);
 }
 
 static void check_free(struct check *check)
@@ -55,6 +92,7 @@ void checks_free(struct checks *c)
 		http_cancel(check->transfer);
 		check_free(check);
 	}
+	loop_timer_free(c->look);
 	free(c);
 }
 
@@ -81,6 +119,11 @@ static void on_done(void *arg, const struct http_result *r)
 {
 	struct check *check = arg;
 	char detail[256];
+	notice_sleep(check->checks);
+	if (check->overslept && r->outcome == HTTP_TIMEOUT) {
+		check_free(check); /* unknown */
+		return;
+	}
 	bool ok = r->outcome == HTTP_OK && r->status >= 200 && r->status < 300;
 	if (r->outcome == HTTP_OK)
 		snprintf(detail, sizeof(detail), "HTTP %ld", r->status);
@@ -104,6 +147,10 @@ void checks_ask(struct checks *c, const struct msg_check_http *ask)
 	if (!check->slot) {
 		check_free(check);
 		return;
+	}
+	if (list_empty(&c->running)) {
+		c->looked_ms = clock_mono_ms();
+		loop_timer_start(c->look, LOOK_MS);
 	}
 	list_add_tail(&c->running, &check->node);
 	/* The operator's own services: any address that the configuration names. */

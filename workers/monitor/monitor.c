@@ -23,7 +23,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { SAMPLE_MS = 5000, SUMMARY_MAX = MESSAGE_MAX };
+enum { SAMPLE_MS = 5000, STORE_RETRY_MS = 500, SUMMARY_MAX = MESSAGE_MAX };
 
 /* ---- the machine ---- */
 
@@ -92,6 +92,8 @@ static void on_queue_metrics(
 	m->queue_known = status == QUEUE_OK;
 	if (m->queue_known)
 		m->queue = *metrics;
+	else
+		loop_timer_start(m->sampler, STORE_RETRY_MS);
 }
 
 static void sample(void *arg)
