@@ -399,7 +399,7 @@ static int lock(struct limits *l, bool wait)
 	return 0;
 }
 
-/* Without memory to remember it we wait for the lock: neither an end nor a closing may be lost. */
+/* Without memory to remember it we wait longer: neither an end nor a closing should be lost. */
 static void tell(struct limits *l, const struct late *late)
 {
 	int rc = lock(l, false);

@@ -26,6 +26,8 @@ static uint64_t layout(void)
 	       sizeof(struct place);
 }
 
+enum { SHORT_TRIES = 40, LONG_TRIES = 4000 }; /* some 20 ms, 2.5 s */
+
 static int ofd_lock(int fd, int cmd, short type, off_t at, struct flock *out)
 {
 	struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1 };
@@ -36,6 +38,17 @@ static int ofd_lock(int fd, int cmd, short type, off_t at, struct flock *out)
 	if (out)
 		*out = lock;
 	return rc == -1 ? -errno : 0;
+}
+
+/* Whoever holds the lock holds it for microseconds, unless it was stopped: never wait for ever. */
+static int lock_file(int fd, int tries)
+{
+	int rc = ofd_lock(fd, F_OFD_SETLK, F_WRLCK, LOCK_BYTE, NULL);
+	for (int i = 0; i < tries && (rc == -EAGAIN || rc == -EACCES); i++) {
+		nanosleep(&(struct timespec) { .tv_nsec = i < 10 ? 50000 : 600000 }, NULL);
+		rc = ofd_lock(fd, F_OFD_SETLK, F_WRLCK, LOCK_BYTE, NULL);
+	}
+	return rc == -EACCES ? -EAGAIN : rc;
 }
 
 /* What another process sees after our death must be in the order in which we wrote it. */
@@ -186,7 +199,7 @@ int limit_file_open(struct limit_file *f, const char *path, struct err *err)
 		return err_set(err, -ENOMEM, "open limits %s", path);
 	int rc = open_fd(f);
 	if (rc == 0)
-		rc = ofd_lock(f->fd, F_OFD_SETLKW, F_WRLCK, LOCK_BYTE, NULL);
+		rc = lock_file(f->fd, LONG_TRIES);
 	if (rc == 0)
 		rc = load(f, false);
 	if (rc == 0)
@@ -222,7 +235,7 @@ static int reopen(struct limit_file *f)
 	close(f->fd);
 	int rc = open_fd(f);
 	if (rc == 0)
-		rc = ofd_lock(f->fd, F_OFD_SETLKW, F_WRLCK, LOCK_BYTE, NULL);
+		rc = lock_file(f->fd, LONG_TRIES);
 	if (rc == 0)
 		rc = load(f, true);
 	return rc < 0 ? rc : take_slot(f);
@@ -243,15 +256,9 @@ static int refresh(struct limit_file *f)
 
 int limit_file_lock(struct limit_file *f, bool wait)
 {
-	int rc = f->fd == -1 ? 0
-			     : ofd_lock(f->fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, F_WRLCK,
-				       LOCK_BYTE, NULL);
-	for (int i = 0; i < 40 && (rc == -EAGAIN || rc == -EACCES); i++) {
-		nanosleep(&(struct timespec) { .tv_nsec = i < 10 ? 50000 : 600000 }, NULL);
-		rc = ofd_lock(f->fd, F_OFD_SETLK, F_WRLCK, LOCK_BYTE, NULL);
-	}
+	int rc = f->fd == -1 ? 0 : lock_file(f->fd, wait ? LONG_TRIES : SHORT_TRIES);
 	if (rc < 0)
-		return rc == -EACCES ? -EAGAIN : rc;
+		return rc;
 	rc = refresh(f);
 	if (rc < 0)
 		limit_file_unlock(f);

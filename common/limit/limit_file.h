@@ -65,7 +65,7 @@ struct limit_file {
 int limit_file_open(struct limit_file *f, const char *path, struct err *err) MUST_CHECK;
 void limit_file_close(struct limit_file *f);
 /**
- * @param wait  for as long as it takes; else some 20 ms: whoever holds it may be stopped (SIGSTOP)
+ * @param wait  some 2.5 s; else some 20 ms: whoever holds it may be stopped (SIGSTOP)
  * @return 0; -EAGAIN still locked by another; -EIO and kin: the file is of no use now
  */
 int limit_file_lock(struct limit_file *f, bool wait) MUST_CHECK;

@@ -18,7 +18,7 @@ import pytest
 from provider import Answer, Provider, pages
 from website import Site
 
-BIN = pathlib.Path(os.environ.get("DROVER_BIN", pathlib.Path(__file__).parents[2] / "build/dev/bin"))
+BIN = pathlib.Path(os.environ.get("DROVER_BUILD", pathlib.Path(__file__).parents[2] / "build/dev")) / "bin"
 FIELDS = "{id: id, title: title, n: {path: n, type: integer}, lat: {path: pos.lat, type: real}}"
 
 
@@ -477,3 +477,69 @@ def test_a_job_that_is_gone_ends_in_the_dead_letters(house, provider):
     assert child.wait(20) == 0
     ((error,),) = house.dead()
     assert error == "job a is no longer configured"
+
+
+# ---- in the whole house ----
+
+HOUSE = """
+supervisor: {{restart: {{min_interval: 0s, jitter: 0ms}}}}
+workers: {{collect: {{processes: 2, concurrency: 2}}}}
+http: {{listen: "127.0.0.1:0"}}
+providers:
+  p: {{base_url: "{url}", private: true, limits: {{rate: [40/500ms], concurrency: 2}}}}
+jobs:
+  a: {{kind: collect, request: {{provider: p, path: /items}}, records: items, fields: {fields},
+      retry: {{attempts: 20}}, store: {{table: things, key: [id]}}, paginate: {{by: page, param: page, size: 100}}}}
+"""
+
+
+def drover_cli(drover, *args):
+    return subprocess.run(
+        [BIN / "drover", *args, "--socket", drover.runtime / "control.sock"], capture_output=True, text=True, timeout=90
+    )
+
+
+def test_a_run_by_hand_goes_through_the_whole_house(drover, provider):
+    records = things(730)
+    provider.route("/items", pages(records))
+    drover.start(HOUSE.format(url=provider.url, fields=FIELDS))
+    drover.wait_event("scheduler_ready")
+    done = drover_cli(drover, "run", "a", "--wait", "--json")
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert (run["state"], run["rows"], run["rejected"], run["requests"]) == ("succeeded", 730, 0, 8)
+    with contextlib.closing(sqlite3.connect(drover.state / "drover.db")) as db:
+        assert db.execute("SELECT id, title, n, lat FROM things ORDER BY 1").fetchall() == expected(records)
+
+
+def test_collect_workers_that_are_killed_lose_nothing_and_count_nothing_twice(drover, provider):
+    records = things(5000)
+    provider.route("/items", pages(records, delay=0.02))
+    drover.start(HOUSE.format(url=provider.url, fields=FIELDS))
+    drover.wait_event("scheduler_ready")
+    assert drover_cli(drover, "run", "a").returncode == 0
+    with contextlib.closing(sqlite3.connect(f"file:{drover.state}/drover.db?mode=ro", uri=True, timeout=10)) as db:
+
+        def stored():
+            with contextlib.suppress(sqlite3.OperationalError):
+                return db.execute("SELECT COUNT(*) FROM things").fetchone()[0]
+            return 0
+
+        def holder():
+            row = db.execute("SELECT owner FROM drover_task WHERE state = 1").fetchone()
+            return row and row[0].split("/")[2]
+
+        kills = 0
+        for floor in (300, 1200, 2500):
+            until(lambda: stored() >= floor and holder(), 60, f"{floor} rows and a holder")
+            name = holder()
+            slot = name and next(p for p in drover.status()["processes"] if p["name"] == name)
+            if slot and slot["pid"]:
+                os.kill(slot["pid"], signal.SIGKILL)
+                kills += 1
+        assert kills >= 2
+        until(lambda: db.execute("SELECT finished_at FROM drover_run").fetchone()[0], 60, "the end of the run")
+        assert db.execute("SELECT state, rows, rejected FROM drover_run").fetchall() == [("succeeded", 5000, 0)]
+        assert db.execute("SELECT id, title, n, lat FROM things ORDER BY 1").fetchall() == expected(records)
+    assert provider.fullest_window(0.5) <= 40
+    assert provider.most_active <= 2

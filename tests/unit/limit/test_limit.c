@@ -360,6 +360,8 @@ static void a_stopped_holder_of_the_lock_stops_nobody_else(void **state)
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	assert_in_range(
 		(to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000, 0, 1000);
+	struct limits *third = NULL;
+	assert_int_equal(limits_open(&third, path, NULL), -EAGAIN); /* after some seconds */
 	lock.l_type = F_UNLCK;
 	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
 	assert_int_equal(limits_acquire(limits, spec, &next), 0);
