@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "cli.h"
 #include "config/kind.h"
+#include "config/xpath_check.h"
 #include "where.h"
 #include <errno.h>
 #include <string.h>
@@ -26,6 +27,21 @@ static int tell(struct cli *cli, const struct buf *report)
 	return CLI_BAD_CONFIG;
 }
 
+/* Reading, and what a parser child says of the XPath expressions. */
+static int load(struct config **out, const struct config_options *options, struct buf *words)
+{
+	char program[PATH_MAX];
+	if (config_load(out, options, words) < 0)
+		return -EINVAL;
+	/* Without that program nothing can crawl either, and droverd says so. */
+	if (where_program(program, "drover-parser", NULL) < 0 ||
+		parser_check_xpaths(*out, program, words, options->color) == 0)
+		return 0;
+	config_free(*out);
+	*out = NULL;
+	return -EINVAL;
+}
+
 int configuration_load(struct cli *cli, const struct config_options *given, struct config **out,
 	struct buf *report)
 {
@@ -43,7 +59,7 @@ int configuration_load(struct cli *cli, const struct config_options *given, stru
 	options.kinds = worker_kinds;
 	options.color = cli->err_color && !report;
 	int code = CLI_DONE;
-	if (config_load(out, &options, words) < 0)
+	if (load(out, &options, words) < 0)
 		code = report ? CLI_BAD_CONFIG : tell(cli, words);
 	buf_finish(&own);
 	return code;
