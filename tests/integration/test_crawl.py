@@ -7,6 +7,7 @@ import collections
 import hashlib
 import html.parser
 import http.server
+import json
 import os
 import pathlib
 import signal
@@ -19,6 +20,7 @@ import urllib.request
 
 import pytest
 
+from harness import descendants, until
 from website import Site
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -394,3 +396,50 @@ def test_a_body_beyond_its_bound_is_skipped(crawl, serve):
 	crawl.run(site.base + "/")
 	assert crawl.url(site.base + "/big")[:1] == ("skipped",)
 	assert "larger than" in crawl.url(site.base + "/big")[2]
+
+
+# ---- in the house ----
+
+def test_a_crawl_job_of_the_house_is_run_by_the_command_line(drover, tmp_path):
+	with Site(tmp_path) as site:
+		drover.start(f"""
+workers: {{crawl: {{processes: 2, concurrency: 8, parsers: 2}}}}
+jobs:
+  docs:
+    kind: crawl
+    start: ["{site.url}/"]
+    follow: {{private: true}}
+    politeness: {{delay: 0s, per_host: 8}}
+    extract: [{{match: ".*", fields: {{title: {{xpath: "string(//title)"}}}}}}]
+    store: {{table: pages, key: [url]}}
+""")
+		done = subprocess.run([BIN / "drover", "run", "docs", "--wait", "--json", "--socket",
+			drover.runtime / "control.sock"], capture_output=True, text=True, timeout=100)
+		asked = collections.Counter(path for _, path, *_ in site.requests())
+	assert done.returncode == 0, done.stderr
+	run = json.loads(done.stdout)
+	assert run["rows"] == 527 and run["state"] == "succeeded"
+	assert run["tasks"] == {"total": 529, "done": 529, "failed": 0, "dead": 0}
+	db = sqlite3.connect(f"file:{drover.state}/drover.db?mode=ro", uri=True)
+	assert db.execute("SELECT COUNT(*), COUNT(DISTINCT content_hash) FROM pages WHERE title <> ''").fetchone() == (527, 526)
+	db.close()
+	# Two processes: each reads robots.txt once, no page is fetched twice.
+	assert asked.pop("/robots.txt") <= 2
+	assert set(asked.values()) == {1}
+
+
+def test_parser_children_carry_the_mark_of_their_slot(drover):
+	drover.start("workers: {crawl: {parsers: 3}}")
+	worker = drover.slot("crawl")["pid"]
+
+	def closed_off(pid):
+		return "asan" in str(BIN) or "Seccomp:\t2" in pathlib.Path(f"/proc/{pid}/status").read_text()
+	children = until(lambda: [pid for pid in descendants(worker)
+		if pathlib.Path(f"/proc/{pid}/comm").read_text() == "drover-parser\n" and closed_off(pid)][2:] and
+		descendants(worker), "three children are closed off")
+	assert len(children) == 3
+	for pid in children:
+		environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+		assert any(entry.startswith(b"DROVER_SLOT=") for entry in environment)
+		assert "asan" in str(BIN) or "536870912" in pathlib.Path(f"/proc/{pid}/limits").read_text()
+		assert sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2", "3"]

@@ -3,7 +3,6 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "base/mutant.h"
 #include "base/str.h"
 #include "base/sys.h"
 #include "loop/loop.h"
@@ -36,19 +35,27 @@ struct parser_child {
 static void on_io(void *arg, int fd, unsigned events);
 static void on_exit_of_child(void *arg, const siginfo_t *info);
 
-/* In the child, before exec: only what a copy of a process with threads may do. */
-static NORETURN void become(const char *program, int socket)
+enum { ENVIRONMENT_MAX = 8 };
+
+/* Its environment is built, not inherited, but for drover's own marks: by them a sweep finds what a
+ * slot left behind. */
+static void build_environment(char *envp[ENVIRONMENT_MAX])
 {
-	static char name[] = "drover-parser", path[] = "PATH=/usr/bin:/bin", locale[] = "LC_ALL=C";
+	static char path[] = "PATH=/usr/bin:/bin", locale[] = "LC_ALL=C";
+	size_t n = 0;
+	envp[n++] = path;
+	envp[n++] = locale;
+	for (char **e = environ; *e && n < ENVIRONMENT_MAX - 1; e++)
+		if (str_starts(*e, "DROVER_"))
+			envp[n++] = *e;
+	envp[n] = NULL;
+}
+
+/* In the child, before exec: only what a copy of a process with threads may do. */
+static NORETURN void become(const char *program, int socket, char **envp)
+{
+	static char name[] = "drover-parser";
 	char *argv[] = { name, NULL };
-	char *envp[] = { path, locale, NULL, NULL };
-#ifdef DROVER_MUTANTS
-	static char mutant[128];
-	if (mutant_name()) {
-		snprintf(mutant, sizeof(mutant), "DROVER_MUTANT=%s", mutant_name());
-		envp[2] = mutant;
-	}
-#endif
 	sigset_t none;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -80,7 +87,9 @@ int parser_child_start(struct parser_child **out, struct loop *loop, const char 
 	const struct parser_child_ops *ops, void *arg, struct err *err)
 {
 	CLEANUP(closep) int theirs = -1;
+	char *envp[ENVIRONMENT_MAX];
 	int ends[2];
+	build_environment(envp);
 	struct parser_child *child = NEW(struct parser_child);
 	if (!child)
 		return err_set(err, -ENOMEM, "start %s", program);
@@ -101,7 +110,7 @@ int parser_child_start(struct parser_child **out, struct loop *loop, const char 
 	fcntl(child->fd, F_SETFL, O_NONBLOCK);
 	child->pid = sys_fork_pidfd(&child->pidfd);
 	if (child->pid == 0)
-		become(program, theirs);
+		become(program, theirs, envp);
 	if (child->pid == -1) {
 		int r = err_sys(err, -errno, "start %s", program);
 		child->pidfd = -1;
