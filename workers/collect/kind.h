@@ -11,7 +11,7 @@ struct collect_request {
 	struct config_pairs query;
 };
 struct collect_paginate {
-	int by; /* enum paginate_by */
+	int by;				/* enum paginate_by */
 	const char *param, *size_param; /* size_param NULL: the size is not sent */
 	int64_t size, start, max_pages;
 };
@@ -19,7 +19,7 @@ struct collect_job {
 	struct collect_request request;
 	struct collect_paginate paginate;
 	const char *records; /* dotted path of the list of records; "" or NULL: the answer itself */
-	struct config_array fields; /* struct config_column, with path */
+	struct config_array fields;		/* struct config_column, with path */
 	const struct config_provider *provider; /* resolved by check_job */
 };
 
