@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * The configuration as the programs see it: one immutable struct, built whole and checked whole. YAML is read by
- * droverd and the command line only; workers get the validated tree in a sealed memfd (config_handover) and build
- * the same struct from it.
+ * The configuration as the programs see it: one immutable struct, built whole and checked whole.
+ * YAML is read by droverd and the command line only; workers get the validated tree in a sealed
+ * memfd (config_handover) and build the same struct from it.
  */
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include "base/compiler.h"
 #include "config/field.h"
 #include "schedule/due.h" /* struct schedule */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct arena;
 struct buf;
@@ -35,7 +35,8 @@ struct config_stop {
 	int signal;
 	int64_t timeout_ms;
 };
-/* What a supervised process needs, worker or service: supervisor.* are the defaults of the others. */
+/* What a supervised process needs, worker or service: supervisor.* are the defaults of the others.
+ */
 struct config_supervision {
 	struct config_probe probe;
 	struct config_restart restart;
@@ -55,7 +56,8 @@ struct config_store {
 	const char *url; /* "sqlite:PATH", PATH relative to state_dir */
 };
 struct config_http {
-	const char *listen; /* "127.0.0.1:8470"; port 0: any free one, told in the log and in status */
+	const char
+		*listen; /* "127.0.0.1:8470"; port 0: any free one, told in the log and in status */
 };
 
 /* workers.KIND */
@@ -102,8 +104,16 @@ struct config_provider {
 	struct config_retry retry;
 };
 
-/* A job's columns. Where the value comes from is the kind's: `path` for collect, `xpath` for crawl. */
-enum column_type { COLUMN_TEXT, COLUMN_INTEGER, COLUMN_REAL, COLUMN_BOOLEAN, COLUMN_TIMESTAMP, COLUMN_JSON };
+/* A job's columns. Where the value comes from is the kind's: `path` for collect, `xpath` for crawl.
+ */
+enum column_type {
+	COLUMN_TEXT,
+	COLUMN_INTEGER,
+	COLUMN_REAL,
+	COLUMN_BOOLEAN,
+	COLUMN_TIMESTAMP,
+	COLUMN_JSON
+};
 struct config_column {
 	const char *name;
 	const char *path;  /* dotted path in the record */
@@ -125,13 +135,15 @@ struct config_due {
 struct config_job {
 	const char *name;
 	const char *kind_name;
-	const struct worker_kind *kind; /* NULL only in a worker that does not know the kind; then spec is NULL too */
+	const struct worker_kind *
+		kind; /* NULL only in a worker that does not know the kind; then spec is NULL too */
 	struct config_due due;
 	struct schedule schedule; /* made from due; kind SCHEDULE_NONE: only by `drover run` */
 	int64_t timeout_ms;	  /* of each task */
-	int64_t attempts;	  /* retry.attempts: tries of a task without progress before it is a dead letter */
+	int64_t attempts; /* retry.attempts: tries of a task without progress before it is a dead
+			     letter */
 	struct config_table store;
-	void *spec;		  /* the kind's own: struct collect_job, struct crawl_job */
+	void *spec; /* the kind's own: struct collect_job, struct crawl_job */
 };
 
 struct config {
@@ -149,23 +161,27 @@ struct config {
 	size_t job_count;
 	struct config_service *services;
 	size_t service_count;
-	struct config_tree *tree; /* private: which values are secret, time zones, places of XPath expressions */
+	struct config_tree *tree; /* private: which values are secret, time zones, places of XPath
+				     expressions */
 };
 
 struct config_options {
-	const char *file;				     /* main file */
-	const char *state_dir, *runtime_dir, *log_dir;	     /* override the file; NULL: not given */
-	const struct worker_kind *const *kinds;		     /* ends with NULL */
-	const char *(*getenv)(const char *name);	     /* NULL: the real one */
-	bool color;					     /* of the error texts */
+	const char *file;			       /* main file */
+	const char *state_dir, *runtime_dir, *log_dir; /* override the file; NULL: not given */
+	const struct worker_kind *const *kinds;	       /* ends with NULL */
+	const char *(*getenv)(const char *name);       /* NULL: the real one */
+	bool color;				       /* of the error texts */
 };
 
 /**
- * Reads the file and conf.d/ *.yaml beside it, substitutes, builds and checks. All errors of all files are written
- * to `report` in compiler style (FILE:LINE:COL: error: ..., the line, a caret, a suggestion).
- * @return 0 and *out, which the caller frees; -EINVAL with at least one error in report; never a half-built config
+ * Reads the file and conf.d/ *.yaml beside it, substitutes, builds and checks. All errors of all
+ * files are written to `report` in compiler style (FILE:LINE:COL: error: ..., the line, a caret, a
+ * suggestion).
+ * @return 0 and *out, which the caller frees; -EINVAL with at least one error in report; never a
+ * half-built config
  */
-int config_load(struct config **out, const struct config_options *options, struct buf *report) MUST_CHECK;
+int config_load(
+	struct config **out, const struct config_options *options, struct buf *report) MUST_CHECK;
 void config_free(struct config *config);
 DEFINE_FREEP(struct config, config)
 
@@ -173,14 +189,19 @@ DEFINE_FREEP(struct config, config)
 int config_print(const struct config *config, struct buf *out) MUST_CHECK;
 
 /**
- * A sealed memfd with what one kind of worker may see: its jobs, the providers they name, shared sections; the
- * values of secrets only where the kind uses them. @return the descriptor, or negative errno
+ * A sealed memfd with what one kind of worker may see: its jobs, the providers they name, shared
+ * sections; the values of secrets only where the kind uses them. @return the descriptor, or
+ * negative errno
  */
-int config_handover(const struct config *config, const struct worker_kind *kind, struct err *err) MUST_CHECK;
-/** Builds the struct from a hand-over; refuses one that is not sealed. The caller keeps and closes fd. */
-int config_from_handover(struct config **out, int fd, const struct worker_kind *const *kinds, struct err *err) MUST_CHECK;
+int config_handover(
+	const struct config *config, const struct worker_kind *kind, struct err *err) MUST_CHECK;
+/** Builds the struct from a hand-over; refuses one that is not sealed. The caller keeps and closes
+ * fd. */
+int config_from_handover(struct config **out, int fd, const struct worker_kind *const *kinds,
+	struct err *err) MUST_CHECK;
 
-/* XPath expressions, which only a parser child may judge: droverd and `check` ask one before they accept. */
+/* XPath expressions, which only a parser child may judge: droverd and `check` ask one before they
+ * accept. */
 struct config_xpath {
 	const char *text;
 	struct config_mark mark;
@@ -189,14 +210,18 @@ struct config_xpath {
 /** @return the i-th expression of the jobs, NULL beyond the last; always NULL in a worker */
 const struct config_xpath *config_xpaths(const struct config *config, size_t i);
 /** Appends one error about it to a report, in the style of config_load(). */
-void config_report(struct buf *report, const struct config_xpath *xpath, const char *problem, bool color);
+void config_report(
+	struct buf *report, const struct config_xpath *xpath, const char *problem, bool color);
 
 const struct config_job *config_job(const struct config *config, const char *name);
 const struct config_provider *config_provider(const struct config *config, const char *name);
 const struct config_service *config_service(const struct config *config, const char *name);
 const struct config_worker *config_worker(const struct config *config, const char *kind_name);
 
-/* What differs between two configurations for one process or section: the strongest apply of the changed fields. */
+/* What differs between two configurations for one process or section: the strongest apply of the
+ * changed fields. */
 enum config_change { CHANGE_NONE, CHANGE_LIVE, CHANGE_RESTART, CHANGE_SUPERVISOR };
-/** path: "services.NAME", "providers.NAME", "jobs.NAME", "workers.KIND", "supervisor", "logs", "store", "http". An absent side counts as CHANGE_RESTART. */
-enum config_change config_diff(const struct config *old_config, const struct config *new_config, const char *path);
+/** path: "services.NAME", "providers.NAME", "jobs.NAME", "workers.KIND", "supervisor", "logs",
+ * "store", "http". An absent side counts as CHANGE_RESTART. */
+enum config_change config_diff(
+	const struct config *old_config, const struct config *new_config, const char *path);

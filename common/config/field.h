@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * One row a field: from these tables come parsing, defaults, range checks, error texts, the reload's knowledge of
- * what may change live, and later the JSON Schema and the manual. A field that has no row does not exist.
+ * One row a field: from these tables come parsing, defaults, range checks, error texts, the
+ * reload's knowledge of what may change live, and later the JSON Schema and the manual. A field
+ * that has no row does not exist.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,10 +14,10 @@ struct config_mark;
 
 enum config_type {
 	CONFIG_END,
-	CONFIG_BOOL,	    /* bool */
-	CONFIG_INT,	    /* int64_t, min..max */
-	CONFIG_STRING,	    /* const char *, NULL when absent and no default */
-	CONFIG_XPATH,	    /* the same; its syntax is checked later, by a parser child (config_xpaths) */
+	CONFIG_BOOL,   /* bool */
+	CONFIG_INT,    /* int64_t, min..max */
+	CONFIG_STRING, /* const char *, NULL when absent and no default */
+	CONFIG_XPATH, /* the same; its syntax is checked later, by a parser child (config_xpaths) */
 	CONFIG_DURATION_MS, /* int64_t, unit demanded; at least 50 ms unless .min says otherwise */
 	CONFIG_SIZE,	    /* int64_t bytes, unit demanded */
 	CONFIG_ENUM,	    /* int, index into .names */
@@ -41,26 +42,30 @@ struct config_field {
 	const char *name;
 	enum config_type type;
 	size_t offset;
-	const char *def;		  /* as written in YAML; NULL: no default (0, NULL, empty) */
-	int64_t min, max;		  /* of INT, DURATION_MS, SIZE; both 0: the type's own range */
+	const char *def;  /* as written in YAML; NULL: no default (0, NULL, empty) */
+	int64_t min, max; /* of INT, DURATION_MS, SIZE; both 0: the type's own range */
 	bool required;
-	bool unsubstituted;		  /* ${...} is not replaced here */
-	bool scheduled;			  /* of a job: the scheduler needs the value too, so it gets it even when secret */
-	const char *const *names;	  /* of ENUM, ends with NULL */
+	bool unsubstituted; /* ${...} is not replaced here */
+	bool scheduled;	    /* of a job: the scheduler needs the value too, so it gets it even when
+			       secret */
+	const char *const *names;	   /* of ENUM, ends with NULL */
 	const struct config_field *fields; /* of STRUCT, STRUCT_LIST, STRUCT_MAP */
-	size_t element_size;		  /* of STRUCT_LIST, STRUCT_MAP */
-	const char *shorthand;		  /* of STRUCT and elements: a scalar stands for this one field (`title: h1`) */
+	size_t element_size;		   /* of STRUCT_LIST, STRUCT_MAP */
+	const char *shorthand; /* of STRUCT and elements: a scalar stands for this one field
+				  (`title: h1`) */
 	/*
-	 * Checks one value after it was converted; reports through config_error(). `value` points at the member; of
-	 * STRING_LIST it is called for each item (const char *const *), of STRING_MAP for each struct config_pair.
+	 * Checks one value after it was converted; reports through config_error(). `value` points
+	 * at the member; of STRING_LIST it is called for each item (const char *const *), of
+	 * STRING_MAP for each struct config_pair.
 	 */
-	void (*check)(struct config_context *ctx, const struct config_mark *mark, const void *value);
+	void (*check)(
+		struct config_context *ctx, const struct config_mark *mark, const void *value);
 	enum config_apply apply;
-	const char *doc;		  /* one line */
+	const char *doc; /* one line */
 };
 
 enum {
-	CONFIG_RATES_MAX = 7,     /* rates of one provider */
+	CONFIG_RATES_MAX = 7,	  /* rates of one provider */
 	CONFIG_REGEX_MAX = 1000,  /* bytes of a regular expression */
 	CONFIG_COLUMNS_MAX = 500, /* columns of one job */
 };
@@ -105,6 +110,7 @@ void config_error(struct config_context *ctx, const struct config_mark *mark, co
 /** The same for a byte of a text member: exact when the text stands in the file as it is. */
 struct config_mark config_mark_at(
 	struct config_context *ctx, const void *object, const char *path, size_t byte);
-/** The mark of a member of the struct being checked ("schedule.cron", "start.0"), for cross-checks; the struct's own when
- * absent. Objects are elements of maps and lists of structs, jobs' specs, and the sections of struct config. */
+/** The mark of a member of the struct being checked ("schedule.cron", "start.0"), for cross-checks;
+ * the struct's own when absent. Objects are elements of maps and lists of structs, jobs' specs, and
+ * the sections of struct config. */
 struct config_mark config_mark_of(struct config_context *ctx, const void *object, const char *path);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * What a worker kind is, as data: linked by the worker itself and by the supervisor, which starts it and checks
- * its part of the configuration. Behaviour is struct worker_ops (worker/worker.h).
+ * What a worker kind is, as data: linked by the worker itself and by the supervisor, which starts
+ * it and checks its part of the configuration. Behaviour is struct worker_ops (worker/worker.h).
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,14 +31,16 @@ struct worker_kind {
 	const struct config_field *job_fields;
 	size_t job_size;
 	/*
-	 * The columns that a job's rows have, in the order of the table; writes at most max of them. Names may repeat
-	 * when they come from several rules of a job. @return how many there are
+	 * The columns that a job's rows have, in the order of the table; writes at most max of
+	 * them. Names may repeat when they come from several rules of a job. @return how many there
+	 * are
 	 */
 	size_t (*job_columns)(const struct config_job *job, struct config_column *out, size_t max);
 	/* The provider that a job's calls go to, NULL: none. */
 	const char *(*job_provider)(const struct config_job *job);
 	/* Cross-checks of one job, all names resolved; reports through config_error(). */
-	void (*check_job)(struct config_context *ctx, const struct config *config, struct config_job *job);
+	void (*check_job)(
+		struct config_context *ctx, const struct config *config, struct config_job *job);
 };
 
 /* All kinds, in the order of workers/kinds.def, ends with NULL. */

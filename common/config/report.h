@@ -28,8 +28,7 @@ struct report {
 
 void report_finish(struct report *report);
 /** The same words at the same place count once: aliases bring a node several times. */
-void report_addv(
-	struct report *report, const struct config_mark *mark, const char *fmt, va_list ap)
+void report_addv(struct report *report, const struct config_mark *mark, const char *fmt, va_list ap)
 	PRINTF_LIKE(3, 0);
 void report_add(struct report *report, const struct config_mark *mark, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);

@@ -208,8 +208,8 @@ static void a_schedule_is_made_of_its_text(void **state)
 {
 	(void)state;
 	CLEANUP(config_freep)
-	struct config *c =
-		must_load(CRAWL(", schedule: {cron: \"30 2 * * *\", timezone: Asia/Seoul}"));
+	struct config *c = must_load(
+		CRAWL(", schedule: {cron: \"30 2 * * *\", timezone: Asia/Seoul}"));
 	const struct schedule *s = &config_job(c, "w")->schedule;
 	int64_t due;
 	assert_int_equal(s->kind, SCHEDULE_CRON);
@@ -265,8 +265,8 @@ static void a_relative_secret_is_a_credential(void **state)
 	fclose(f);
 	test_setenv("CREDENTIALS_DIRECTORY", dir);
 	CLEANUP(config_freep)
-	struct config *c =
-		must_load("services: {a: {command: [x], environment: {A: \"${file:key}\"}}}\n");
+	struct config *c = must_load(
+		"services: {a: {command: [x], environment: {A: \"${file:key}\"}}}\n");
 	assert_string_equal(config_service(c, "a")->environment.items[0].value, "abc");
 	must_fail("services: {a: {command: [x, \"${file:../key}\"]}}\n", "without \"/\"", NULL);
 	must_fail("services: {a: {command: [x, \"${file:..}\"]}}\n", "without \"/\"", NULL);
