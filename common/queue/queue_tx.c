@@ -178,7 +178,12 @@ static void add_url(struct store_tx *tx, const struct task *task, const struct f
 		" SELECT id, CAST($2 AS TEXT), CAST($3 AS BIGINT),"
 		" CASE WHEN pages < $5 THEN 'queued' ELSE 'skipped' END,"
 		" CASE WHEN pages < $5 THEN NULL ELSE 'max_pages' END, CAST($4 AS TEXT)"
-		" FROM drover_run WHERE id = $1 ON CONFLICT (run_id, url) DO NOTHING",
+		" FROM drover_run WHERE id = $1 ON CONFLICT (run_id, url)"
+		/* One page may say nofollow, or be too deep, where another leads there. */
+		" DO UPDATE SET state = excluded.state, reason = excluded.reason,"
+		" depth = excluded.depth, referrer = excluded.referrer"
+		" WHERE drover_url.state = 'skipped' AND drover_url.reason IN ('nofollow', "
+		"'depth')",
 		I(task->run_id), T(u->url), I(u->depth), T(u->referrer), I(max_pages));
 	/* An older one has its task: these three touch what the first has just made. */
 	SQL(tx,

@@ -356,6 +356,16 @@ def test_nofollow_depth_and_max_pages_are_bounds_with_reasons(crawl, serve):
 	assert crawl.url(site.base + "/no")[2] == "nofollow"
 
 
+def test_a_page_that_one_link_may_not_follow_is_reached_by_another(crawl, serve):
+	site = serve({"/": (200, HTML, "<a rel=nofollow href=/x><a href=/y>"), "/y": (200, HTML, "<a href=/x><a href=/z>"),
+		"/x": (200, HTML, "<a rel=nofollow href=/y>"), "/z": (200, HTML, "<a rel=nofollow href=/x>")})
+	crawl.run(site.base + "/")
+	assert crawl.pages() == [site.base + p for p in ("/", "/x", "/y", "/z")]
+	assert crawl.url(site.base + "/x") == ("fetched", 200, None)
+	assert site.seen["/x"] == 1
+	assert crawl.query("SELECT tasks_total, tasks_done FROM drover_run") == [(4, 4)]
+
+
 def test_max_pages_ends_an_endless_site(crawl, serve):
 	class Endless(dict):
 		def get(self, path, _):
