@@ -2,6 +2,7 @@
 """packaging/quickstart and packaging/install as a newcomer meets them: a fresh clone, an empty environment."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -39,6 +40,7 @@ def test_one_command_from_a_fresh_clone_to_the_demo_in_an_empty_environment(clon
 	done = run(["packaging/quickstart"], clone, ordinary())
 	assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
 	assert done.stdout.count("  good ") == 4
+	shutil.rmtree(re.search(r"everything lies in (/tmp/drover-demo-\S+)", done.stdout).group(1))
 
 
 def test_a_folder_that_cannot_be_written_is_said_so(clone):
