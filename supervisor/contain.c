@@ -159,11 +159,39 @@ static int by_pid(const void *a, const void *b)
 	return x->pid < y->pid ? -1 : x->pid > y->pid;
 }
 
+/*
+ * Reading an environment costs more than all the rest, so what is known is kept. Only children of
+ * ours can get a mark that they had not: between fork and exec they look like us.
+ */
+static void keep_marks(struct contain *c, struct seen *old, size_t old_count)
+{
+	pid_t self = getpid();
+	for (size_t i = 0, k = 0; i < c->count && k < old_count;) {
+		struct seen *s = &c->seen[i];
+		if (old[k].pid < s->pid) {
+			k++;
+			continue;
+		}
+		if (old[k].pid == s->pid && old[k].start == s->start && old[k].environ_read &&
+			(old[k].marked || s->parent != self)) {
+			s->environ_read = true;
+			s->marked = old[k].marked;
+			memcpy(s->slot, old[k].slot, sizeof(s->slot));
+		}
+		i++;
+	}
+}
+
 static void look(struct contain *c)
 {
 	int64_t now_ms = clock_mono_ms();
 	if (now_ms - c->looked_ms <= FRESH_MS)
 		return;
+	CLEANUP(freep) void *old = c->array;
+	size_t old_count = c->count;
+	c->array = NULL;
+	c->seen = NULL;
+	c->cap = 0;
 	give_reserve(c);
 	rewinddir(c->proc);
 	c->looked_ms = now_ms;
@@ -190,6 +218,7 @@ static void look(struct contain *c)
 	take_reserve(c);
 	if (c->count)
 		qsort(c->seen, c->count, sizeof(struct seen), by_pid);
+	keep_marks(c, old, old_count);
 }
 
 static bool known_epoch(const struct contain *c, const char *instance)
@@ -339,20 +368,26 @@ static int count_members(struct contain *c, int *still)
 }
 
 /*
- * One that was seen may have forked before it died, so only a new look that meets no member at all
- * says that none is left.
+ * A look that meets no living member says that none is left, for nothing was started since. One
+ * that was seen and died may have forked before, so then we look again.
  */
 int contain_count(struct contain *c, const struct contain_target *t)
 {
-	int still;
+	int still = 0;
 	find_members(c, t);
-	count_members(c, &still);
-	for (int round = 0; still == 0 && round < COUNT_ROUNDS; round++) {
-		look_again(c, t);
+	for (int round = 0; round < COUNT_ROUNDS; round++) {
 		if (count_members(c, &still) == 0)
 			return c->blind ? 1 : 0;
+		if (still > 0)
+			return still;
+		look_again(c, t);
 	}
-	return MAX(still, 1);
+	return 1;
+}
+
+void contain_started(struct contain *c)
+{
+	c->looked_ms = -FRESH_MS - 1;
 }
 
 static bool signal_one(struct contain *c, const struct seen *s, int signo)

@@ -36,6 +36,8 @@ void contain_add_epoch(struct contain *contain, const char *epoch);
 /** Children of ours that are no slot's: never members (drover-log). */
 void contain_set_exempt(struct contain *contain, pid_t pid);
 
+/** Something was started: what was seen before does not count any more. */
+void contain_started(struct contain *contain);
 /** Living members of the tree now; zombies are dead. */
 int contain_count(struct contain *contain, const struct contain_target *target);
 /** Signals the members. @return how many were signalled */

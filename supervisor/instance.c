@@ -240,6 +240,7 @@ static int spawn(struct process *p, struct err *err)
 	}
 	p->instance = i;
 	p->pid = i->pid;
+	contain_started(i->sv->contain);
 	return 0;
 }
 

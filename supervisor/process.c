@@ -145,6 +145,7 @@ void process_fence(struct process *p)
 void process_resume(struct process *p)
 {
 	p->next_cause = CAUSE_LOST;
+	p->again = true;
 	p->state = PROCESS_WAITING;
 	act(p, ACT_START_LATER);
 }
@@ -412,7 +413,7 @@ static void spawn(struct process *p)
 	struct err err = { 0 };
 	int64_t last_automatic_ms = p->last_automatic_ms;
 	note_start(p);
-	if (p->incarnation > 1 && p->next_cause != CAUSE_NONE) {
+	if (p->again) {
 		log_info(MAIN, "process_restarting", KV_STR("name", p->name),
 			KV_STR("reason", start_cause_name(p->next_cause)),
 			KV_INT("incarnation", p->incarnation));
@@ -428,8 +429,8 @@ static void spawn(struct process *p)
 		p->ops->save(p);
 		return;
 	}
-	if (p->attempts > 1)
-		p->restarts++;
+	p->restarts += p->again;
+	p->again = false;
 	p->spawn_failures = 0;
 	remember(p, "process_starting", start_cause_name(p->next_cause), NULL);
 	log_info(MAIN, "process_starting", KV_STR("name", p->name), KV_INT("pid", p->pid),
@@ -485,15 +486,6 @@ static void kill_tree(struct process *p)
 	loop_timer_start(p->sweep_timer, 0);
 }
 
-/* The wrapper is gone, its children were asked at the same time: they keep the time that is left.
- */
-static void linger(struct process *p)
-{
-	if (p->deadline_event == EV_KILL_DUE)
-		p->ops->terminate(p, MAX(p->deadline_ms - loop_now_ms(p->loop), (int64_t)0));
-	loop_timer_start(p->sweep_timer, 0);
-}
-
 static enum process_event gone_event(const struct process *p)
 {
 	if (!p->wanted || p->removed)
@@ -514,6 +506,7 @@ static void tree_is_gone(struct process *p)
 		KV_STR("reason", start_cause_name(p->end_cause)));
 	remember(p, "process_stopped", start_cause_name(p->end_cause), NULL);
 	p->ops->gone(p);
+	p->again = gone_event(p) == EV_GONE_AGAIN;
 	feed(p, gone_event(p));
 	p->ops->save(p);
 }
@@ -530,6 +523,19 @@ static void sweep(struct process *p)
 		tree_is_gone(p);
 	else
 		kill_tree(p);
+}
+
+/* The wrapper is gone, its children were asked at the same time: they keep the time that is left.
+ */
+static void linger(struct process *p)
+{
+	if (p->ops->living(p) == 0) {
+		tree_is_gone(p);
+		return;
+	}
+	if (p->deadline_event == EV_KILL_DUE)
+		p->ops->terminate(p, MAX(p->deadline_ms - loop_now_ms(p->loop), (int64_t)0));
+	loop_timer_start(p->sweep_timer, SWEEP_MS);
 }
 
 static void report_stuck(struct process *p)
@@ -552,6 +558,7 @@ static void act(struct process *p, enum process_action action)
 	case ACT_START_LATER: start_later(p); break;
 	case ACT_RETRY_LATER: retry_later(p); break;
 	case ACT_FORGET:
+		p->again = false;
 		loop_timer_stop(p->start_timer);
 		p->due_ms = -1;
 		p->due_at_ms = 0;

@@ -83,7 +83,8 @@ struct process {
 	int64_t strikes;
 	bool held, probed; /* probed: the present instance is asked */
 	unsigned spawn_failures;
-	uint64_t restarts, attempts; /* starts after the first; starts tried */
+	bool again;		     /* the next start follows an end: a restart */
+	uint64_t restarts, attempts; /* instances that followed an end; starts tried */
 	bool main_ended;
 	bool crashed; /* its earlier supervisor did not end in order */
 	struct process_exit last_exit;

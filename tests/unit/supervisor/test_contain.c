@@ -36,6 +36,7 @@ static void start(const char *script, const char *slot, int ready_fds[2])
 	assert_int_equal(spawn_child(&spec, &main_process, NULL), 0);
 	close(null);
 	close(main_process.error_fd);
+	contain_started(contain);
 	target = (struct contain_target) { .slot = slot,
 		.main_pid = main_process.pid,
 		.main_start = contain_start_time(main_process.pid) };
