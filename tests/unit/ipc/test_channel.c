@@ -167,8 +167,8 @@ static void the_end_of_the_peer_is_told_once_after_its_last_words(void **state)
 	assert_int_equal(supervisor.messages, 1);
 	assert_int_equal(supervisor.closed, 1);
 	assert_string_equal(supervisor.why, "gone");
-	assert_int_equal(
-		channel_send(supervisor.channel, MSG_PROBE, &(struct msg_probe) { .seq = 1 }, NULL, 0),
+	assert_int_equal(channel_send(supervisor.channel, MSG_PROBE,
+				 &(struct msg_probe) { .seq = 1 }, NULL, 0),
 		-EPIPE);
 }
 
