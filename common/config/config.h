@@ -120,9 +120,11 @@ struct config_column {
 	const char *xpath; /* XPath 1.0 over the page */
 	int type;	   /* enum column_type */
 };
+enum store_mode { STORE_UPSERT }; /* the one mode there is so far */
 struct config_table {
 	const char *table;
 	struct config_strings key;
+	int mode; /* enum store_mode */
 	int64_t batch;
 };
 

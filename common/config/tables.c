@@ -206,7 +206,7 @@ static const struct config_field schedule_fields[] = {
 	{ "cron", CONFIG_STRING, AT(cron), .doc = "five or six fields, or @daily and kin" },
 	{ "timezone", CONFIG_STRING, AT(timezone), .doc = "IANA name for cron; UTC otherwise" },
 	{ "every", CONFIG_DURATION_MS, AT(every_ms), .min = 50, .max = 366 * DAY_MS,
-		.doc = "at whole multiples of this time" },
+		.doc = "first when the job is first seen, then each time this much later" },
 	{ "at", CONFIG_STRING, AT(at), .doc = "once: 2026-12-01T00:00:00Z" },
 	{ 0 },
 };
@@ -216,12 +216,15 @@ static const struct config_field attempts_fields[] = {
 		.doc = "tries of a task without progress before it is a dead letter" },
 	{ 0 },
 };
+static const char *const mode_names[] = { "upsert", NULL };
 #define AT(member) offsetof(struct config_table, member)
 static const struct config_field table_fields[] = {
 	{ "table", CONFIG_STRING, AT(table), .required = true, .check = check_table_name,
 		.doc = "made when it is not there" },
 	{ "key", CONFIG_STRING_LIST, AT(key), .required = true,
 		.doc = "columns that make a row unique" },
+	{ "mode", CONFIG_ENUM, AT(mode), .def = "upsert", .names = mode_names,
+		.doc = "upsert: a row with the same key is replaced when it differs" },
 	{ "batch", CONFIG_INT, AT(batch), .def = "100", .min = 1, .max = 10000,
 		.doc = "rows written in one transaction" },
 	{ 0 },

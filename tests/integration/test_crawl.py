@@ -356,6 +356,12 @@ def test_nofollow_depth_and_max_pages_are_bounds_with_reasons(crawl, serve):
 	assert crawl.url(site.base + "/no")[2] == "nofollow"
 
 
+def test_nofollow_ignored_is_followed(crawl, serve):
+	site = serve({"/": (200, HTML, "<a rel=nofollow href=/no>"), "/no": (200, HTML, "")})
+	crawl.run(site.base + "/", nofollow=0)
+	assert crawl.pages() == [site.base + "/", site.base + "/no"]
+
+
 def test_a_page_that_one_link_may_not_follow_is_reached_by_another(crawl, serve):
 	site = serve({"/": (200, HTML, "<a rel=nofollow href=/x><a href=/y>"), "/y": (200, HTML, "<a href=/x><a href=/z>"),
 		"/x": (200, HTML, "<a rel=nofollow href=/y>"), "/z": (200, HTML, "<a rel=nofollow href=/x>")})

@@ -7,6 +7,8 @@
 
 #include <strings.h>
 
+static const char *const method_names[] = { "GET", NULL };
+static const char *const format_names[] = { "json", NULL };
 static const char *const paginate_names[] = { "none", "page", NULL };
 
 static void check_request_path(
@@ -32,6 +34,8 @@ static const struct config_field column_fields[] = {
 static const struct config_field request_fields[] = {
 	{ "provider", CONFIG_STRING, AT(provider_name), .required = true,
 		.doc = "name of a provider" },
+	{ "method", CONFIG_ENUM, AT(method), .def = "GET", .names = method_names,
+		.doc = "how it is asked" },
 	{ "path", CONFIG_STRING, AT(path), .def = "", .check = check_request_path,
 		.doc = "put behind the provider's base_url" },
 	{ "query", CONFIG_STRING_MAP, AT(query), .doc = "arguments of the URL" },
@@ -62,6 +66,8 @@ static const struct config_field collect_fields[] = {
 		.doc = "what is called" },
 	{ "paginate", CONFIG_STRUCT, AT(paginate), .fields = paginate_fields,
 		.doc = "how pages follow" },
+	{ "format", CONFIG_ENUM, AT(format), .def = "json", .names = format_names,
+		.doc = "of the answers" },
 	{ "records", CONFIG_STRING, AT(records), .def = "", .check = check_dotted_path,
 		.doc = "dotted path of the list of records; empty: the answer itself" },
 	{ "fields", CONFIG_STRUCT_MAP, AT(fields), .fields = column_fields, .required = true,

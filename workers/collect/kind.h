@@ -5,8 +5,11 @@
 
 enum paginate_by { PAGINATE_NONE, PAGINATE_PAGE };
 
+enum collect_method { METHOD_GET };  /* the one method there is so far */
+enum collect_format { FORMAT_JSON }; /* the one format there is so far */
 struct collect_request {
 	const char *provider_name;
+	int method; /* enum collect_method */
 	const char *path;
 	struct config_pairs query;
 };
@@ -18,6 +21,7 @@ struct collect_paginate {
 struct collect_job {
 	struct collect_request request;
 	struct collect_paginate paginate;
+	int format;	     /* enum collect_format */
 	const char *records; /* dotted path of the list of records; "" or NULL: the answer itself */
 	struct config_array fields;		/* struct config_column, with path */
 	const struct config_provider *provider; /* resolved by check_job */

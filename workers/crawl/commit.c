@@ -172,7 +172,7 @@ static bool take_link(
 		.depth = page->task->depth + 1,
 		.skip_reason = plan_refuses(page->plan, url, page->task->depth + 1),
 	};
-	if (!out->skip_reason && link->nofollow && page->plan->obey_robots)
+	if (!out->skip_reason && link->nofollow && page->plan->obey_nofollow)
 		out->skip_reason = "nofollow";
 	return !known_has(
 		page->crawl->known, page->task->run_id, out->skip_reason != NULL, out->url);

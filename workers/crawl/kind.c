@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-static const char *const robots_names[] = { "obey", "ignore", NULL };
-
 /* Each row has these, besides the job's own fields (spec section 10). */
 static const struct config_column page_columns[] = {
 	{ .name = "url", .type = COLUMN_TEXT },
@@ -40,6 +38,8 @@ static const struct config_field column_fields[] = {
 };
 #undef AT
 
+static const char *const robots_names[] = { "obey", "ignore", NULL };
+
 #define AT(member) offsetof(struct crawl_follow, member)
 static const struct config_field follow_fields[] = {
 	{ "domains", CONFIG_STRING_LIST, AT(domains), .check = check_domain,
@@ -48,6 +48,8 @@ static const struct config_field follow_fields[] = {
 		.doc = "links from a start URL to a page" },
 	{ "max_pages", CONFIG_INT, AT(max_pages), .def = "100000", .min = 1, .max = 10000000,
 		.doc = "pages of one run" },
+	{ "nofollow", CONFIG_ENUM, AT(nofollow), .def = "obey", .names = robots_names,
+		.doc = "whether links marked nofollow are left alone" },
 	{ "private", CONFIG_BOOL, AT(is_private), .def = "false",
 		.doc = "true: private and loopback addresses may be visited" },
 	{ 0 },

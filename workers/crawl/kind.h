@@ -3,12 +3,13 @@
 /* jobs.NAME of kind crawl. */
 #include "config/config.h"
 
+enum crawl_robots { ROBOTS_OBEY, ROBOTS_IGNORE };
 struct crawl_follow {
 	struct config_strings domains; /* empty: the hosts of the start URLs */
 	int64_t depth, max_pages;
+	int nofollow; /* enum crawl_robots: obey or ignore rel=nofollow and meta robots nofollow */
 	bool is_private; /* private and loopback addresses may be visited */
 };
-enum crawl_robots { ROBOTS_OBEY, ROBOTS_IGNORE };
 struct crawl_politeness {
 	int64_t delay_ms, per_host;
 };

@@ -220,6 +220,7 @@ static int build_plan(
 	plan->max_pages = spec->follow.max_pages;
 	plan->is_private = spec->follow.is_private;
 	plan->obey_robots = spec->robots == ROBOTS_OBEY;
+	plan->obey_nofollow = spec->follow.nofollow == ROBOTS_OBEY;
 	plan->delay_ms = spec->politeness.delay_ms;
 	plan->per_host = spec->politeness.per_host;
 	int r = set_key(&b, job);

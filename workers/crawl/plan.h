@@ -33,7 +33,7 @@ struct plan {
 	char (*domains)[256]; /* URL_HOST_MAX */
 	size_t domain_count;
 	int64_t depth, max_pages, delay_ms, per_host;
-	bool is_private, obey_robots;
+	bool is_private, obey_robots, obey_nofollow;
 	struct plan_rule *rules;
 	size_t rule_count;
 	struct store_table table;

@@ -6,9 +6,9 @@
  *
  * crawl_alone STATE_DIR OPTION=VALUE...
  *   start=URL  domain=HOST  field=NAME:TYPE:XPATH  depth=N  max_pages=N  delay=MS  per_host=N
- * private=0|1 robots=0|1  attempts=N  timeout=MS  concurrency=N  parsers=N  drain_after=MS
- *   free_claims=1  what an earlier life, killed, had claimed is free again: the scheduler's task in
- * the house
+ * private=0|1 robots=0|1 nofollow=0|1  attempts=N  timeout=MS  concurrency=N  parsers=N
+ * drain_after=MS free_claims=1  what an earlier life, killed, had claimed is free again: the
+ * scheduler's task in the house
  */
 #include "base/clock.h"
 #include "base/err.h"
@@ -281,6 +281,8 @@ static bool take_number(const char *name, const char *value)
 		spec.follow.is_private = n != 0;
 	else if (str_eq(name, "robots"))
 		spec.robots = n ? ROBOTS_OBEY : ROBOTS_IGNORE;
+	else if (str_eq(name, "nofollow"))
+		spec.follow.nofollow = n ? ROBOTS_OBEY : ROBOTS_IGNORE;
 	else
 		return false;
 	return true;
