@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "config/kind.h"
+#include "log/log.h"
 #include "schedule/cron.h"
 #include "schedule/zone.h"
 
@@ -109,6 +110,20 @@ static void check_supervision(struct config_context *ctx)
 	for (size_t i = 0; i < config->service_count; i++)
 		check_probe(
 			ctx, &config->services[i], &config->services[i].supervision.probe, true);
+}
+
+/* A service shares the namespace of slots and of log files with drover's own. */
+static void check_service_name(struct config_context *ctx, const struct config_service *service)
+{
+	bool taken = str_eq(service->name, "drover-log") || str_eq(service->name, "droverd");
+	for (int category = 0; category < LOG_CATEGORIES; category++)
+		taken |= str_eq(service->name, log_category_file((enum log_category)category));
+	for (size_t i = 0; ctx->kinds[i]; i++)
+		taken |= str_eq(service->name, ctx->kinds[i]->name);
+	if (taken)
+		error_at(ctx, service, "",
+			"the name \"%s\" is drover's own: name the service otherwise",
+			service->name);
 }
 
 static void check_command(struct config_context *ctx, const struct config_service *service)
@@ -278,7 +293,9 @@ void check_config(struct config_context *ctx)
 	check_supervision(ctx);
 	for (size_t i = 0; i < ctx->config->provider_count; i++)
 		check_one_provider(ctx, &ctx->config->providers[i]);
-	for (size_t i = 0; i < ctx->config->service_count; i++)
+	for (size_t i = 0; i < ctx->config->service_count; i++) {
+		check_service_name(ctx, &ctx->config->services[i]);
 		check_command(ctx, &ctx->config->services[i]);
+	}
 	check_jobs(ctx);
 }
