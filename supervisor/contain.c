@@ -19,8 +19,14 @@
 
 enum {
 	RESERVE = 2,
-	FREEZE_ROUNDS = 25,
+	FREEZE_ROUNDS = 5,
+	CHASE_BACK = 64,
+	CHASE_MS = 60,
+	QUIET_MS = 5,
 	COUNT_ROUNDS = 5,
+	LOOK_ROUNDS = 3,
+	NEWER_ROUNDS = 16,
+	NEWER_MAX = 4096,
 	FRESH_MS = 10,
 	ENVIRON_MAX = 256 * 1024,
 	SLOT_MAX = 80
@@ -31,6 +37,7 @@ struct seen {
 	uint64_t start;
 	bool zombie, still; /* still: dead, stopped or inside the kernel; it cannot fork */
 	bool environ_read, marked;
+	uint64_t limit_mark; /* 0: none, or not looked at */
 	char slot[SLOT_MAX]; /* of the mark, when it is one of ours */
 	bool member;	     /* scratch of one search */
 };
@@ -110,7 +117,7 @@ static bool read_stat(pid_t pid, struct seen *out)
 {
 	char path[64], text[1024];
 	char state;
-	int parent, group, session;
+	int parent, group, session, threads;
 	unsigned long long start;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	errno = 0;
@@ -121,10 +128,13 @@ static bool read_stat(pid_t pid, struct seen *out)
 	text[n] = '\0';
 	const char *rest = strrchr(text, ')');
 	if (!rest || sscanf(rest + 1,
-			     " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+			     " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d "
 			     "%*d %llu",
-			     &state, &parent, &group, &session, &start) != 5)
+			     &state, &parent, &group, &session, &threads, &start) != 6)
 		return false;
+	/* The leader's thread has ended, others have not: it lives. */
+	if (state == 'Z' && threads > 1)
+		state = 'T';
 	*out = (struct seen) { .pid = pid,
 		.parent = parent,
 		.group = group,
@@ -176,10 +186,79 @@ static void keep_marks(struct contain *c, struct seen *old, size_t old_count)
 			(old[k].marked || s->parent != self)) {
 			s->environ_read = true;
 			s->marked = old[k].marked;
+			s->limit_mark = old[k].limit_mark;
 			memcpy(s->slot, old[k].slot, sizeof(s->slot));
 		}
 		i++;
 	}
+}
+
+/* The number that was given out last; 0: unknown. */
+static pid_t last_pid(void)
+{
+	char text[128];
+	int pid = 0;
+	CLEANUP(closep) int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd == -1 ? -1 : read(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	const char *last = strrchr(text, ' ');
+	return last && sscanf(last, "%d", &pid) == 1 ? pid : 0;
+}
+
+static void see(struct contain *c, pid_t pid)
+{
+	struct seen s;
+	if (!read_stat(pid, &s)) {
+		c->blind = c->blind || errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+		return;
+	}
+	if (mem_grow(&c->array, &c->cap, c->count, sizeof(struct seen)) < 0) {
+		c->blind = true;
+		return;
+	}
+	c->seen = c->array;
+	c->seen[c->count++] = s;
+}
+
+static void see_listed(struct contain *c)
+{
+	rewinddir(c->proc);
+	for (const struct dirent *d; (d = readdir(c->proc));) {
+		int64_t pid;
+		if (isdigit((unsigned char)d->d_name[0]) &&
+			str_to_i64(d->d_name, 1, INT32_MAX, &pid) == 0)
+			see(c, (pid_t)pid);
+	}
+}
+
+/*
+ * The kernel lists hundreds of processes in one call. One that forks and exits before its turn
+ * comes would be missed together with its child: so the numbers that were given out meanwhile are
+ * looked at too, until there are no newer ones. @return false when numbers began anew
+ */
+static bool see_newer(struct contain *c, pid_t last)
+{
+	for (int round = 0; round < NEWER_ROUNDS; round++) {
+		pid_t now = last_pid();
+		if (now < last || now - last > NEWER_MAX)
+			return false;
+		if (now == last)
+			return true;
+		while (last < now)
+			see(c, ++last);
+	}
+	return true;
+}
+
+static void sort(struct contain *c)
+{
+	size_t kept = 0;
+	if (c->count)
+		qsort(c->seen, c->count, sizeof(struct seen), by_pid);
+	for (size_t i = 0; i < c->count; i++)
+		if (i + 1 == c->count || c->seen[i].pid != c->seen[i + 1].pid)
+			c->seen[kept++] = c->seen[i];
+	c->count = kept;
 }
 
 static void look(struct contain *c)
@@ -193,39 +272,25 @@ static void look(struct contain *c)
 	c->seen = NULL;
 	c->cap = 0;
 	give_reserve(c);
-	rewinddir(c->proc);
 	c->looked_ms = now_ms;
-	c->count = 0;
-	c->blind = false;
-	for (const struct dirent *d; (d = readdir(c->proc));) {
-		struct seen s;
-		int64_t pid;
-		if (!isdigit((unsigned char)d->d_name[0]) ||
-			str_to_i64(d->d_name, 1, INT32_MAX, &pid) < 0)
-			continue;
-		if (!read_stat((pid_t)pid, &s)) {
-			c->blind = c->blind || errno == EMFILE || errno == ENFILE ||
-				   errno == ENOMEM;
-			continue;
-		}
-		if (mem_grow(&c->array, &c->cap, c->count, sizeof(struct seen)) < 0) {
-			c->blind = true;
+	for (int round = 0; round < LOOK_ROUNDS; round++) {
+		pid_t last = last_pid();
+		c->count = 0;
+		c->blind = false;
+		see_listed(c);
+		if (see_newer(c, last))
 			break;
-		}
-		c->seen = c->array;
-		c->seen[c->count++] = s;
 	}
 	take_reserve(c);
-	if (c->count)
-		qsort(c->seen, c->count, sizeof(struct seen), by_pid);
+	sort(c);
 	keep_marks(c, old, old_count);
 }
 
 static bool known_epoch(const struct contain *c, const char *instance)
 {
-	for (size_t i = 0; i < CONTAIN_EPOCHS; i++) {
+	for (size_t i = 0; i < MIN(c->epoch_count, (size_t)CONTAIN_EPOCHS); i++) {
 		size_t len = strlen(c->epochs[i]);
-		if (len && strncmp(instance, c->epochs[i], len) == 0 && instance[len] == ':')
+		if (strncmp(instance, c->epochs[i], len) == 0 && instance[len] == ':')
 			return true;
 	}
 	return false;
@@ -244,14 +309,30 @@ static const char *find_variable(const struct buf *environ, const char *name)
 	return NULL;
 }
 
-/* Read once a look and only where it is asked for: it costs more than all the rest. */
-static void read_mark(const struct contain *c, struct seen *s)
+uint64_t contain_limit_mark(const char *epoch, const char *slot)
+{
+	char text[CONTAIN_EPOCH_SIZE + SLOT_MAX + 2];
+	int len = snprintf(text, sizeof(text), "%s:%s", epoch, slot);
+	/* Far below "unlimited", and never 0. */
+	return (str_hash(text, (size_t)len) >> 2) | 1;
+}
+
+static uint64_t read_limit_mark(pid_t pid)
+{
+	char path[64], text[4096];
+	unsigned long long mark = 0;
+	snprintf(path, sizeof(path), "/proc/%d/limits", (int)pid);
+	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd == -1 ? -1 : read(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	const char *line = strstr(text, MARK_LIMIT_LINE);
+	return line && sscanf(line + strlen(MARK_LIMIT_LINE), "%llu", &mark) == 1 ? mark : 0;
+}
+
+static void read_environ_mark(const struct contain *c, struct seen *s)
 {
 	char path[64];
 	CLEANUP(buf_finish) struct buf environ = { .max = ENVIRON_MAX };
-	if (s->environ_read)
-		return;
-	s->environ_read = true;
 	snprintf(path, sizeof(path), "/proc/%d/environ", (int)s->pid);
 	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd == -1)
@@ -270,6 +351,28 @@ static void read_mark(const struct contain *c, struct seen *s)
 	const char *slot = find_variable(&environ, MARK_SLOT);
 	if (instance && slot && known_epoch(c, instance))
 		s->marked = str_copy(s->slot, sizeof(s->slot), slot);
+}
+
+/* Read once a look and only where it is asked for: it costs more than all the rest. */
+static void read_mark(const struct contain *c, struct seen *s)
+{
+	if (s->environ_read)
+		return;
+	s->environ_read = true;
+	/* Threads of the kernel have no marks. */
+	if (s->pid == 2 || s->parent == 2)
+		return;
+	read_environ_mark(c, s);
+	if (!s->marked)
+		s->limit_mark = read_limit_mark(s->pid);
+}
+
+static bool has_limit_mark(const struct contain *c, const struct seen *s, const char *slot)
+{
+	for (size_t i = 0; s->limit_mark && i < MIN(c->epoch_count, (size_t)CONTAIN_EPOCHS); i++)
+		if (s->limit_mark == contain_limit_mark(c->epochs[i], slot))
+			return true;
+	return false;
 }
 
 static bool holds_log(const struct seen *s, uint64_t inode)
@@ -309,8 +412,10 @@ static bool is_root(
 	read_mark(c, s);
 	if (s->marked)
 		return strcmp(s->slot, t->slot) == 0;
-	/* Daemonized and wiped clean: it came to us by the subreaper, its output still tells whose
-	 * it is. */
+	if (has_limit_mark(c, s, t->slot))
+		return true;
+	/* Daemonized, wiped clean and given limits of its own: it came to us by the subreaper, its
+	 * output still tells whose it is. */
 	return t->log_inode && s->parent == self && holds_log(s, t->log_inode);
 }
 
@@ -407,8 +512,9 @@ static bool signal_one(struct contain *c, const struct seen *s, int signo)
 /*
  * What is forked while its parent is killed loses the ancestor by which it is known. So all are
  * stopped first, and looked for again until each that was found stands still.
+ * @return false when there were new ones in each look
  */
-static void freeze(struct contain *c, const struct contain_target *t)
+static bool freeze(struct contain *c, const struct contain_target *t)
 {
 	for (int round = 0; round < FREEZE_ROUNDS; round++) {
 		bool moving = false;
@@ -420,18 +526,56 @@ static void freeze(struct contain *c, const struct contain_target *t)
 			signal_one(c, s, SIGSTOP);
 		}
 		if (!moving)
-			return;
+			return true;
 		look_again(c, t);
 	}
+	return false;
+}
+
+static bool kill_if_member(struct contain *c, const struct contain_target *t, pid_t pid)
+{
+	struct seen s;
+	if (!read_stat(pid, &s) || s.zombie)
+		return false;
+	const struct seen *parent = find_pid(c, s.parent);
+	if (!(parent && parent->member) && !is_root(c, &s, t, false))
+		return false;
+	signal_one(c, &s, SIGKILL);
+	return true;
+}
+
+/*
+ * A process that forks and exits all the time is gone before a look at everything is over. But its
+ * child must have one of the numbers that are given out now, and those few are looked at faster
+ * than anybody forks.
+ */
+static void chase(struct contain *c, const struct contain_target *t)
+{
+	int64_t begin_ms = clock_mono_ms(), met_ms = begin_ms, now_ms = begin_ms;
+	pid_t last = MAX(last_pid() - CHASE_BACK, 0);
+	give_reserve(c);
+	for (; now_ms - begin_ms < CHASE_MS && now_ms - met_ms < QUIET_MS;
+		now_ms = clock_mono_ms()) {
+		pid_t now = last_pid();
+		if (now < last) /* numbers began anew */
+			last = 0;
+		while (last < now)
+			if (kill_if_member(c, t, ++last))
+				met_ms = now_ms;
+	}
+	take_reserve(c);
 }
 
 int contain_signal(
 	struct contain *c, const struct contain_target *t, int signo, enum contain_reach reach)
 {
 	int sent = 0;
+	bool moving = false;
 	look_again(c, t);
 	if (signo == SIGKILL && reach == CONTAIN_TREE)
-		freeze(c, t);
+		moving = !freeze(c, t);
+	if (moving)
+		chase(c, t);
 	for (size_t i = 0; i < c->count; i++) {
 		const struct seen *s = &c->seen[i];
 		if (!s->member || s->zombie)

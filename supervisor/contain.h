@@ -1,20 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * Finds and ends the whole tree of a slot without a cgroup: by ancestry, by session, and by a mark
- * in the environment. One look at /proc serves all slots. Signals go through pidfds only, whose
- * process was checked by its start time, so that a number used again is never hit.
+ * Finds and ends the whole tree of a slot without a cgroup: by ancestry, by session, and by two
+ * marks that are inherited: one in the environment, which tells the slot's name, and one in a
+ * resource limit that Linux does not use, which outlives a wiped environment. One look at /proc
+ * serves all slots. Signals go through pidfds only, whose process was checked by its start time, so
+ * that a number used again is never hit.
  */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
-enum { CONTAIN_EPOCH_SIZE = 17, CONTAIN_EPOCHS = 8 };
+/* Many, for a supervisor that dies before it has ended what it found leaves it to the next one. */
+enum { CONTAIN_EPOCH_SIZE = 17, CONTAIN_EPOCHS = 1024 };
 
 /* Environment of everything that droverd starts: slot and "epoch:incarnation". */
-#define MARK_SLOT     "DROVER_SLOT"
-#define MARK_INSTANCE "DROVER_INSTANCE"
+#define MARK_SLOT	"DROVER_SLOT"
+#define MARK_INSTANCE	"DROVER_INSTANCE"
+
+/* RLIMIT_LOCKS has had no meaning since Linux 2.4.25; /proc shows it of every process to everyone.
+ */
+#define MARK_LIMIT	RLIMIT_LOCKS
+#define MARK_LIMIT_LINE "Max file locks"
 
 struct contain;
 
@@ -31,6 +40,8 @@ enum contain_reach { CONTAIN_GROUP, CONTAIN_TREE };
 /** @return NULL when out of memory */
 struct contain *contain_new(void);
 void contain_free(struct contain *contain);
+/** The soft limit that marks what a supervisor starts in a slot; never 0. */
+uint64_t contain_limit_mark(const char *epoch, const char *slot);
 /** Supervisors of this runtime directory whose marks count, at most CONTAIN_EPOCHS. */
 void contain_add_epoch(struct contain *contain, const char *epoch);
 /** Children of ours that are no slot's: never members (drover-log). */

@@ -170,6 +170,7 @@ static int fork_it(struct process *p, struct instance *i, int log_fd, int record
 		.environment = environment,
 		.environment_count = build_environment(p, mark, environment),
 		.nice = p->worker ? p->worker->nice : 0,
+		.limit_mark = contain_limit_mark(sv->epoch, p->name),
 		.stdin_fd = sv->empty_fd,
 		.output_fd = log_fd,
 		.own_output = 1,

@@ -102,6 +102,16 @@ static int lift(int fd)
 	return fd == -1 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
 }
 
+/* Only the soft limit: a droverd among the descendants can set its own. */
+static void set_limit_mark(uint64_t mark)
+{
+	struct rlimit limit;
+	if (!mark || getrlimit(MARK_LIMIT, &limit) == -1)
+		return;
+	limit.rlim_cur = MIN((rlim_t)mark, limit.rlim_max);
+	setrlimit(MARK_LIMIT, &limit);
+}
+
 /* All are lifted out of the way first: 0 to 3 may be any of them. */
 static int place_descriptors(const struct spawn_spec *spec)
 {
@@ -193,6 +203,7 @@ static void child(const struct spawn_spec *spec, int error_fd)
 	reset_signals();
 	if (given_fds.rlim_max)
 		setrlimit(RLIMIT_NOFILE, &given_fds);
+	set_limit_mark(spec->limit_mark);
 	error_fd = lift(error_fd);
 	if (setsid() == -1 || place_descriptors(spec) == -1)
 		fail(error_fd, SPAWN_SETUP);

@@ -23,6 +23,7 @@ struct spawn_spec {
 	const struct spawn_variable *environment;
 	size_t environment_count; /* added to PATH, HOME, USER, LOGNAME, LANG */
 	int64_t nice;
+	uint64_t limit_mark;	 /* becomes the soft MARK_LIMIT of contain.h; 0: left as it is */
 	int stdin_fd, output_fd; /* become 0, and 1 and 2; output_fd -1: 1 and 2 stay */
 	int own_output;		 /* the output is a FIFO that is given to the user */
 	int channel_fd;		 /* becomes 3; -1: none */
