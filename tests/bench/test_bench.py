@@ -10,8 +10,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+from harness import Drover, become_subreaper, descendants, until  # noqa: E402
 from website import Site  # noqa: E402
 
 BIN = pathlib.Path(os.environ["DROVER_BUILD"]) / "bin"
@@ -49,3 +51,71 @@ def test_rows_per_second_against_bare_sqlite():
 	bare_cpu, our_cpu = (statistics.median(cpu[w]) for w in ("bare", "drover"))
 	print(f"| store, CPU us/row | bare SQLite {bare_cpu:.2f} | drover {our_cpu:.2f} | x{our_cpu / bare_cpu:.2f} |")
 	assert ours / bare > 0.3
+
+
+AT_REST = """
+http: {listen: "127.0.0.1:0"}
+providers:
+  example:
+    base_url: "https://api.example.org/v1"
+    limits: {rate: [100/1m, 1000/1h], concurrency: 5, min_delay: 200ms}
+jobs:
+  items:
+    kind: collect
+    schedule: {cron: "0 3 1 1 *", timezone: Asia/Seoul}
+    request: {provider: example, path: /items}
+    paginate: {by: page, param: page, size_param: size, size: 100}
+    records: items
+    fields: {id: id, title: title, price: {path: price, type: real}}
+    store: {table: items, key: [id]}
+  docs:
+    kind: crawl
+    start: ["https://docs.example.org/"]
+    extract: [{match: ".*", fields: {title: {xpath: "string(//h1)"}}}]
+    store: {table: pages, key: [url]}
+"""
+
+
+def memory(pid):
+	"""(RSS, PSS) in KiB"""
+	lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+	sizes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+	return sizes["Rss"], sizes["Pss"]
+
+
+def programs(pids):
+	"""{name: [pid, ...]}"""
+	found = {}
+	for pid in pids:
+		name = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+		found.setdefault(name, []).append(pid)
+	return found
+
+
+def test_memory_of_each_process_at_rest(tmp_path):
+	become_subreaper()
+	drover = Drover(tmp_path)
+	try:
+		drover.start(AT_REST)
+		drover.wait_event("supervisor_ready")
+		drover.rewind().wait_event("scheduler_ready")
+		expected = {"droverd", "drover-log", "drover-scheduler", "drover-collect", "drover-crawl", "drover-parser",
+			    "drover-monitor"}
+		until(lambda: set(programs(descendants())) == expected, "all programs run")
+		code, health = until(lambda: (lambda a: a if a[0] == 0 else None)(drover.ask("health", "{}")), "monitor answers")
+		with urllib.request.urlopen(f"http://{health['health']['address']}/metrics") as page:
+			assert b"drover_build_info" in page.read()
+		found = programs(descendants())
+		assert [len(found[name]) for name in ("drover-collect", "drover-parser")] == [2, 2]
+		total = 0
+		print()
+		for name in sorted(found):
+			sizes = [memory(pid) for pid in found[name]]
+			total += sum(pss for _, pss in sizes)
+			rss, pss = (statistics.mean(s[i] for s in sizes) / 1024 for i in (0, 1))
+			print(f"| memory at rest, {name}{f' (each of {len(sizes)})' if len(sizes) > 1 else ''} |"
+			      f" RSS {rss:.1f} MiB | PSS {pss:.1f} MiB | |")
+			assert rss < 64, "a process at rest holds nothing of size"
+		print(f"| memory at rest, all {sum(map(len, found.values()))} processes | | PSS {total / 1024:.1f} MiB | |")
+	finally:
+		assert not drover.end()

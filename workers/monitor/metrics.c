@@ -81,7 +81,7 @@ static void add_queue(const struct monitor *m, struct buf *out)
 {
 	const struct queue_metrics *q = &m->queue;
 	head(out, "drover_store_up", "gauge", "1 while the database answers");
-	sample_int(out, "drover_store_up", NULL, NULL, m->queue_known);
+	sample_int(out, "drover_store_up", NULL, "", m->queue_known);
 	if (!m->queue_known)
 		return;
 	head(out, "drover_queue_tasks", "gauge", "tasks in the queue by state");
@@ -164,7 +164,7 @@ void metrics_text(struct monitor *m, struct buf *out)
 	head(out, "drover_build_info", "gauge", "version of drover");
 	sample_int(out, "drover_build_info", "version", DROVER_VERSION, 1);
 	head(out, "drover_health_level", "gauge", "0 normal, 1 warning, 2 critical");
-	sample_int(out, "drover_health_level", NULL, NULL, (int64_t)health_level(m));
+	sample_int(out, "drover_health_level", NULL, "", (int64_t)health_level(m));
 	add_processes(m, out);
 	add_queue(m, out);
 	add_counters(worker_stats_segment(m->worker), out);

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/str.h"
 #include "config/config.h"
 #include "config/kind.h"
@@ -16,6 +17,8 @@ static char *identity(const char *text, struct err *err)
 {
 	CLEANUP(url_freep) struct url *url = NULL;
 	char *canonical = NULL;
+	if (MUTANT(START_URL_AS_WRITTEN))
+		return strdup(text);
 	if (url_parse(&url, text, URL_MAX_DEFAULT, err) < 0)
 		return NULL;
 	return url_canonical(&canonical, url->text, 0, URL_MAX_DEFAULT, err) < 0 ? NULL : canonical;
