@@ -11,25 +11,6 @@ void json_out_init(struct json_out *j, struct buf *buf)
 	*j = (struct json_out) { .buf = buf };
 }
 
-/* Decodes one sequence at p; 0 when invalid. */
-static size_t decode(const unsigned char *p, size_t left, uint32_t *cp)
-{
-	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
-	if (left < n || !str_is_utf8((const char *)p, n, NULL))
-		return 0;
-	*cp = n == 1 ? p[0] : p[0] & (0xFFu >> (n + 1));
-	for (size_t i = 1; i < n; i++)
-		*cp = *cp << 6 | (p[i] & 0x3Fu);
-	return n;
-}
-
-static bool steers_a_terminal(uint32_t cp)
-{
-	return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || (cp >= 0x202A && cp <= 0x202E) ||
-	       (cp >= 0x2066 && cp <= 0x2069) || cp == 0x200E || cp == 0x200F || cp == 0x2028 ||
-	       cp == 0x2029;
-}
-
 void json_escape(struct buf *buf, const char *text, size_t len)
 {
 	static const char shorthand[] = "\b\t\n\f\r\"\\";
@@ -37,7 +18,7 @@ void json_escape(struct buf *buf, const char *text, size_t len)
 	const unsigned char *p = (const unsigned char *)text;
 	for (size_t i = 0, n; i < len; i += n) {
 		uint32_t cp = 0;
-		n = decode(p + i, len - i, &cp);
+		n = str_utf8_decode((const char *)p + i, len - i, &cp);
 		if (n == 0) {
 			buf_add_str(buf, "\xEF\xBF\xBD");
 			n = 1;
@@ -46,7 +27,7 @@ void json_escape(struct buf *buf, const char *text, size_t len)
 		const char *at = cp && cp < 128 ? strchr(shorthand, (int)cp) : NULL;
 		if (at)
 			buf_addf(buf, "\\%c", letters[at - shorthand]);
-		else if (steers_a_terminal(cp))
+		else if (str_steers_terminal(cp))
 			buf_addf(buf, "\\u%04x", (unsigned)cp);
 		else
 			buf_add(buf, p + i, n);

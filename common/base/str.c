@@ -222,6 +222,25 @@ bool str_is_utf8(const char *s, size_t len, size_t *bad_at)
 	return true;
 }
 
+size_t str_utf8_decode(const char *s, size_t left, uint32_t *code_point)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	size_t n = left ? utf8_sequence(p, left) : 0;
+	if (n == 0)
+		return 0;
+	uint32_t cp = n == 1 ? p[0] : p[0] & (0xFFu >> (n + 1));
+	for (size_t i = 1; i < n; i++)
+		cp = cp << 6 | (p[i] & 0x3Fu);
+	*code_point = cp;
+	return n;
+}
+
+bool str_steers_terminal(uint32_t cp)
+{
+	return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || cp == 0x200E || cp == 0x200F ||
+	       (cp >= 0x2028 && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069);
+}
+
 size_t str_distance(const char *a, const char *b, size_t limit)
 {
 	enum { LONGEST = 64 };

@@ -27,6 +27,12 @@ bool str_is_identifier(const char *s);
 /** True when all bytes form valid UTF-8 (RFC 3629: no surrogates, no overlong forms). *bad_at gets
  * the offset of the first bad byte. */
 bool str_is_utf8(const char *s, size_t len, size_t *bad_at);
+/** Decodes the UTF-8 sequence at the front of `left` bytes. @return its length; 0 when it is not
+ * valid */
+size_t str_utf8_decode(const char *s, size_t left, uint32_t *code_point);
+/** Controls, C1 controls, bidirectional marks, line separators: what no terminal may get from
+ * outside (X4). */
+bool str_steers_terminal(uint32_t code_point);
 /** Damerau-Levenshtein distance, bounded: returns limit + 1 when greater than limit. */
 size_t str_distance(const char *a, const char *b, size_t limit);
 /** The nearest of n candidates (an array of strings), NULL when none is near enough to suggest. */

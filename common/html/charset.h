@@ -8,12 +8,16 @@
 #include "base/compiler.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct buf;
 
 /* Where a declaring meta is looked for. Browsers guess from 1,024 bytes and start again when a
  * later meta says else. */
 enum { HTML_PRESCAN_BYTES = 16384 };
+
+/** 0x80..0x9F of windows-1252; numeric references to C1 controls mean these too. */
+extern const uint16_t charset_windows_1252[32];
 
 /** The WHATWG name of a label, case and surrounding white space aside; NULL when unknown. */
 const char *html_charset_find(const char *label, size_t len);

@@ -54,7 +54,7 @@ static struct converter {
 };
 
 /* 0x80..0x9F of windows-1252, as WHATWG has it: nothing is undefined. */
-static const uint16_t windows_1252[32] = {
+const uint16_t charset_windows_1252[32] = {
 	0x20AC,
 	0x81,
 	0x201A,
@@ -122,7 +122,7 @@ static void from_windows_1252(const char *body, size_t len, struct buf *out)
 		if (plain == len)
 			return;
 		unsigned char byte = (unsigned char)body[plain];
-		uint32_t c = byte >= 0x80 && byte < 0xA0 ? windows_1252[byte - 0x80] : byte;
+		uint32_t c = byte >= 0x80 && byte < 0xA0 ? charset_windows_1252[byte - 0x80] : byte;
 		if (c == 0)
 			c = 0xFFFD;
 		if (c >= 0x800)

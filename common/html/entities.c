@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/compiler.h"
+#include "html/charset.h"
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,42 +17,6 @@ struct entity {
 };
 static const struct entity entities[] = {
 #include "html/entities.inc"
-};
-
-/* Numeric references to C1 controls mean what windows-1252 has there. */
-static const uint16_t c1[32] = {
-	0x20AC,
-	0x81,
-	0x201A,
-	0x0192,
-	0x201E,
-	0x2026,
-	0x2020,
-	0x2021,
-	0x02C6,
-	0x2030,
-	0x0160,
-	0x2039,
-	0x0152,
-	0x8D,
-	0x017D,
-	0x8F,
-	0x90,
-	0x2018,
-	0x2019,
-	0x201C,
-	0x201D,
-	0x2022,
-	0x2013,
-	0x2014,
-	0x02DC,
-	0x2122,
-	0x0161,
-	0x203A,
-	0x0153,
-	0x9D,
-	0x017E,
-	0x0178,
 };
 
 static size_t decode_number(const char *text, size_t len, struct buf *out);
@@ -112,7 +77,7 @@ static size_t decode_number(const char *text, size_t len, struct buf *out)
 	if (c == 0 || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF))
 		c = REPLACEMENT;
 	else if (c >= 0x80 && c <= 0x9F)
-		c = c1[c - 0x80];
+		c = charset_windows_1252[c - 0x80];
 	add_utf8(out, c);
 	return i;
 }

@@ -8,24 +8,6 @@
 #include <string.h>
 #include <wchar.h>
 
-/* One code point; its length, 0 when invalid. */
-static size_t decode(const unsigned char *p, size_t left, uint32_t *cp)
-{
-	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
-	if (left < n || !str_is_utf8((const char *)p, n, NULL))
-		return 0;
-	*cp = n == 1 ? p[0] : p[0] & (0xFFu >> (n + 1));
-	for (size_t i = 1; i < n; i++)
-		*cp = *cp << 6 | (p[i] & 0x3Fu);
-	return n;
-}
-
-static bool steers_a_terminal(uint32_t cp)
-{
-	return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || (cp >= 0x200E && cp <= 0x200F) ||
-	       (cp >= 0x2028 && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069);
-}
-
 static void add_written_out(struct buf *out, uint32_t cp)
 {
 	if (cp == '\n')
@@ -45,11 +27,11 @@ static void escape(struct buf *out, const char *s, size_t len, const char *keep)
 	const unsigned char *p = (const unsigned char *)s;
 	for (size_t i = 0, n; i < len; i += n) {
 		uint32_t cp = 0;
-		n = decode(p + i, len - i, &cp);
+		n = str_utf8_decode((const char *)p + i, len - i, &cp);
 		if (n == 0) {
 			buf_add_str(out, "\xEF\xBF\xBD");
 			n = 1;
-		} else if (steers_a_terminal(cp) && !(cp && cp < 0x80 && strchr(keep, (int)cp))) {
+		} else if (str_steers_terminal(cp) && !(cp && cp < 0x80 && strchr(keep, (int)cp))) {
 			add_written_out(out, cp);
 		} else {
 			buf_add(out, p + i, n);
@@ -78,7 +60,7 @@ size_t text_width(const char *s)
 	size_t len = strlen(s), width = 0;
 	for (size_t i = 0, n; i < len; i += n) {
 		uint32_t cp = 0;
-		n = decode((const unsigned char *)s + i, len - i, &cp);
+		n = str_utf8_decode(s + i, len - i, &cp);
 		width += n ? columns_of(cp) : 1;
 		n = n ? n : 1;
 	}
@@ -95,7 +77,7 @@ void text_cut(struct buf *out, const char *s, size_t columns, const char *ellips
 	       i = 0;
 	while (i < len) {
 		uint32_t cp = 0;
-		size_t n = decode((const unsigned char *)s + i, len - i, &cp);
+		size_t n = str_utf8_decode(s + i, len - i, &cp);
 		size_t w = n ? columns_of(cp) : 1;
 		if (width + w > room)
 			break;
