@@ -125,8 +125,8 @@ static struct http_request request(const char *url)
 		.method = "GET",
 		.url = url,
 		.connect_ms = 3000,
-		.idle_ms = 2000,
-		.total_ms = 5000,
+		.idle_ms = 30000,
+		.total_ms = 60000,
 		.max_body = 50 * 1024 * 1024,
 		.allow_private = true,
 	};

@@ -131,7 +131,7 @@ static struct fetch_spec spec(
 			.url = url,
 			.connect_ms = 2000,
 			.idle_ms = 2000,
-			.total_ms = 3000,
+			.total_ms = 30000,
 			.max_body = 1000000,
 			.allow_private = true },
 		.limits = limit,
