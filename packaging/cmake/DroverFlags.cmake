@@ -36,6 +36,12 @@ if(DROVER_FUZZ)
 	list(APPEND san -fsanitize=fuzzer-no-link)
 endif()
 if(san)
+	# An object in each program: the runtime has weak defaults of its own, so an archive's member is never asked for.
+	add_library(drover_sanitizer OBJECT ${PROJECT_SOURCE_DIR}/common/base/sanitizer.c)
+	target_compile_definitions(drover_sanitizer PRIVATE
+		$<TARGET_PROPERTY:drover_build_flags,INTERFACE_COMPILE_DEFINITIONS>)
+	target_sources(drover_build_flags INTERFACE
+		$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:$<TARGET_OBJECTS:drover_sanitizer>>)
 	target_compile_options(drover_build_flags INTERFACE ${san})
 	target_link_options(drover_build_flags INTERFACE ${san})
 endif()
