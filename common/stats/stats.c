@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,10 +32,13 @@ struct stats_slot {
 	struct histogram histograms[STAT_HISTOGRAMS];
 };
 
-struct segment {
+struct segment_head {
 	char magic[8];
 	uint64_t layout;
 	uint64_t size;
+};
+struct segment {
+	struct segment_head head;
 	struct stats_slot slots[STATS_SLOTS];
 };
 
@@ -114,10 +116,9 @@ static int map(struct stats **out, int fd, bool owns_fd, struct err *err)
 static bool fits(int fd)
 {
 	struct stat st;
-	struct segment head;
+	struct segment_head head;
 	return fstat(fd, &st) == 0 && st.st_size == (off_t)sizeof(struct segment) &&
-	       pread(fd, &head, offsetof(struct segment, slots), 0) ==
-		       (ssize_t)offsetof(struct segment, slots) &&
+	       pread(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
 	       memcmp(head.magic, magic, sizeof(magic)) == 0 && head.layout == layout_hash();
 }
 
@@ -130,10 +131,10 @@ static int make_new(const char *path, struct err *err)
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1)
 		return err_sys(err, -errno, "create %s", path);
-	struct segment head = { .layout = layout_hash(), .size = sizeof(struct segment) };
+	struct segment_head head = { .layout = layout_hash(), .size = sizeof(struct segment) };
 	memcpy(head.magic, magic, sizeof(magic));
 	if (ftruncate(fd, sizeof(struct segment)) == -1 ||
-		pwrite(fd, &head, offsetof(struct segment, slots), 0) == -1) {
+		pwrite(fd, &head, sizeof(head), 0) == -1) {
 		int rc = -errno;
 		close(fd);
 		return err_sys(err, rc, "write %s", path);
