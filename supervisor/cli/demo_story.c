@@ -305,13 +305,13 @@ static bool verdict(struct story *s, bool good, const char *fmt, ...)
 	return good;
 }
 
-/* Failed probes of the service's first life, as droverd wrote them down. */
-static void count_failed_probe(void *arg, const char *line, size_t len)
+/* Failed probes in a row of the service's first life, as droverd wrote them down. */
+static void last_strikes(void *arg, const char *line, size_t len)
 {
 	CLEANUP(json_freep) json_t *record = json_loadb(line, len, 0, NULL);
 	if (str_eq(json_text(record, "event"), "probe_failed") &&
 		str_eq(json_text(record, "name"), "web") && json_number(record, "incarnation") == 1)
-		++*(int *)arg;
+		*(int *)arg = (int)json_number(record, "strikes");
 }
 
 static int failed_probes(const struct story *s)
@@ -320,7 +320,7 @@ static int failed_probes(const struct story *s)
 	int count = 0;
 	struct err unheard;
 	snprintf(path, sizeof(path), "%s/log/drover_health.log", s->d->folder);
-	return tail_last(path, HEALTH_LINES, count_failed_probe, &count, &unheard) < 0 ? -1 : count;
+	return tail_last(path, HEALTH_LINES, last_strikes, &count, &unheard) < 0 ? -1 : count;
 }
 
 static int judge(struct story *s)
@@ -352,7 +352,7 @@ static int judge(struct story *s)
 		text_count(b, sizeof(b), s->d->records));
 	int failed = failed_probes(s);
 	good &= verdict(s, failed == 3,
-		"web hung and was restarted by itself after %d failed probes of 3", failed);
+		"web hung and was restarted by itself after %d failed probes in a row", failed);
 	return good ? CLI_DONE
 		    : cli_fail(s->d->cli, CLI_FAILED,
 			      "something differs from the truth, see above and %s/log",
