@@ -111,6 +111,14 @@ def test_check_tells_all_errors_on_standard_error_with_exit_code_78(tmp_path):
     assert {(e["line"], e["column"]) for e in listed["errors"]} >= {(4, 5), (5, 8)}
 
 
+def test_the_examples_of_the_readme_and_of_etc_are_good(tmp_path):
+    text = (ROOT / "README.md").read_text()
+    example = tmp_path / "readme.yaml"
+    example.write_text(re.search(r"```yaml\n(.*?)```", text, re.S).group(1))
+    for file in (example, ROOT / "etc/drover.yaml"):
+        assert drover("check", str(file), env={"KTO_KEY": "x"}).stdout.startswith("OK  ")
+
+
 def test_check_takes_several_files(tmp_path):
     drover("init", "good.yaml", cwd=tmp_path)
     (tmp_path / "bad.yaml").write_text("x: 1\n")
