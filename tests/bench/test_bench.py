@@ -12,6 +12,8 @@ import sys
 import tempfile
 import urllib.request
 
+import pytest
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 from harness import Drover, become_subreaper, descendants, until  # noqa: E402
 from website import Site  # noqa: E402
@@ -92,9 +94,17 @@ def programs(pids):
 	return found
 
 
-def test_memory_of_each_process_at_rest(tmp_path):
+@pytest.fixture
+def run_dir():
+	"""As /run is: in memory."""
+	with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+		yield pathlib.Path(folder)
+
+
+def test_memory_of_each_process_at_rest(tmp_path, run_dir):
 	become_subreaper()
 	drover = Drover(tmp_path)
+	drover.runtime = run_dir
 	try:
 		drover.start(AT_REST)
 		drover.wait_event("supervisor_ready")
