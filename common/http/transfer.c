@@ -93,17 +93,18 @@ static int before_sending(void *arg, char *peer, char *local, int peer_port, int
 }
 
 /* libcurl's own bound looks at Content-Length only, and at the bytes before they are unpacked. */
-static bool over_bound(struct http_transfer *t, size_t len)
+static const char *over_bound(struct http_transfer *t, size_t len)
 {
 	curl_off_t received = 0;
 	t->decoded += (int64_t)len;
 	if (t->max_body > 0 && t->decoded > t->max_body)
-		return true;
+		return "the answer is larger than allowed";
 	if (t->decoded <= RATIO_FREE)
-		return false;
+		return NULL;
 	(void)curl_easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
 	/* In a chunked answer the count lags behind by one buffer. */
-	return (t->decoded - RATIO_FREE) / t->ratio_max > received + CURL_MAX_WRITE_SIZE;
+	bool over = (t->decoded - RATIO_FREE) / t->ratio_max > received + CURL_MAX_WRITE_SIZE;
+	return over ? "the answer is packed more tightly than allowed" : NULL;
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
@@ -113,10 +114,9 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 	t->heard_ms = clock_mono_ms();
 	if (t->doomed)
 		return 0;
-	if (over_bound(t, len)) {
-		t->too_large = true;
+	t->too_large = over_bound(t, len);
+	if (t->too_large)
 		return 0;
-	}
 	if (!t->ops.body || len == 0)
 		return len;
 	bool go_on = t->ops.body(t->arg, data, len);
@@ -131,7 +131,8 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 	(void)data;
 	t->heard_ms = clock_mono_ms();
 	t->header_bytes += (int64_t)(size * n);
-	t->too_large |= t->header_bytes > HEADER_BYTES_MAX;
+	if (t->header_bytes > HEADER_BYTES_MAX)
+		t->too_large = "the answer's headers are larger than allowed";
 	return t->too_large || t->doomed ? 0 : size * n;
 }
 
@@ -292,7 +293,7 @@ static const char *words_of(const struct http_transfer *t, enum http_outcome out
 {
 	switch (outcome) {
 	case HTTP_OK: return "";
-	case HTTP_TOO_LARGE: return "the answer is larger than allowed";
+	case HTTP_TOO_LARGE: return t->too_large;
 	case HTTP_CANCELLED: return "stopped while reading the answer";
 	case HTTP_RESENT: return "the connection died before the answer, not sent again";
 	case HTTP_PRIVATE: return "the address is private, and that is not allowed here";

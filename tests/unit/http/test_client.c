@@ -328,6 +328,7 @@ static void an_answer_packed_too_tightly_is_cut_off(void **state)
 	(void)state;
 	get(&call, "/packed/45000000");
 	assert_int_equal(call.outcome, HTTP_TOO_LARGE);
+	assert_non_null(strstr(call.error, "packed"));
 	assert_in_range(call.bytes, 1, 8000000);
 	struct http_request r = request(at("/packed/45000000"));
 	r.ratio_max = 2000;
@@ -342,6 +343,7 @@ static void header_lines_without_end_are_cut_off(void **state)
 	(void)state;
 	get(&call, "/headers");
 	assert_int_equal(call.outcome, HTTP_TOO_LARGE);
+	assert_non_null(strstr(call.error, "headers"));
 }
 
 static void silence_ends_by_the_idle_time_and_drops_by_the_total(void **state)
