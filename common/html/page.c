@@ -11,19 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In the arena; NULL when it is no URL, or of another scheme. */
-static const char *resolve(
-	struct arena *arena, const struct url *base, const char *href, unsigned flags)
+/* In the arena; NULL when it is no URL, of another scheme, or (*too_long) over URL_MAX_DEFAULT. */
+static const char *resolve(struct arena *arena, const struct url *base, const char *href,
+	unsigned flags, bool *too_long)
 {
 	CLEANUP(url_freep) struct url *url = NULL;
 	CLEANUP(freep) char *canonical = NULL;
-	if (url_resolve(&url, base, href, strlen(href), URL_MAX_DEFAULT, NULL) < 0)
-		return NULL;
-	if (!(flags & HTML_LINKS_UNIQUE))
-		return arena_strdup(arena, url->text);
-	if (url_canonical(&canonical, url->text, 0, URL_MAX_DEFAULT, NULL) < 0)
-		return NULL;
-	return arena_strdup(arena, canonical);
+	int r = url_resolve(&url, base, href, strlen(href), URL_MAX_DEFAULT, NULL);
+	if (r == 0 && flags & HTML_LINKS_UNIQUE)
+		r = url_canonical(&canonical, url->text, 0, URL_MAX_DEFAULT, NULL);
+	*too_long |= r == -E2BIG;
+	return r < 0 ? NULL : arena_strdup(arena, canonical ? canonical : url->text);
 }
 
 static void add_link(
@@ -81,18 +79,21 @@ int html_page_read(struct html_page *out, struct arena *arena, const char *html,
 	};
 	if (!page.base || !page.links)
 		return err_set(err, -ENOMEM, "page %s: no memory", url);
+	bool too_long = false;
 	if (links.canonical)
-		page.canonical = resolve(arena, base, links.canonical, HTML_LINKS_UNIQUE);
-	const char *self = seen ? resolve(arena, base, url, flags) : NULL;
+		page.canonical = resolve(
+			arena, base, links.canonical, HTML_LINKS_UNIQUE, &too_long);
+	const char *self = seen ? resolve(arena, base, url, flags, &too_long) : NULL;
+	too_long = links.cut;
 	size_t bytes = 0; /* a long base makes long URLs of short references */
 	for (size_t i = 0; i < links.count && !page.cut; i++) {
-		const char *target = resolve(arena, base, links.items[i].href, flags);
+		const char *target = resolve(arena, base, links.items[i].href, flags, &too_long);
 		bytes += target ? strlen(target) : 0;
 		page.cut = bytes > (size_t)2 * HTML_LINKS_BYTES;
 		if (target && !(self && str_eq(target, self)) && !page.cut)
 			add_link(&page, seen, &links.items[i], target);
 	}
-	page.cut |= links.cut;
+	page.cut |= too_long;
 	*out = page;
 	return 0;
 }

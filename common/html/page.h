@@ -13,7 +13,7 @@ struct html_page_link {
 struct html_page {
 	struct html_page_link *links; /* in document order */
 	size_t link_count;
-	bool cut; /* there were more than HTML_LINKS_MAX, or too long ones */
+	bool cut; /* there were more than HTML_LINKS_MAX, or longer ones than URL_MAX_DEFAULT */
 	bool nofollow, noindex;
 	const char *base;      /* what links are resolved against, with <base> */
 	const char *canonical; /* NULL: none, or no URL */

@@ -221,6 +221,27 @@ static void long_hrefs_and_long_bases_stay_bounded(void **state)
 	assert_true(arena_used(arena) < 16 << 20);
 }
 
+static void a_link_that_is_too_long_for_a_url_is_told(void **state)
+{
+	(void)state;
+	CLEANUP(buf_finish) struct buf html = BUF_INIT;
+	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
+	buf_add_str(&html, "<a href=mailto:x><a href='data:,");
+	for (int i = 0; i < 3000; i++)
+		buf_add_char(&html, 'x');
+	buf_add_str(&html, "'><a href=/short>");
+	struct html_page page = read_page(arena, buf_str(&html), "http://h/", HTML_LINKS_UNIQUE);
+	assert_int_equal(page.link_count, 1);
+	assert_false(page.cut);
+	buf_add_str(&html, "<a href='/");
+	for (int i = 0; i < 3000; i++)
+		buf_add_char(&html, 'x');
+	buf_add_str(&html, "'>");
+	page = read_page(arena, buf_str(&html), "http://h/", HTML_LINKS_UNIQUE);
+	assert_int_equal(page.link_count, 1);
+	assert_true(page.cut);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -236,6 +257,7 @@ int main(void)
 		cmocka_unit_test(the_canonical_link_is_told_and_not_followed),
 		cmocka_unit_test(a_page_of_a_million_links_is_cut),
 		cmocka_unit_test(long_hrefs_and_long_bases_stay_bounded),
+		cmocka_unit_test(a_link_that_is_too_long_for_a_url_is_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
