@@ -92,6 +92,16 @@ void page_free(struct page *page)
 	free(page);
 }
 
+/* Servers' own words may be in it, which may be no UTF-8, or be cut within a character. */
+static void make_readable(char *text)
+{
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	for (size_t bad; !str_is_utf8(text, strlen(text), &bad);)
+		text[bad] = '?';
+}
+
 void page_finish(struct page *page, enum page_end end, const char *fmt, ...)
 {
 	va_list ap;
@@ -103,6 +113,7 @@ void page_finish(struct page *page, enum page_end end, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(page->reason, sizeof(page->reason), fmt, ap);
 	va_end(ap);
+	make_readable(page->reason);
 	page_commit(page);
 }
 
@@ -269,9 +280,7 @@ static void take_failure(struct page *page, const struct http_result *http)
 {
 	switch (http->outcome) {
 	case HTTP_PRIVATE: page_finish(page, END_SKIPPED, "private address"); break;
-	case HTTP_TOO_LARGE:
-		page_finish(page, END_SKIPPED, "larger than %d bytes", CRAWL_BODY_MAX);
-		break;
+	case HTTP_TOO_LARGE: page_finish(page, END_SKIPPED, "%s", http->error); break;
 	case HTTP_CANCELLED: page_finish(page, END_RETRY, "no memory for its body"); break;
 	default:
 		page_finish(
