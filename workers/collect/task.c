@@ -79,6 +79,13 @@ static void retry(struct collect_task *t, const char *words)
 		request_name(name, sizeof(name), t->plan, t->page.at.page), words);
 }
 
+static void later(struct collect_task *t, const struct fetch_result *result)
+{
+	char name[256];
+	collect_task_end(t, ENDING_RETRY, result->wait_ms, "%s: HTTP %ld, asks for patience",
+		request_name(name, sizeof(name), t->plan, t->page.at.page), result->http->status);
+}
+
 static void give_up(struct collect_task *t, const char *words)
 {
 	char name[256];
@@ -180,6 +187,11 @@ static void on_done(void *arg, const struct fetch_result *result)
 	case FETCH_ANSWER: judge_answer(t, result->http); break;
 	case FETCH_FAILED: judge_failure(t, result->http); break;
 	case FETCH_LATER:
+		/* The server's own wish, after a call: one that never stops wishing is given up. */
+		if (result->http) {
+			later(t, result);
+			break;
+		}
 		collect_task_end(t, ENDING_PUT_BACK, MAX(result->wait_ms, (int64_t)LATER_MIN_MS),
 			"%s", "waits for a limit");
 		break;
