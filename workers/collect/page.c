@@ -138,11 +138,20 @@ static int fill_row(const struct page *page, struct batch *batch, struct json_re
 	return 0;
 }
 
+/* Of the records only: what is around them may hold the time of the answer. */
+static void add_to_hash(struct page *page, const char *record, size_t len)
+{
+	const uint64_t head = len;
+	(void)XXH64_update(page->hash, &head, sizeof(head));
+	(void)XXH64_update(page->hash, record, len);
+}
+
 static bool on_record(void *arg, const char *data, size_t len)
 {
 	struct page *page = arg;
 	struct err err = { 0 };
 	page->seen++;
+	add_to_hash(page, data, len);
 	if (page->seen <= page->released)
 		return true;
 	struct batch *batch = filling(page);
@@ -169,6 +178,7 @@ static void on_too_large(void *arg, uint64_t offset)
 	struct page *page = arg;
 	char why[96];
 	page->seen++;
+	add_to_hash(page, "", 0);
 	if (page->seen <= page->released || !filling(page))
 		return;
 	snprintf(why, sizeof(why), "larger than %d bytes, at byte %" PRIu64, JSON_RECORD_MAX,
@@ -221,12 +231,26 @@ void page_restart(struct page *page)
 bool page_body(struct page *page, const char *data, size_t len)
 {
 	struct err err = { 0 };
-	(void)XXH64_update(page->hash, data, len);
 	if (json_scan_feed(page->scan, data, len, &err) == 0)
 		return true;
 	if (!page->err.code) /* else the receiver stopped it, and said why */
 		page->err = err;
 	return false;
+}
+
+/* The last of the first, second, fourth, eighth... page that lies before this one. */
+static int64_t marked_page(const struct page *page)
+{
+	int64_t start = page->plan->spec->paginate.start, n = 1;
+	while (n * 2 <= page->at.page - start)
+		n *= 2;
+	return start + n - 1;
+}
+
+static bool is_to_be_marked(const struct page *page)
+{
+	int64_t n = page->at.page - page->plan->spec->paginate.start + 1;
+	return (n & (n - 1)) == 0;
 }
 
 static enum page_end judge(struct page *page, const char *hash)
@@ -240,11 +264,14 @@ static enum page_end judge(struct page *page, const char *hash)
 	}
 	if (paginate->by == PAGINATE_NONE || page->seen < paginate->size)
 		return PAGE_LAST;
-	if (str_eq(hash, page->at.last)) {
+	int64_t earlier = str_eq(hash, page->at.last)	? page->at.page - 1
+			  : str_eq(hash, page->at.mark) ? marked_page(page)
+							: -1;
+	if (earlier >= 0) {
 		err_set(&page->err, -EINVAL,
 			"page %" PRId64 " is page %" PRId64
 			" again: the provider seems to ignore \"%s\"",
-			page->at.page, page->at.page - 1, paginate->param);
+			page->at.page, earlier, paginate->param);
 		return PAGE_REPEATED;
 	}
 	return page->at.page - paginate->start + 1 >= paginate->max_pages ? PAGE_CUT : PAGE_MORE;
@@ -269,6 +296,7 @@ enum page_end page_end(struct page *page)
 	}
 	struct position next = { .page = page->at.page + 1 };
 	memcpy(next.last, hash, sizeof(next.last));
+	memcpy(next.mark, is_to_be_marked(page) ? hash : page->at.mark, sizeof(next.mark));
 	struct list *last = list_empty(&page->held) ? page->out->prev : page->held.prev;
 	LIST_ENTRY(last, struct batch, node)->after = next;
 	give_out(page);

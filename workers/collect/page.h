@@ -56,7 +56,7 @@ enum page_end {
 	PAGE_MORE,     /* page->at is the next one */
 	PAGE_LAST,     /* was the last one */
 	PAGE_CUT,      /* the last one by max_pages */
-	PAGE_REPEATED, /* the same body as the page before; nothing of it was given out */
+	PAGE_REPEATED, /* the same records as the page before; nothing of it was given out */
 	PAGE_BAD,      /* page->err */
 };
 /** The body is complete: gives the rest out, at least one batch (without rows perhaps) unless

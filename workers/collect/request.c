@@ -32,7 +32,7 @@ static int member(struct json_record *record, const char *path_text, int type,
 int position_read(struct position *out, const char *checkpoint, int64_t first_page, struct err *err)
 {
 	CLEANUP(json_record_freep) struct json_record *record = NULL;
-	struct json_value page = { 0 }, records = { 0 }, last = { 0 };
+	struct json_value page = { 0 }, records = { 0 }, last = { 0 }, mark = { 0 };
 	*out = (struct position) { .page = first_page };
 	if (!checkpoint || !*checkpoint)
 		return 0;
@@ -44,20 +44,23 @@ int position_read(struct position *out, const char *checkpoint, int64_t first_pa
 		rc = member(record, "records", COLUMN_INTEGER, &records, err);
 	if (rc == 0 && object)
 		rc = member(record, "last", COLUMN_TEXT, &last, err);
+	if (rc == 0 && object)
+		rc = member(record, "mark", COLUMN_TEXT, &mark, err);
 	if (rc < 0 || page.type != JSON_VALUE_INT || page.i < 0 || records.i < 0 ||
-		last.len >= sizeof(out->last))
+		last.len >= sizeof(out->last) || mark.len >= sizeof(out->mark))
 		return err_set(err, -EINVAL, "the task's checkpoint is not one of ours");
 	out->page = page.i;
 	out->records = records.i;
 	(void)str_copy(out->last, sizeof(out->last), last.text ? last.text : "");
+	(void)str_copy(out->mark, sizeof(out->mark), mark.text ? mark.text : "");
 	return 0;
 }
 
 char *position_write(char dst[POSITION_TEXT], const struct position *p)
 {
 	snprintf(dst, POSITION_TEXT,
-		"{\"page\":%" PRId64 ",\"records\":%" PRId64 ",\"last\":\"%s\"}", p->page,
-		p->records, p->last);
+		"{\"page\":%" PRId64 ",\"records\":%" PRId64 ",\"last\":\"%s\",\"mark\":\"%s\"}",
+		p->page, p->records, p->last, p->mark);
 	return dst;
 }
 

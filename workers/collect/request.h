@@ -11,13 +11,16 @@ struct plan;
 
 /**
  * How far a task is: every page before `page` is stored, and so are the first `records` records of
- * it. As a checkpoint: {"page":3,"records":40,"last":"0123456789abcdef"}.
+ * it. As a checkpoint:
+ * {"page":3,"records":40,"last":"0123456789abcdef","mark":"0123456789abcdef"}.
  */
 struct position {
 	int64_t page, records;
 	char last[17]; /* hash of the page before, "" on the first */
+	char mark[17]; /* of the first, second, fourth, eighth... page: whoever goes in a circle
+			  meets it again */
 };
-enum { POSITION_TEXT = 96 };
+enum { POSITION_TEXT = 128 };
 /** A task without a checkpoint begins at the job's first page; a bare number is a page. @return 0,
  * -EINVAL */
 int position_read(struct position *out, const char *checkpoint, int64_t first_page,

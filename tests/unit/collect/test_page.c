@@ -166,6 +166,33 @@ static void a_page_that_repeats_the_one_before_is_told_and_not_stored(void **sta
 		PAGE_MORE);
 }
 
+static void pages_that_differ_in_their_envelope_only_are_repetitions(void **state)
+{
+	(void)state;
+	assert_int_equal(read_page("{\"at\":1,\"items\":[1,2,3,4,5]}"), PAGE_MORE);
+	drop_out();
+	at = page.at;
+	assert_int_equal(read_page("{\"at\":2, \"items\":[1,2,3,4,5]}"), PAGE_REPEATED);
+	/* The end of one record is no beginning of the next. */
+	assert_int_equal(read_page("{\"items\":[12,3,4,5,6]}"), PAGE_MORE);
+}
+
+static void pages_in_a_circle_are_found_out(void **state)
+{
+	(void)state;
+	spec.paginate.max_pages = 1000;
+	enum page_end end = PAGE_MORE;
+	for (int n = 0; n < 60 && end == PAGE_MORE; n++) {
+		char body[64];
+		snprintf(body, sizeof(body), "{\"items\":[%d,2,3,4,5]}", n < 2 ? n : n % 7 + 10);
+		end = read_page(body);
+		drop_out();
+		at = page.at;
+	}
+	assert_int_equal(end, PAGE_REPEATED);
+	assert_non_null(strstr(page.err.text, "page 15 is page 8 again"));
+}
+
 static void max_pages_ends_it(void **state)
 {
 	(void)state;
@@ -212,6 +239,8 @@ int main(void)
 		TEST(rejected_records_are_counted_with_their_reasons),
 		TEST(a_broken_page_gives_nothing_out),
 		TEST(a_page_that_repeats_the_one_before_is_told_and_not_stored),
+		TEST(pages_that_differ_in_their_envelope_only_are_repetitions),
+		TEST(pages_in_a_circle_are_found_out),
 		TEST(max_pages_ends_it),
 		TEST(a_page_larger_than_what_is_held_goes_out_early_and_is_not_given_twice),
 	};
