@@ -27,8 +27,8 @@ enum {
 	POLL_MS = 1000,
 	LEASE_MS = 30000,
 	RENEW_MS = 10000,
-	PARSE_WALL_MS = 10000,
-	PUT_BACK_MS = 1500, /* of the time to drain, kept for putting tasks back */
+	PARSE_WALL_MS = 30000, /* who spins ends by SANDBOX_CPU_S, on a starved machine later */
+	PUT_BACK_MS = 1500,    /* of the time to drain, kept for putting tasks back */
 };
 
 static void claim(struct crawl *crawl);
