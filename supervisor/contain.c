@@ -363,8 +363,7 @@ static void read_mark(const struct contain *c, struct seen *s)
 	if (s->pid == 2 || s->parent == 2)
 		return;
 	read_environ_mark(c, s);
-	if (!s->marked)
-		s->limit_mark = read_limit_mark(s->pid);
+	s->limit_mark = read_limit_mark(s->pid);
 }
 
 static bool has_limit_mark(const struct contain *c, const struct seen *s, const char *slot)
@@ -410,10 +409,11 @@ static bool is_root(
 	if (session_ok && (s->pid == t->main_pid || s->session == t->main_pid))
 		return true;
 	read_mark(c, s);
-	if (s->marked)
-		return strcmp(s->slot, t->slot) == 0;
-	if (has_limit_mark(c, s, t->slot))
+	/* An environment can be forged; then it is a member of both. */
+	if ((s->marked && strcmp(s->slot, t->slot) == 0) || has_limit_mark(c, s, t->slot))
 		return true;
+	if (s->marked)
+		return false;
 	/* Daemonized, wiped clean and given limits of its own: it came to us by the subreaper, its
 	 * output still tells whose it is. */
 	return t->log_inode && s->parent == self && holds_log(s, t->log_inode);

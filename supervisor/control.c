@@ -29,11 +29,13 @@
 
 #define SOCKET_NAME "control.sock"
 enum {
-	CLIENTS_MAX = 32,
+	CLIENTS_MAX = 64,
+	LOOKERS_MAX = 32, /* of them by those who may not change anything */
 	BACKLOG = 128,
 	UNREAD_MAX = 256 * 1024, /* a client that lets this much lie is not served on */
 	GROUPS_MAX = 1024,
 	ACCEPT_PAUSE_MS = 1000,
+	ACCEPTS_A_TURN = 32,
 	PAGE_FILL = PAGE_MAX - 1024,
 };
 
@@ -187,6 +189,27 @@ static enum right right_of(int fd, gid_t gid, unsigned *uid)
 	return in_group(fd, &cred, gid) ? LOOK : NOTHING;
 }
 
+/* Who waits for no answer may be sent away; the one that was silent longest goes first. */
+static bool send_one_away(struct control *c, bool lookers_only)
+{
+	LIST_FOR_EACH (node, &c->clients) {
+		struct client *client = LIST_ENTRY(node, struct client, node);
+		if (client->asked || (lookers_only && client->right == CHANGE))
+			continue;
+		client_free(client);
+		return true;
+	}
+	return false;
+}
+
+static bool room_for_a_looker(struct control *c)
+{
+	int lookers = 0;
+	LIST_FOR_EACH (node, &c->clients)
+		lookers += LIST_ENTRY(node, struct client, node)->right != CHANGE;
+	return lookers < LOOKERS_MAX || send_one_away(c, true);
+}
+
 static void add_client(struct control *c, int fd)
 {
 	static const struct channel_ops ops = { .message = on_request, .closed = on_closed };
@@ -197,24 +220,35 @@ static void add_client(struct control *c, int fd)
 	}
 	client->control = c;
 	client->right = right_of(fd, c->gid, &client->uid);
+	if (client->right != CHANGE && !room_for_a_looker(c)) {
+		sys_close(fd);
+		free(client);
+		return;
+	}
 	if (channel_new(&client->channel, c->sv->loop, fd, FROM_CLIENT, &ops, client) < 0) {
 		free(client);
 		return;
 	}
 	list_add_tail(&c->clients, &client->node);
-	/* Full: the others wait in the socket's queue until one goes. */
-	if (++c->count >= CLIENTS_MAX)
-		loop_io_set(c->io, 0);
+	c->count++;
 }
 
 static void on_accept(void *arg, int listen_fd, unsigned events UNUSED)
 {
 	struct control *c = arg;
+	bool room = true;
 	int fd = -1;
-	while (c->count < CLIENTS_MAX &&
-		(fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		room = c->count < CLIENTS_MAX || send_one_away(c, false);
+		fd = room ? accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
+		if (fd == -1)
+			break;
 		add_client(c, fd);
-	if (fd >= 0 || errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+	}
+	/* Full, and all wait for an answer: the others wait in the socket's queue. */
+	if (!room)
+		loop_io_set(c->io, 0);
+	if (!room || fd >= 0 || errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
 		return;
 	/* No descriptor: without a pause the loop would turn for nothing. */
 	log_warn(MAIN, "control_accept_failed", KV_INT("errno", errno));
@@ -238,8 +272,11 @@ void control_page(struct client *client, const char *json, size_t len, bool last
 	};
 	/* One that does not read loses its connection by the channel's bound. */
 	channel_send(client->channel, MSG_PAGE, &page, NULL, 0);
-	if (last)
-		client->asked = false;
+	if (!last)
+		return;
+	client->asked = false;
+	/* Who waits in the socket's queue may have this one's place now. */
+	loop_io_set(client->control->io, LOOP_READ);
 }
 
 static void page_buf(struct client *client, struct buf *json, bool last, int exit_code)
@@ -463,12 +500,15 @@ static void on_request(void *arg, struct message *m)
 	const struct control_verb *verb = find_verb(request->verb);
 	if (client->asked) {
 		refuse(client, 1, "the last question is not answered yet");
+		client->asked = true; /* it still waits for its own answer */
 		return;
 	}
 	if (channel_queued(client->channel) > UNREAD_MAX) {
 		loop_defer(client->control->sv->loop, drop, client);
 		return;
 	}
+	list_remove(&client->node);
+	list_add_tail(&client->control->clients, &client->node);
 	if (request->version != CONTROL_VERSION)
 		refuse(client, 1, "the command line is of another version than the supervisor");
 	else if (!verb)

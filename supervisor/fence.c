@@ -57,9 +57,24 @@ int fence_epochs(struct supervisor *sv, struct err *err)
 	return 0;
 }
 
+/* A mark was written by us and may have been written over by anybody; its name becomes a file's. */
+static bool is_slot_name(const char *name)
+{
+	char stem[SLOT_NAME_SIZE];
+	size_t len = strcspn(name, ":");
+	if (len >= sizeof(stem))
+		return false;
+	memcpy(stem, name, len);
+	stem[len] = '\0';
+	return str_is_name(stem) &&
+	       (!name[len] || strspn(name + len + 1, "0123456789") == strlen(name + len + 1));
+}
+
 static struct process *slot_for(struct supervisor *sv, const char *name)
 {
 	struct err err = { 0 };
+	if (!is_slot_name(name))
+		return NULL;
 	struct process *p = supervisor_process(sv, name);
 	if (!p)
 		p = supervisor_add(sv, name, NULL, NULL, &err);
@@ -93,7 +108,7 @@ static void on_record(void *arg, const struct record *r)
 
 static void on_mark(void *arg, const char *slot)
 {
-	struct process *p = slot[0] == ':' ? NULL : slot_for(arg, slot);
+	struct process *p = slot_for(arg, slot);
 	if (p && !p->instance)
 		instance_adopt(p, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "place.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -9,11 +10,14 @@
 #include "supervisor.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { PID_TEXT = 32, LEFT_OVER_MS = 5000 };
 
 void place_program_dir(char *out, size_t size)
 {
@@ -42,21 +46,46 @@ static int make_folder(const char *path, mode_t mode, struct err *err)
 	return 0;
 }
 
-static int lock(struct supervisor *sv, struct err *err)
+/* A child of a dead droverd holds its lock until it has come to itself. */
+static bool is_left_over(const char *pid)
+{
+	int64_t number;
+	if (str_to_i64(pid, 1, INT32_MAX, &number) < 0)
+		return false;
+	int fd = sys_pidfd_open((pid_t)number);
+	if (fd >= 0)
+		sys_close(fd);
+	return fd == -1 && errno == ESRCH;
+}
+
+static int take_lock(int fd, char pid[PID_TEXT])
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	char pid[32] = "";
+	for (int64_t end_ms = clock_mono_ms() + LEFT_OVER_MS;; poll(NULL, 0, 5)) {
+		if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+			return 0;
+		if (errno != EAGAIN && errno != EACCES)
+			return -errno;
+		ssize_t n = pread(fd, pid, PID_TEXT - 1, 0);
+		pid[n > 0 ? n : 0] = '\0';
+		pid[strcspn(pid, "\n")] = '\0';
+		if (!is_left_over(pid) || clock_mono_ms() > end_ms)
+			return -EBUSY;
+	}
+}
+
+static int lock(struct supervisor *sv, struct err *err)
+{
+	char pid[PID_TEXT] = "";
 	sv->lock_fd = sys_openat(sv->runtime_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
 	if (sv->lock_fd == -1)
 		return err_sys(err, -errno, "open %s/lock", sv->runtime_dir);
-	if (fcntl(sv->lock_fd, F_OFD_SETLK, &lock) == -1) {
-		if (errno != EAGAIN && errno != EACCES)
-			return err_sys(err, -errno, "lock %s/lock", sv->runtime_dir);
-		ssize_t n = pread(sv->lock_fd, pid, sizeof(pid) - 1, 0);
-		pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
-		return err_set(err, -EBUSY, "another droverd runs with %s (pid %s)",
-			sv->runtime_dir, pid[0] ? pid : "unknown");
-	}
+	int rc = take_lock(sv->lock_fd, pid);
+	if (rc == -EBUSY)
+		return err_set(err, rc, "another droverd runs with %s (pid %s)", sv->runtime_dir,
+			pid[0] ? pid : "unknown");
+	if (rc < 0)
+		return err_sys(err, rc, "lock %s/lock", sv->runtime_dir);
 	int len = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	if (ftruncate(sv->lock_fd, 0) == -1 || pwrite(sv->lock_fd, pid, (size_t)len, 0) != len)
 		return err_sys(err, -errno, "write %s/lock", sv->runtime_dir);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "control.h"
 #include "instance.h"
+#include "ipc/channel.h"
 #include "ipc/messages.h"
 #include "supervisor.h"
 #include <stdio.h>
@@ -18,8 +19,12 @@ struct question {
 	const struct process *target;
 };
 
+/* A part that does not get on with its work is not buried under questions. */
+enum { QUESTIONS_MAX = 256, UNREAD_MAX = 256 * 1024 };
+
 struct relay {
 	struct supervisor *sv;
+	size_t count;
 	struct list questions;
 	uint64_t last_id;
 };
@@ -34,8 +39,9 @@ struct relay *relay_new(struct supervisor *sv)
 	return relay;
 }
 
-static void forget(struct question *q)
+static void forget(struct relay *relay, struct question *q)
 {
+	relay->count--;
 	list_remove(&q->node);
 	free(q);
 }
@@ -45,7 +51,7 @@ void relay_free(struct relay *relay)
 	if (!relay)
 		return;
 	LIST_FOR_EACH_SAFE (node, &relay->questions)
-		forget(LIST_ENTRY(node, struct question, node));
+		forget(relay, LIST_ENTRY(node, struct question, node));
 	free(relay);
 }
 
@@ -61,6 +67,11 @@ void relay_ask(struct relay *relay, struct client *client, enum control_target t
 {
 	const char *who = target == CONTROL_SCHEDULER ? "scheduler" : "monitor";
 	struct process *p = supervisor_worker(relay->sv, who);
+	if (p && (relay->count >= QUESTIONS_MAX ||
+			 channel_queued(p->instance->channel) > UNREAD_MAX)) {
+		answer_away(client, who, "is busy");
+		return;
+	}
 	struct question *q = p ? NEW(struct question) : NULL;
 	if (!q) {
 		answer_away(client, who, "is not running");
@@ -68,6 +79,7 @@ void relay_ask(struct relay *relay, struct client *client, enum control_target t
 	}
 	*q = (struct question) { .id = ++relay->last_id, .client = client, .target = p };
 	list_add_tail(&relay->questions, &q->node);
+	relay->count++;
 	uint64_t id = q->id;
 	const struct msg_question body = { .id = id,
 		.uid = uid,
@@ -79,7 +91,7 @@ void relay_ask(struct relay *relay, struct client *client, enum control_target t
 	/* When sending has ended the worker, the question has been answered on the way. */
 	LIST_FOR_EACH_SAFE (node, &relay->questions)
 		if (LIST_ENTRY(node, struct question, node)->id == id) {
-			forget(LIST_ENTRY(node, struct question, node));
+			forget(relay, LIST_ENTRY(node, struct question, node));
 			answer_away(client, who, "cannot be asked");
 		}
 }
@@ -92,7 +104,7 @@ void relay_answer(struct relay *relay, const struct process *from, const struct 
 			continue;
 		struct client *client = q->client;
 		if (answer->last)
-			forget(q);
+			forget(relay, q);
 		if (client)
 			control_page(client, answer->json.data, answer->json.len, answer->last != 0,
 				(int)answer->exit_code);
@@ -111,7 +123,7 @@ void relay_target_away(struct relay *relay, const struct process *p)
 			if (q->target != p)
 				continue;
 			struct client *client = q->client;
-			forget(q);
+			forget(relay, q);
 			if (client)
 				answer_away(client, p->name, "ended before it answered");
 			more = true;

@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHILD_CHANNEL = 3, HIGH_FD = 10 };
+enum { CHILD_CHANNEL = 3, CHILD_ERROR, CHILD_FDS, HIGH_FD = 10 };
 static const char path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 static NORETURN void child(const struct spawn_spec *spec, int error_fd);
@@ -112,8 +112,12 @@ static void set_limit_mark(uint64_t mark)
 	setrlimit(MARK_LIMIT, &limit);
 }
 
-/* All are lifted out of the way first: 0 to 3 may be any of them. */
-static int place_descriptors(const struct spawn_spec *spec)
+/*
+ * All are lifted out of the way first: 0 to 4 may be any of them. What is not the child's is closed
+ * now and not by exec: that may hang on a dead mount, and would keep droverd's lock from the next
+ * one.
+ */
+static int place_descriptors(const struct spawn_spec *spec, int *error_fd)
 {
 	int in = lift(spec->stdin_fd), output = lift(spec->output_fd),
 	    channel = lift(spec->channel_fd);
@@ -127,7 +131,12 @@ static int place_descriptors(const struct spawn_spec *spec)
 		return -1;
 	if (channel != -1 && dup2(channel, CHILD_CHANNEL) == -1)
 		return -1;
-	return sys_close_range(channel == -1 ? CHILD_CHANNEL : CHILD_CHANNEL + 1, ~0u, true);
+	if (channel == -1)
+		close(CHILD_CHANNEL);
+	if (dup3(*error_fd, CHILD_ERROR, O_CLOEXEC) == -1)
+		return -1;
+	*error_fd = CHILD_ERROR;
+	return sys_close_range(CHILD_FDS, ~0u, false);
 }
 
 struct identity {
@@ -205,7 +214,7 @@ static void child(const struct spawn_spec *spec, int error_fd)
 		setrlimit(RLIMIT_NOFILE, &given_fds);
 	set_limit_mark(spec->limit_mark);
 	error_fd = lift(error_fd);
-	if (setsid() == -1 || place_descriptors(spec) == -1)
+	if (setsid() == -1 || place_descriptors(spec, &error_fd) == -1)
 		fail(error_fd, SPAWN_SETUP);
 	umask(022);
 	if (spec->nice && setpriority(PRIO_PROCESS, 0, (int)spec->nice) == -1)

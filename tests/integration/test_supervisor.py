@@ -461,6 +461,7 @@ def test_each_command_has_one_answer_whatever_races(drover):
     stop.send("restart", "a")
     again.send("restart", "a")
     assert stop.receive()[0] == 0 and again.receive()[0] == 0
+    until(lambda: drover.log_of("a").count("up\n") == drover.slot("a")["incarnation"], "its trap is set")
     stop.send("restart", "a")
     until(lambda: drover.slot("a")["state"] == "stopping", "it stops")
     again.send("stop", "a")
