@@ -196,7 +196,7 @@ def test_a_record_that_does_not_fit_is_rejected_with_its_reason(house, provider)
 def test_killed_again_and_again_it_stores_each_row_once_and_counts_it_once(house, provider):
     seed = int(os.environ.get("DROVER_SEED", time.time_ns() % 10**6))
     rng = random.Random(seed)
-    records = things(4000)
+    records = things(10000)
     provider.route("/items", pages(records, size=250, delay=0.01))
     house.configure(job=", retry: {attempts: 20}, paginate: {by: page, param: page, size: 250}", store=", batch: 50")
     kills = unfinished = 0
@@ -212,14 +212,14 @@ def test_killed_again_and_again_it_stores_each_row_once_and_counts_it_once(house
         child.kill()
         child.wait()
         kills += 1
-        unfinished += house.stored() < 4000
+        unfinished += house.stored() < 10000
     house.run()
     print(f"seed {seed}: {kills} kills, {unfinished} in the middle")
     assert unfinished >= 8
     assert house.rows("id, title, n, lat") == expected(records)
     run = house.the_run()
     assert run["state"] == "succeeded", run
-    assert run["rows"] == 4000, f"seed {seed}: rows are counted once, whatever died"
+    assert run["rows"] == 10000, f"seed {seed}: rows are counted once, whatever died"
     assert house.dead() == []
 
 

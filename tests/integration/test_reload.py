@@ -120,8 +120,9 @@ def test_what_the_operator_stopped_stays_down_over_a_reload(drover):
     reload(drover, TWO.replace("sleep 1000", "sleep 1001"))
     assert drover.slot("a")["state"] == "stopped"
     drover.ask("start", "a")
-    command = open(f"/proc/{drover.slot('a')['pid']}/cmdline").read()
-    assert "1001" in command
+    pid = drover.slot("a")["pid"]
+    # It runs from its fork on; the exec comes a moment later.
+    until(lambda: "1001" in open(f"/proc/{pid}/cmdline").read(), "the new command")
 
 
 def test_a_killed_service_keeps_its_interval_over_a_reload(drover):

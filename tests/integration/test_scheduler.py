@@ -223,7 +223,8 @@ def test_a_run_asked_while_the_scheduler_dies_is_made_once(house):
         assert code == 0, answer
         killer.join()
     assert house.query("SELECT request_id FROM drover_run ORDER BY id") == [(f"n{n}",) for n in range(10)]
-    house.ended(10)
+    # A request that came again may have used up an id.
+    house.ended(house.query("SELECT max(id) FROM drover_run")[0][0])
 
 
 def test_dead_letters_are_listed_retried_and_dropped(house, provider):
