@@ -2,7 +2,7 @@
 """
 Planted bugs: each line of common/base/mutants.def names a test that must pass without it and fail with it.
 A test is a ctest name ("unit/store/test_x", optionally "unit/store/test_x:one_test_function"), a pytest node
-("integration/test_x.py::test_y") or a fuzz target ("fuzz_x": must find the planted crash within 60 s, corpus as seeds).
+("integration/test_x.py::test_y") or a fuzz target ("fuzz_x": must find the planted crash within 120 s, corpus as seeds).
 """
 import argparse
 import os
@@ -14,7 +14,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build/dev"
-FUZZ_SECONDS = 60
+FUZZ_SECONDS = 120
 
 
 def lines():
