@@ -132,11 +132,27 @@ static void pass_on_work(struct supervisor *sv, const char *kind)
 	}
 }
 
+/* What one kind alone may say: a crawl worker that a page has taken over ends no service by it. */
+static const char *only_speaker(enum message_id id)
+{
+	switch (id) {
+	case MSG_CHECK_RESULT: return "monitor";
+	case MSG_OWNER_FREED:
+	case MSG_WAKE: return "scheduler";
+	default: return NULL;
+	}
+}
+
 void worker_link_message(struct process *p, struct message *m)
 {
 	struct supervisor *sv = p->owner;
 	if (m->id != MSG_HELLO && !p->instance->greeted) {
 		process_fail(p, "its first message is no greeting");
+		return;
+	}
+	const char *only = only_speaker(m->id);
+	if (only && !str_eq(p->kind->name, only)) {
+		process_fail(p, "it said what is another kind's to say");
 		return;
 	}
 	switch (m->id) {

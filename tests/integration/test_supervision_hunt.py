@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Tries to break what is promised of supervision: S1 to S4, S6, L1, X2, X4, with the nastiest processes and peers."""
 import contextlib
+import datetime
+import http.server
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
-import sys
+import threading
 import time
 
 import pytest
+
+import harness
 
 from harness import BUILD, DROVERD, MESSAGES, alive, become_subreaper, descendants, processes, until
 
@@ -262,3 +267,209 @@ sys.stdin.read()
         os.kill(pid, signal.SIGCONT)
         looker.communicate()
     assert drover.slot("scheduler")["restarts"] == 0
+
+
+# -- S2, S3: probes and restarts, with puppets for workers --
+
+KINDS = ("scheduler", "collect", "crawl", "monitor")
+PUPPET_RULES = "workers: {collect: {processes: 1}}\n"
+
+
+class Puppets:
+    def __init__(self, folder):
+        self.bin = folder / "bin"
+        self.record = folder / "record"
+        self.bin.mkdir()
+        self.record.mkdir()
+        self.program = self.bin / "droverd"
+        for name in ("droverd", "drover-log", "drover-parser"):
+            shutil.copy(BUILD / "bin" / name, self.bin)
+        for kind in KINDS:
+            shutil.copy(HERE / "puppet.py", self.bin / f"drover-{kind}")
+            (self.bin / f"drover-{kind}").chmod(0o755)
+        self.play()
+
+    def play(self, **modes):
+        """play(crawl=[["pattern", "xxx"], ["well"]]): a mode for each life"""
+        plan = {"messages": MESSAGES, "record": str(self.record), "modes": modes}
+        (self.bin / "puppet.json").write_text(json.dumps(plan))
+
+    def notes(self, kind, life, key):
+        path = self.record / f"{kind}.{life}"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [note for note in map(json.loads, lines) if key in note]
+
+
+@pytest.fixture
+def puppets(drover, monkeypatch):
+    one = Puppets(drover.folder)
+    monkeypatch.setattr(harness, "DROVERD", str(one.program))
+    return one
+
+
+def health(drover, **fields):
+    path = drover.logs / "drover_health.log"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [r for r in map(json.loads, lines) if all(r.get(k) == v for k, v in fields.items())]
+
+
+def stamp_ms(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000
+
+
+def test_three_missed_beats_replace_a_worker_once_and_the_next_three_are_held(drover, puppets):
+    puppets.play(crawl=[["pattern", "..xxx"], ["pattern", ".xxx"], ["well"]])
+    drover.start(rules(interval="100ms", timeout="100ms", min_interval="2s") + PUPPET_RULES)
+    held = drover.wait_event("restart_held", name="crawl")
+    assert 0 < held["wait_ms"] <= 2000
+    slot = drover.wait_state("crawl", "waiting")
+    assert slot["restart_due_at"] == held["restart_due_at"] and slot["pid"] is None and slot["restarts"] == 1
+    assert drover.wait_event("process_running", name="crawl")["incarnation"] == 3
+    # Not two, not four: each life was asked as often as that, and never again.
+    assert len(puppets.notes("crawl", 1, "probe")) == 5
+    assert len(puppets.notes("crawl", 2, "probe")) == 4
+    until(lambda: len(puppets.notes("crawl", 3, "probe")) > 5, "the third life is well")
+    assert [r["strikes"] for r in health(drover, event="probe_failed", name="crawl")] == [1, 2, 3, 1, 2, 3]
+    starts = [stamp_ms(e["time"]) for e in drover.find_events("process_starting", name="crawl")]
+    assert len(starts) == 3 and 1990 <= starts[2] - starts[1] < 2000 + 1000 * SLOW
+    assert drover.slot("crawl")["restart_due_at"] is None
+    for kind in ("scheduler", "collect", "monitor"):
+        assert drover.slot(kind)["restarts"] == 0
+
+
+def test_two_failures_and_a_success_never_add_up(drover, puppets):
+    puppets.play(crawl=[["pattern", "xx.xx.xx.xx.xx.xxx"], ["well"]])
+    drover.start(rules(interval="60ms", timeout="60ms") + PUPPET_RULES)
+    assert drover.wait_event("process_running", name="crawl")["incarnation"] == 1
+    assert drover.wait_event("process_running", name="crawl")["incarnation"] == 2
+    assert len(puppets.notes("crawl", 1, "probe")) == 18
+    strikes = [r["strikes"] for r in health(drover, event="probe_failed", name="crawl")]
+    assert strikes == [1, 2] * 5 + [1, 2, 3]
+
+
+@pytest.mark.parametrize("mode, well", [("shifted", False), ("double", True)])
+def test_an_answer_counts_only_for_the_question_that_waits(drover, puppets, mode, well):
+    """An answer of before or of the future is none, and a second one does no harm."""
+    puppets.play(crawl=[[mode], ["well"]])
+    drover.start(rules(interval="60ms", timeout="60ms") + PUPPET_RULES)
+    drover.wait_event("process_running", name="crawl")
+    if well:
+        until(lambda: len(puppets.notes("crawl", 1, "probe")) > 10, "ten probes went by")
+        assert not health(drover, event="probe_failed", name="crawl")
+    else:
+        assert drover.wait_event("process_running", name="crawl")["incarnation"] == 2
+        assert len(puppets.notes("crawl", 1, "probe")) == 3
+
+
+@pytest.mark.parametrize("mode, words", [("garbage", ""), ("leave", "it closed its channel and lives on"),
+                                         ("twice", "its greeting is of another version or kind"),
+                                         ("liar", "its greeting is of another version or kind"),
+                                         ("refuses", "no, thank you")])
+def test_a_worker_that_breaks_the_protocol_is_replaced_and_then_held(drover, puppets, mode, words):
+    puppets.play(crawl=[[mode]])
+    drover.start(rules(stop="300ms", interval="3s") + PUPPET_RULES)
+    assert words in drover.wait_event("process_failed", name="crawl")["error"]
+    drover.wait_event("restart_held", name="crawl")
+    slot = drover.wait_state("crawl", "waiting")
+    assert slot["restarts"] == 1 and slot["restart_due_at"] and words in slot["error"]
+    assert all(drover.slot(kind)["state"] == "running" for kind in ("scheduler", "collect", "monitor"))
+
+
+def test_only_monitor_tells_the_outcome_of_a_check(drover, puppets):
+    puppets.play(crawl=[["forge", "a"]])
+    web = {"command": ["sleep", "1000"], "probe": {"http": "http://127.0.0.1:9/", "interval": "200ms", "failures": 1}}
+    drover.start(rules() + PUPPET_RULES + services(a=web))
+    failed = drover.wait_event("process_failed", name="crawl")
+    assert failed["error"] == "it said what is another kind's to say"
+    assert drover.slot("a")["restarts"] == 0 and not health(drover, event="probe_failed", name="a")
+
+
+# -- HTTP probes --
+
+
+class Web:
+    """A server in our own process: answers by a list of codes (0: never), the last one for ever."""
+
+    def __init__(self, codes):
+        self.codes, self.asked = list(codes), []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                code = outer.codes.pop(0) if len(outer.codes) > 1 else outer.codes[0]
+                outer.asked.append(time.time() * 1000)
+                if code:
+                    self.send_response(code)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                else:
+                    outer.ended.wait(20)
+
+            def log_message(self, *_):
+                pass
+
+        self.ended = threading.Event()
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+
+    def close(self):
+        self.ended.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def web():
+    made = []
+
+    def make(*codes):
+        made.append(Web(codes))
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+def probed(url, **more):
+    return {"command": ["sleep", "1000"], "probe": {"http": url, "interval": "200ms", "timeout": "200ms", **more}}
+
+
+def test_three_failed_checks_in_a_row_restart_a_service_and_three_more_are_needed(drover, web):
+    site = web(500, 500, 200, 500, 500, 200, 500, 500, 500, 200, 500, 500, 200, 500, 500, 500, 200)
+    drover.start(rules(min_interval="0s") + services(a=probed(site.url)))
+    until(lambda: len(site.asked) > 20, "all codes were given")
+    assert drover.slot("a")["restarts"] == 2
+    strikes = [r["strikes"] for r in health(drover, event="probe_failed", name="a")]
+    assert strikes == [1, 2, 1, 2, 1, 2, 3, 1, 2, 1, 2, 3]
+
+
+def test_a_server_that_accepts_and_never_answers_fails_in_time(drover, web):
+    site = web(200, 0)
+    drover.start(rules(min_interval="1h") + services(a=probed(site.url)))
+    stopping = drover.wait_event("process_stopping", name="a", reason="probe")
+    # The server sees a question when it was sent; it begins within timeout + 1 s of the third failing one.
+    assert 0 < stamp_ms(stopping["time"]) - site.asked[3] < 200 + 1000 * SLOW
+    assert drover.wait_event("process_running", name="a")["incarnation"] == 2
+    held = drover.wait_event("restart_held", name="a")
+    slot = drover.slot("a")
+    assert slot["state"] == "running" and slot["restart_due_at"] == held["restart_due_at"]
+    # An operator is not bound by the interval.
+    assert drover.ask("restart", "a")[0] == 0
+    assert drover.slot("a")["incarnation"] == 3
+
+
+def test_a_supervisor_that_was_stopped_restarts_nobody(drover, web):
+    site = web(200)
+    drover.start(rules(interval="100ms", timeout="100ms") + services(a=probed(site.url, interval="100ms", timeout="100ms")))
+    drover.wait_event("supervisor_ready")
+    until(lambda: len(site.asked) > 2, "it is asked")
+    for stalled in (0.15, 0.35, 0.8, 1.3, 2.5):
+        os.kill(drover.pid, signal.SIGSTOP)
+        time.sleep(stalled)
+        os.kill(drover.pid, signal.SIGCONT)
+        asked = len(site.asked)
+        until(lambda: len(site.asked) > asked + 1, "it goes on")  # noqa: B023
+    assert all(p["restarts"] == 0 and p["strikes"] == 0 for p in drover.status()["processes"])
+    assert not health(drover, event="probe_failed")
