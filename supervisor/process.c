@@ -20,10 +20,12 @@ enum {
 	KILLED_MS = 5000,     /* from KILL until we call it stuck */
 	SWEEP_MS = 20,	      /* how often we look whether a killed tree is gone */
 	SWEEP_SLOW_MS = 1000, /* the same for a stuck one */
+	STALL_MS = 1000,      /* a deadline met later than this is our own lateness */
 	SPREAD_MS = 1000,     /* first probes of services are spread over at most this */
 };
 
 static void feed(struct process *p, enum process_event event);
+static void wait_until_due(struct process *p);
 static void act(struct process *p, enum process_action action);
 static void on_start_timer(void *arg);
 static void on_deadline(void *arg);
@@ -320,9 +322,23 @@ static void end_probes(struct process *p)
 	probe_end(&p->probe);
 }
 
+/* A restart that waits is due by the new interval; one that did not change is not drawn anew. */
+static void adjust_due(struct process *p, int64_t old_interval_ms)
+{
+	bool waits = p->state == PROCESS_WAITING && start_is_automatic(p->next_cause) &&
+		     !p->spawn_failures;
+	if (p->rules->restart.min_interval_ms == old_interval_ms || !(waits || p->held))
+		return;
+	schedule(p, p->held ? CAUSE_PROBE : p->next_cause);
+	wait_until_due(p);
+	p->ops->changed(p);
+}
+
 void process_adjust(struct process *p, const struct config_supervision *rules)
 {
+	int64_t old_interval_ms = p->rules->restart.min_interval_ms;
 	p->rules = rules;
+	adjust_due(p, old_interval_ms);
 	probe_adjust(&p->probe, rules->probe.interval_ms, rules->probe.timeout_ms);
 	if (p->kind || p->state != PROCESS_RUNNING)
 		return;
@@ -611,6 +627,12 @@ static void on_start_timer(void *arg)
 static void on_deadline(void *arg)
 {
 	struct process *p = arg;
+	/* We were stopped or starved: what it said meanwhile was not read yet. */
+	if (p->deadline_event != EV_KILL_DUE && loop_now_ms(p->loop) - p->deadline_ms > STALL_MS) {
+		set_deadline(
+			p, p->deadline_event, p->deadline_event == EV_LATE ? READY_MS : KILLED_MS);
+		return;
+	}
 	if (p->deadline_event == EV_LATE) {
 		log_error(MAIN, "process_not_ready", KV_STR("name", p->name),
 			KV_INT("incarnation", p->incarnation), KV_INT("wait_ms", READY_MS));

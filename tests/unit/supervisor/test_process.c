@@ -422,6 +422,39 @@ static void a_worker_that_never_gets_ready_is_replaced(void **state)
 	assert_int_equal(w->terminated, 1);
 }
 
+static void a_supervisor_that_was_stopped_blames_no_worker_that_starts(void **state)
+{
+	struct world *w = *state;
+	process_start(w->p, CAUSE_NONE);
+	fake_loop_advance(w->loop, 10);
+	fake_loop_stall(w->loop, 60000);
+	assert_int_equal(w->terminated, 0);
+	fake_loop_advance(w->loop, 29999);
+	assert_int_equal(w->terminated, 0);
+	fake_loop_advance(w->loop, 1);
+	assert_int_equal(w->terminated, 1);
+}
+
+static void a_held_restart_follows_a_new_interval(void **state)
+{
+	struct world *w = *state;
+	struct config_supervision longer = w->rules, shorter = w->rules;
+	up(w);
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 200);
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 1000);
+	assert_int_equal(w->p->state, PROCESS_WAITING);
+	longer.restart.min_interval_ms = 120000;
+	process_adjust(w->p, &longer);
+	fake_loop_advance(w->loop, 100000);
+	assert_int_equal(w->spawned, 2);
+	shorter.restart.min_interval_ms = 1000;
+	process_adjust(w->p, &shorter);
+	fake_loop_advance(w->loop, 1);
+	assert_int_equal(w->spawned, 3);
+}
+
 static void a_policy_that_says_no_more_ends_as_failed(void **state)
 {
 	struct world *w = *state;
@@ -459,6 +492,8 @@ int main(void)
 		TEST(a_suspend_counts_for_the_interval),
 		TEST(a_worker_that_never_gets_ready_is_replaced),
 		TEST(a_policy_that_says_no_more_ends_as_failed),
+		TEST(a_supervisor_that_was_stopped_blames_no_worker_that_starts),
+		TEST(a_held_restart_follows_a_new_interval),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
