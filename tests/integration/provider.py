@@ -51,17 +51,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         provider = self.server.provider
         answer = provider.enter(self)
         try:
+            self.work(answer)
+        finally:
+            # Before the answer goes out: who has it may send the next call before this thread runs again.
+            provider.leave()
+        try:
             self.answer(answer)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-        finally:
-            provider.leave()
 
-    def answer(self, answer):
+    def work(self, answer):
         if answer.delay:
             time.sleep(answer.delay)
         if answer.wait:
             answer.wait.wait(30)
+
+    def answer(self, answer):
         if answer.drop:
             self.close_connection = True
             return

@@ -244,6 +244,7 @@ def test_no_window_of_the_provider_holds_more_than_its_limit_over_all_processes(
     house.configure(job=", paginate: {by: page, param: page, size: 1, max_pages: 60}", provider=limits, processes=3)
     children = [house.start("a", str(i), epoch="same") for i in range(3)]
     time.sleep(0.6)
+    assert 2 <= provider.most_active <= 3
     children[0].kill()
     children[0].wait()
     children[0] = house.start("a", "0", epoch="other")
@@ -251,7 +252,8 @@ def test_no_window_of_the_provider_holds_more_than_its_limit_over_all_processes(
         child.wait(60)
     assert provider.count() >= 120
     assert provider.fullest_window(0.5) <= 8
-    assert 2 <= provider.most_active <= 3
+    # The server is still busy with the calls of the one that was killed; their places are free.
+    assert provider.most_active <= 3 + 3
 
 
 def test_too_many_requests_slow_everything_down_and_lose_nothing(house, provider):
