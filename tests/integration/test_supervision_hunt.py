@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -473,3 +474,127 @@ def test_a_supervisor_that_was_stopped_restarts_nobody(drover, web):
         until(lambda: len(site.asked) > asked + 1, "it goes on")  # noqa: B023
     assert all(p["restarts"] == 0 and p["strikes"] == 0 for p in drover.status()["processes"])
     assert not health(drover, event="probe_failed")
+
+
+# -- many at once --
+
+
+def cpu_s(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_thousand_orphans_leave_no_zombie(drover):
+    """Each loses its parent, comes to droverd, and ends there; the service's own end is still told with its code."""
+    script = ("import os\nfor i in range(1000):\n    if os.fork() == 0:\n        if os.fork() == 0: os._exit(0)\n        os._exit(0)\n"
+              "    os.wait()\nos._exit(7)")
+    drover.start(rules() + services(a=[PYTHON, "-c", script]))
+    assert drover.wait_event("process_exited", name="a")["code"] == 7
+
+    def zombies():
+        return [pid for pid, (parent, state) in processes().items() if parent == drover.pid and state == "Z"]
+    until(lambda: not zombies(), "no zombie is left", patience=1 * SLOW)
+
+
+def test_a_hundred_services_that_crash_keep_their_interval_and_cost_little(drover):
+    names = [f"s{i}" for i in range(100)]
+    drover.start(rules(min_interval="1s", jitter="500ms") + services(**{name: "exit 1" for name in names}))
+    drover.wait_event("supervisor_ready")
+    since, cpu = time.monotonic(), cpu_s(drover.pid)
+    time.sleep(4)  # the measured span
+    cost, span = cpu_s(drover.pid) - cpu, time.monotonic() - since
+    starts = {}
+    for event in drover.find_events("process_starting"):
+        starts.setdefault(event["name"], []).append(stamp_ms(event["time"]))
+    late = []
+    for name in names:
+        assert len(starts[name]) >= 4, name
+        # the first is no automatic one
+        gaps = [b - a for a, b in zip(starts[name][1:], starts[name][2:])]
+        assert all(gap >= 995 for gap in gaps), (name, gaps)
+        late += [gap - 1000 for gap in gaps]
+    assert max(late) < 500 + 500 * SLOW
+    # spread over the jitter, not in step
+    assert max(late) - min(late) > 300
+    count = sum(len(s) for s in starts.values())
+    assert cost / span < 0.25 * SLOW, f"{cost} s of CPU in {span} s for about {count} starts"
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_term_while_many_start_ends_all_in_time(drover, second):
+    stubborn = {"command": ["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"], "stop": {"timeout": "10s" if second else "1s"}}
+    many = {f"s{i}": stubborn if i % 4 == 0 else "exec sleep 1000" for i in range(80)}
+    drover.start(rules() + services(**many))
+    until(lambda: len(drover.find_events("process_starting")) > 10, "some are started")
+    since = time.monotonic()
+    drover.signal(signal.SIGTERM)
+    if second:
+        drover.wait_event("process_stopping", name="s0")
+        drover.signal(signal.SIGTERM)
+    assert drover.process.wait(30) == 0
+    assert time.monotonic() - since < (1 + 1 + 2) * SLOW
+    assert not drover.left_over()
+    # in reverse order: the last started first
+    order = [e["name"] for e in drover.find_events("process_stopping") if e["name"].startswith("s") and e["name"][1:].isdigit()]
+    assert order == sorted(order, key=lambda name: -int(name[1:]))
+
+
+def test_those_that_fit_into_the_descriptors_run_and_the_others_follow(drover):
+    drover.start(rules() + services(first="exec sleep 1000"), wait=False)
+    drover.wait_event("supervisor_ready")
+    limit = len(os.listdir(f"/proc/{drover.pid}/fd")) + 40
+    soft, hard = resource.prlimit(drover.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(drover.pid, resource.RLIMIT_NOFILE, (limit, hard))
+    drover.write(rules() + services(first="exec sleep 1000", **{f"s{i}": "exec sleep 1000" for i in range(30)}))
+    code, answer = drover.ask("reload")
+    assert drover.status()["supervisor"]["pid"] == drover.pid  # it still answers
+    until(lambda: drover.find_events("process_start_failed") or code != 0, "there is no place for some")
+    resource.prlimit(drover.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    if code != 0:
+        assert "descriptor" in json.dumps(answer) or "open files" in json.dumps(answer), answer
+        assert drover.ask("reload")[0] == 0
+    until(lambda: all(p["state"] == "running" for p in drover.status()["processes"]), "all run")
+    assert drover.slot("first")["restarts"] == 0
+
+
+@root_only
+def test_a_full_process_table_is_waited_out(drover):
+    """As an ordinary user, with a limit of processes that is just reached."""
+    uid = 54321  # a user of nobody else, so the count is ours alone
+    for folder in (drover.state, drover.runtime, drover.logs):
+        folder.mkdir()
+        os.chown(folder, uid, uid)
+    for parent in (drover.folder, *drover.folder.parents):
+        with contextlib.suppress(OSError):
+            os.chmod(parent, os.stat(parent).st_mode | 0o011)
+    drover.write(rules() + services(**{f"s{i}": "exec sleep 1000" for i in range(10)}))
+    drover.config.chmod(0o644)
+    drover.process = subprocess.Popen(
+        ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "prlimit", "--nproc=14:40", DROVERD,
+         "--config", drover.config, "--state-dir", drover.state, "--runtime-dir", drover.runtime, "--log-dir", drover.logs],
+        stdin=subprocess.DEVNULL, stdout=drover.output, stderr=drover.output, cwd="/")
+    failed = drover.wait_event("process_start_failed")
+    assert failed["step"] == "fork" and failed["errno"] == 11
+    assert drover.status()["supervisor"]["state"] in ("starting", "running")
+    assert sum(p["state"] == "running" for p in drover.status()["processes"]) > 3
+    subprocess.run(["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "prlimit", f"--pid={drover.pid}",
+                    "--nproc=40:40"], check=True)
+    until(lambda: all(p["state"] == "running" for p in drover.status()["processes"]), "all run")
+    assert drover.stop() == 0
+
+
+def test_what_cannot_be_started_says_why_and_leaks_nothing(drover):
+    plain = drover.folder / "plain"
+    plain.write_text("no program\n")
+    bad = {"missing": (["/no/such/program"], {}, "exec", 2), "plain": ([str(plain)], {}, "exec", 13),
+           "folder": (["/"], {}, "exec", 13), "nowhere": (["true"], {"directory": "/no/such/folder"}, "directory", 2)}
+    drover.start(rules(min_interval="0s") + services(
+        good="exec sleep 1000", **{name: {"command": c, **more} for name, (c, more, _, _) in bad.items()}))
+    for name, (_, _, step, number) in bad.items():
+        event = drover.rewind().wait_event("process_start_failed", name=name)
+        assert (event["step"], event["errno"]) == (step, number)
+    until(lambda: all(drover.slot(name)["restarts"] > 3 for name in bad), "each was tried again and again")
+    before = len(os.listdir(f"/proc/{drover.pid}/fd"))
+    until(lambda: all(drover.slot(name)["restarts"] > 8 for name in bad), "and again")
+    assert len(os.listdir(f"/proc/{drover.pid}/fd")) <= before + 2 * len(bad)
+    assert drover.slot("good")["restarts"] == 0
