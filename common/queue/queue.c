@@ -146,25 +146,39 @@ static const unsigned char shares[] = { PRIORITY_HIGH, PRIORITY_MEDIUM, PRIORITY
 	PRIORITY_HIGH, PRIORITY_MEDIUM, PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_HIGH, PRIORITY_MEDIUM,
 	PRIORITY_HIGH };
 
-#define OLDEST(priority)                                                                  \
-	"SELECT * FROM (SELECT id, priority, not_before FROM drover_task WHERE state = 0" \
-	" AND kind = $4 AND priority = " priority " AND not_before <= $3"                 \
-	" ORDER BY not_before, id LIMIT $5) AS p" priority
+/*
+ * Runs are served in turn, whoever holds least first: a long run, or one whose site lets each call
+ * hang, does not keep the next run from its first task. `nth` is how many tasks the run would hold.
+ * The runs that have ready tasks are found by hopping through the index, not by reading it.
+ */
+/* clang-format off */
+#define READY(priority) "FROM drover_task WHERE state = 0 AND kind = $4 AND priority = " priority
+#define RUNS(priority)                                                                           \
+	"WITH RECURSIVE runs(id) AS (SELECT (SELECT MIN(run_id) " READY(priority) ")"            \
+	" UNION ALL SELECT (SELECT MIN(run_id) " READY(priority) " AND run_id > runs.id)"        \
+	" FROM runs WHERE runs.id IS NOT NULL)"
+#define HELD(priority)                                                                           \
+	"(SELECT COUNT(*) FROM drover_task WHERE state = 1 AND kind = $4 AND priority = "        \
+	priority " AND run_id = t.run_id)"
+#define NEXT(priority)                                                                           \
+	"SELECT * FROM (" RUNS(priority) " SELECT t.id, t.priority, t.not_before, row_number()"  \
+	" OVER (PARTITION BY t.run_id ORDER BY t.not_before, t.id) + " HELD(priority) " AS nth"  \
+	" FROM runs JOIN drover_task t ON t.id IN (SELECT id " READY(priority)                   \
+	" AND run_id = runs.id AND not_before <= $3 ORDER BY not_before, id LIMIT $5)"           \
+	" ORDER BY nth, t.not_before, t.id LIMIT $5) AS p" priority
 
 /* Each class first up to its share, then what is left of the places to whoever waits. */
 #define CLAIM(attempt)                                                                           \
 	"UPDATE drover_task SET state = 1, owner = $1, lease_until = $2, claimed_at = $3,"       \
 	" fence = fence + 1" attempt " WHERE id IN (SELECT id FROM (SELECT id, priority,"        \
-	" row_number() OVER (PARTITION BY priority ORDER BY not_before, id) AS place FROM "      \
-	"(" OLDEST("0") " UNION ALL " OLDEST("1") " UNION ALL " OLDEST(                          \
-		"2") ") AS oldest) AS placed ORDER BY CASE WHEN place <= (CASE priority WHEN 0 " \
-		     "THEN $6"                                                                   \
-		     " WHEN 1 THEN $7 ELSE $8 END) THEN 0 ELSE 1 END, priority, place LIMIT $5)" \
-		     " RETURNING id, run_id, fence, attempt, max_attempts, timeout_ms, depth, "  \
-		     "priority,"                                                                 \
-		     " (SELECT created_at FROM drover_run WHERE drover_run.id = run_id), "       \
-		     "not_before,"                                                               \
-		     " job, kind, payload, checkpoint"
+	" row_number() OVER (PARTITION BY priority ORDER BY nth, not_before, id) AS place FROM"  \
+	" (" NEXT("0") " UNION ALL " NEXT("1") " UNION ALL " NEXT("2") ") AS next) AS placed"    \
+	" ORDER BY CASE WHEN place <= (CASE priority WHEN 0 THEN $6 WHEN 1 THEN $7 ELSE $8 END)" \
+	" THEN 0 ELSE 1 END, priority, place LIMIT $5)"                                          \
+	" RETURNING id, run_id, fence, attempt, max_attempts, timeout_ms, depth, priority,"      \
+	" (SELECT created_at FROM drover_run WHERE drover_run.id = run_id), not_before,"         \
+	" job, kind, payload, checkpoint"
+/* clang-format on */
 
 enum {
 	COL_ID,

@@ -41,7 +41,9 @@ static const char *const statements[] = {
 	" created_at BIGINT NOT NULL, claimed_at BIGINT, last_error TEXT,"
 	" UNIQUE (run_id, unique_key))",
 	"CREATE INDEX IF NOT EXISTS drover_task_ready ON drover_task"
-	" (kind, priority, not_before, id) WHERE state = 0",
+	" (kind, priority, run_id, not_before, id) WHERE state = 0",
+	"CREATE INDEX IF NOT EXISTS drover_task_held ON drover_task (kind, priority, run_id)"
+	" WHERE state = 1",
 	"CREATE INDEX IF NOT EXISTS drover_task_claimed ON drover_task (owner) WHERE state = 1",
 	"CREATE INDEX IF NOT EXISTS drover_task_leaving ON drover_task (run_id) WHERE state = 2",
 

@@ -17,7 +17,8 @@ enum {
 	CRAWL_CONNECT_MS = 10000,
 	CRAWL_IDLE_MS = 20000,
 	CRAWL_TOTAL_MS = 30000,
-	CRAWL_WAIT_MS = 15000, /* a limit that opens later puts the task back */
+	CRAWL_WAIT_MS =
+		2000, /* a limit that opens later puts the task back: others want its slot */
 };
 
 /* A fetch with what it borrows. Stays where it is until the fetch is done. */

@@ -70,6 +70,27 @@ static void a_class_without_tasks_leaves_its_share_to_the_others(void **state)
 	queue_close(q);
 }
 
+static void a_long_run_does_not_keep_the_next_from_its_first_task(void **state)
+{
+	struct fixture *f = *state;
+	struct queue *q = open_queue(f, "o");
+	struct claim c;
+	make_run(f, NULL, 500, PRIORITY_MEDIUM, 3);
+	assert_int_equal(claim(f, q, 6, &c), 6); /* it holds all there is */
+	unclaim(&c);
+	make_run(f, NULL, 2, PRIORITY_MEDIUM, 3);
+	make_run(f, NULL, 1, PRIORITY_MEDIUM, 3);
+	assert_int_equal(claim(f, q, 1, &c), 1);
+	assert_int_equal(c.tasks[0]->run_id, 2);
+	unclaim(&c);
+	assert_int_equal(claim(f, q, 3, &c), 3);
+	assert_int_equal(c.tasks[0]->run_id, 1); /* in the order of their ids */
+	assert_int_equal(c.tasks[1]->run_id, 2);
+	assert_int_equal(c.tasks[2]->run_id, 3);
+	unclaim(&c);
+	queue_close(q);
+}
+
 static void the_last_task_ends_its_run(void **state)
 {
 	struct fixture *f = *state;
@@ -328,6 +349,7 @@ int main(void)
 		TEST(another_kinds_tasks_are_left),
 		TEST(claims_are_shared_six_three_one_and_low_never_starves),
 		TEST(a_class_without_tasks_leaves_its_share_to_the_others),
+		TEST(a_long_run_does_not_keep_the_next_from_its_first_task),
 		TEST(the_last_task_ends_its_run),
 		TEST(a_lost_task_writes_nothing),
 		TEST(at_its_last_attempt_a_task_becomes_a_dead_letter_and_its_run_fails),
