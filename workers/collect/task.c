@@ -21,7 +21,8 @@ enum {
 	BODY_MAX = 10 * 1000 * 1000, /* spec 8 */
 	MAX_WAIT_MS = 5000,	     /* for a limit; longer: the task does not hold its slot */
 	LATER_MIN_MS = 250,
-	AHEAD_MAX = 8, /* batches that wait for the store while a page is fetched */
+	AHEAD_MAX = 8,		       /* batches that wait for the store while a page is fetched */
+	AHEAD_BYTES = 4 * 1024 * 1024, /* of them together; large ones wait alone */
 	REASON_MAX = 700,
 };
 
@@ -233,18 +234,20 @@ static int start_fetch(struct collect_task *t, struct err *err)
 	return fetch_start(&t->fetch, t->collector->fetcher, &spec, &ops, t, err);
 }
 
-static size_t ahead(const struct collect_task *t)
+static bool is_far_ahead(const struct collect_task *t)
 {
-	size_t n = 0;
-	LIST_FOR_EACH (node, &t->ready)
+	size_t n = 0, bytes = 0;
+	LIST_FOR_EACH (node, &t->ready) {
+		bytes += arena_used(LIST_ENTRY(node, struct batch, node)->arena);
 		n++;
-	return n;
+	}
+	return n >= AHEAD_MAX || bytes >= AHEAD_BYTES;
 }
 
 void collect_task_go_on(struct collect_task *t)
 {
 	struct err err;
-	if (t->ending == ENDING_NONE && !t->fetch && ahead(t) < AHEAD_MAX) {
+	if (t->ending == ENDING_NONE && !t->fetch && !is_far_ahead(t)) {
 		if (t->collector->winding) {
 			collect_task_end(t, ENDING_PUT_BACK, 0, "%s", "draining");
 			return;
