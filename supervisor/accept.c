@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "config/config.h"
+#include "config/context.h"
 #include "config/kind.h"
 #include "config/xpath_check.h"
 #include "log/log.h"
@@ -16,10 +17,10 @@
 #include <unistd.h>
 
 static int no_account(const struct config *config, const char *section, const char *what,
-	const char *name, struct buf *report)
+	const char *const *name, struct buf *report)
 {
 	buf_addf(report, "%s: error: %s: there is no %s \"%s\" on this machine\n", config->file,
-		section, what, name);
+		section, what, config_is_secret(config, name) ? "***" : *name);
 	return -EINVAL;
 }
 
@@ -31,15 +32,15 @@ static int check_accounts(const struct config *config, struct buf *report)
 		const struct config_service *s = &config->services[i];
 		snprintf(section, sizeof(section), "services.%s", s->name);
 		if (s->user && !getpwnam(s->user))
-			rc = no_account(config, section, "user", s->user, report);
+			rc = no_account(config, section, "user", &s->user, report);
 		if (s->group && !getgrnam(s->group))
-			rc = no_account(config, section, "group", s->group, report);
+			rc = no_account(config, section, "group", &s->group, report);
 	}
 	for (size_t i = 0; i < config->worker_count; i++) {
 		const struct config_worker *w = &config->workers[i];
 		snprintf(section, sizeof(section), "workers.%s", w->kind->name);
 		if (w->user && !getpwnam(w->user))
-			rc = no_account(config, section, "user", w->user, report);
+			rc = no_account(config, section, "user", &w->user, report);
 	}
 	return rc;
 }

@@ -386,9 +386,17 @@ static bool holds_log(const struct seen *s, uint64_t inode)
 	return false;
 }
 
+/* An environment can be forged; then it is a member of both. */
+static bool has_mark(struct contain *c, struct seen *s, const char *slot)
+{
+	read_mark(c, s);
+	return (s->marked && strcmp(s->slot, slot) == 0) || has_limit_mark(c, s, slot);
+}
+
 /*
  * The session's number is the main process's. When another process has that number now, the number
- * was used again and its session is none of ours.
+ * was used again and its session is none of ours. Without such a process it may have been another's
+ * for a time: then one member at least must have our mark.
  */
 static bool session_is_ours(struct contain *c, const struct contain_target *t)
 {
@@ -397,7 +405,10 @@ static bool session_is_ours(struct contain *c, const struct contain_target *t)
 	for (size_t i = 0; i < c->count; i++)
 		if (c->seen[i].pid == t->main_pid)
 			return !t->main_start || c->seen[i].start == t->main_start;
-	return true;
+	for (size_t i = 0; i < c->count; i++)
+		if (c->seen[i].session == t->main_pid && has_mark(c, &c->seen[i], t->slot))
+			return true;
+	return false;
 }
 
 static bool is_root(
@@ -408,9 +419,7 @@ static bool is_root(
 		return false;
 	if (session_ok && (s->pid == t->main_pid || s->session == t->main_pid))
 		return true;
-	read_mark(c, s);
-	/* An environment can be forged; then it is a member of both. */
-	if ((s->marked && strcmp(s->slot, t->slot) == 0) || has_limit_mark(c, s, t->slot))
+	if (has_mark(c, s, t->slot))
 		return true;
 	if (s->marked)
 		return false;

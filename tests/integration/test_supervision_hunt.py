@@ -2,10 +2,12 @@
 """Tries to break what is promised of supervision: S1 to S4, S6, L1, X2, X4, with the nastiest processes and peers."""
 import contextlib
 import datetime
+import fcntl
 import http.server
 import json
 import os
 import pathlib
+import random
 import resource
 import shutil
 import signal
@@ -297,7 +299,7 @@ class Puppets:
 
     def notes(self, kind, life, key):
         path = self.record / f"{kind}.{life}"
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []  # the last is not whole yet
         return [note for note in map(json.loads, lines) if key in note]
 
 
@@ -598,3 +600,225 @@ def test_what_cannot_be_started_says_why_and_leaks_nothing(drover):
     until(lambda: all(drover.slot(name)["restarts"] > 8 for name in bad), "and again")
     assert len(os.listdir(f"/proc/{drover.pid}/fd")) <= before + 2 * len(bad)
     assert drover.slot("good")["restarts"] == 0
+
+
+# -- S1: crashes of droverd --
+
+TREE = ("exec 9>>{lock}; flock -n 9 || echo double >>{double}; echo $$ >>{starts}; "
+        "(setsid sh -c 'sleep 1000; :' &); setsid -f sh -c 'sleep 1000 & sleep 1000'; "
+        "env -i setsid -f /bin/sh -c 'exec </dev/null >/dev/null 2>&1; sleep 1000; :'; exec sleep 1000")
+
+
+def test_fifty_kills_of_droverd_never_make_two_of_one(drover):
+    """Each instance's whole tree shares one lock, so whoever of an earlier one lives holds it."""
+    seed = int.from_bytes(os.urandom(4), "little")
+    print("seed", seed)
+    rng = random.Random(seed)
+    double = drover.folder / "double"
+    names = ["x", "y", "z"]
+
+    def files(name):
+        return {"lock": drover.folder / f"{name}.lock", "double": double, "starts": drover.folder / f"{name}.starts"}
+    text = rules(min_interval="0s") + services(**{name: TREE.format(**files(name)) for name in names})
+    drover.start(text, wait=False)
+    for _ in range(50):
+        time.sleep(rng.uniform(0, 0.12))  # any instant of its start
+        assert drover.process.poll() is None, drover.complaints()
+        drover.kill()
+        drover.start(wait=False)
+    for name in names:
+        until(lambda: drover.slot(name)["state"] == "running", "it is up")  # noqa: B023
+    assert not double.exists(), double.read_text()
+    for name in names:
+        starts = files(name)["starts"]
+        assert len(set(starts.read_text().split())) > 3
+        # What lives of all these starts is the last one.
+        until(lambda: starts.read_text().split()[-1] == str(drover.slot(name)["pid"]), "it came to itself")  # noqa: B023
+        assert [pid for pid in starts.read_text().split() if alive(int(pid))][-1:] == [str(drover.slot(name)["pid"])]
+    assert drover.stop() == 0
+    for name in names:
+        with open(files(name)["lock"]) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it any more
+
+
+def become(pid):
+    """Forks until the number of the child is this one; it sleeps as a leader of its own session."""
+    for _ in range(200):
+        pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            if os.fork() == 0:
+                time.sleep(60)
+            os.execv("/bin/sleep", ["sleep", "60" if os.getpid() == pid else "0"])
+        if child == pid:
+            return True
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return False
+
+
+@root_only
+@pytest.mark.parametrize("leader_lives", [True, False])
+def test_a_stranger_with_the_number_of_a_dead_instance_is_not_hit(drover, leader_lives):
+    drover.start(rules() + services(a="exec sleep 1000"))
+    pid = drover.wait_event("process_running", name="a")["pid"]
+    drover.kill()
+    os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+    if not os.access("/proc/sys/kernel/ns_last_pid", os.W_OK) or not become(pid):
+        pytest.skip("the number cannot be had")
+    child = until(lambda: [p for p, (parent, _) in processes().items() if parent == pid], "it has a child")[0]
+    try:
+        if not leader_lives:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        drover.start()
+        assert drover.wait_event("process_running", name="a")["pid"] != pid
+        assert drover.ask("restart", "a")[0] == 0
+        assert alive(child) and (not leader_lives or alive(pid))
+    finally:
+        for one in (child, pid):
+            with contextlib.suppress(OSError):
+                os.kill(one, signal.SIGKILL)
+                os.waitpid(one, 0)
+
+
+# -- L1, from droverd's side --
+
+
+def log_lines(drover, name):
+    """All lines of a log, oldest file first."""
+    def age(path):
+        return -int(path.name.rsplit(".", 1)[1]) if path.suffix != ".log" else 1
+    text = "".join(p.read_text() for p in sorted(drover.logs.glob(f"{name}.log*"), key=age))
+    return text.splitlines()
+
+
+def test_numbered_lines_are_whole_over_rotations_reloads_and_dead_pumps(drover):
+    count = 150000
+    script = f"import sys\nfor i in range({count}): print(i)\nsys.stdout.flush()\nimport time; time.sleep(60)"
+    drover.start(rules() + "logs: {max_size: 64KB, backups: 1000}\n" + services(a=[PYTHON, "-c", script]))
+    for i in range(12):
+        until(lambda: len(list(drover.logs.glob("a.log*"))) > i + 1 or str(count - 1) in drover.log_of("a"), "a rotation")  # noqa: B023
+        drover.signal([signal.SIGUSR1, signal.SIGHUP][i % 2])
+        for pid, (parent, _) in processes().items():
+            if parent == drover.pid and pathlib.Path(f"/proc/{pid}/comm").read_text() == "drover-log\n":
+                os.kill(pid, signal.SIGKILL)
+    until(lambda: drover.log_of("a").endswith(f"{count - 1}\n"), "all is written")
+    assert log_lines(drover, "a") == [str(i) for i in range(count)]
+    assert all(path.read_bytes().endswith(b"\n") and path.stat().st_size <= 64000 for path in drover.logs.glob("a.log*"))
+    assert drover.slot("a")["restarts"] == 0
+
+
+def test_half_lines_closed_outputs_and_held_pipes_cost_nothing(drover):
+    half = "[ -e {0} ] || {{ touch {0}; printf half; exit 1; }}; echo full; exec sleep 1000".format(drover.folder / "once")
+    closed = "exec >&- 2>&-; exec sleep 1000"
+    keeper = "sleep 1000 & echo gone; exit 0"  # its child keeps the pipe
+    drover.start(rules(min_interval="300ms") + services(half=half, closed=closed, keeper=keeper))
+    until(lambda: "full\n" in drover.log_of("half"), "its second life wrote")
+    first, *rest = drover.log_of("half").splitlines()
+    assert first.startswith("half") and first != "half" and rest[-1] == "full" and "halffull" not in drover.log_of("half")
+    until(lambda: drover.slot("keeper")["restarts"] >= 3, "nobody waits for the end of the pipe")
+    logger = next(pid for pid, (parent, _) in processes().items()
+                  if parent == drover.pid and pathlib.Path(f"/proc/{pid}/comm").read_text() == "drover-log\n")
+    drover.ask("stop", "keeper")
+    before = cpu_s(drover.pid) + cpu_s(logger)
+    time.sleep(1)  # the measured span
+    assert cpu_s(drover.pid) + cpu_s(logger) - before < 0.1 * SLOW
+    assert drover.slot("closed")["restarts"] == 0
+
+
+# -- X4: what a process is given, and secrets --
+
+SECRETS = {"kto": "hunter2-kto-6f1d", "other": "hunter2-other-93ab", "env": "hunter2-env-77c0", "url": "hunter2-url-5e5e"}
+
+SECRET_JOBS = """
+providers:
+  kto: {{base_url: "https://example.org/", headers: {{Authorization: "Bearer ${{file:{0}/kto}}"}}}}
+  other: {{base_url: "https://example.net/?k=${{file:{0}/other}}"}}
+jobs:
+  things:
+    kind: collect
+    request: {{provider: kto, path: /}}
+    records: items
+    fields: {{id: id}}
+    store: {{table: things, key: [id]}}
+"""
+
+
+def write_secrets(drover):
+    folder = drover.folder / "secrets"
+    folder.mkdir(mode=0o700)
+    for name, value in SECRETS.items():
+        (folder / name).write_text(value + "\n")
+    return folder
+
+
+def spilled(drover, *more):
+    """Names of secrets that stand in any file of drover's or in these texts."""
+    texts = [p.read_bytes() for folder in (drover.logs, drover.runtime, drover.state) for p in folder.rglob("*") if p.is_file()]
+    texts += [drover.complaints().encode(), *(m if isinstance(m, bytes) else m.encode() for m in more)]
+    return {name for name, value in SECRETS.items() if any(value.encode() in t for t in texts)}
+
+
+def secret_config(drover, folder):
+    return rules() + SECRET_JOBS.format(folder) + services(
+        a={"command": ["sleep", "1000"], "environment": {"TOKEN": f"${{file:{folder}/env}}"},
+           "probe": {"http": f"http://127.0.0.1:9/?k=${{file:{folder}/url}}", "interval": "200ms", "failures": 1}},
+        b="exec sleep 1000")
+
+
+def test_secrets_stay_where_they_belong(drover, monkeypatch):
+    monkeypatch.setenv("CANARY", "canary-4711")
+    folder = write_secrets(drover)
+    drover.start(secret_config(drover, folder))
+    drover.wait_event("supervisor_ready")
+    drover.wait_event("process_stopping", name="a")  # after a failed probe of the address
+    drover.wait_event("process_running", name="a")
+    answers = json.dumps([drover.status(), drover.status("a"), drover.ask("logs"), drover.ask("jobs", "{}"),
+                          drover.ask("reload"), drover.ask("health")])
+    shown = subprocess.run([BUILD / "bin/drover", "config", "--config", drover.config], capture_output=True, check=False)
+    assert b"things" in shown.stdout, shown
+    assert not spilled(drover, answers, shown.stdout, shown.stderr)
+    for process in drover.status()["processes"]:
+        for pid in [process["pid"], *descendants(process["pid"])]:
+            environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+            line = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+            assert b"canary-4711" not in environment
+            for name, value in SECRETS.items():
+                assert (value.encode() in environment) == (process["name"] == "a" and name == "env"), (process["name"], name)
+                assert value.encode() not in line
+
+
+def test_a_worker_is_handed_only_its_own_secrets(drover, puppets):
+    folder = write_secrets(drover)
+    drover.start(secret_config(drover, folder))
+    drover.wait_event("supervisor_ready")
+    for kind in KINDS:
+        lives = [int(path.suffix[1:]) for path in puppets.record.glob(f"{kind}.*")]
+        notes = [note for life in lives for note in puppets.notes(kind, life, "config")]
+        assert notes
+        has = {name for name, value in SECRETS.items() if any(value in n["config"] for n in notes)}
+        # "other" is no job's provider
+        assert has == ({"kto"} if kind == "collect" else set()), kind
+
+
+@pytest.mark.parametrize("place", [
+    "supervisor: {probe: {interval: \"%s\"}}", "supervisor: {restart: {policy: \"%s\"}}", "supervisor: {stop: {signal: \"%s\"}}",
+    "http: {listen: \"%s\"}", "logs: {max_size: \"%s\", level: \"%s\"}", "logs: {backups: \"%s\"}", "store: {url: \"%s\"}",
+    "services: {a: {command: [x], user: \"%s\"}}", "services: {a: {command: [x], directory: \"%s\"}}",
+    "services: {a: {command: [x], probe: {http: \"%s\"}}}", "services: {a: {command: [x], environment: {\"A=\": \"%s\"}}}",
+    "providers: {p: {base_url: \"%s\"}}", "providers: {p: {base_url: \"http://x/\", limits: {rate: [\"%s\"]}}}",
+    "providers: {p: {base_url: \"http://x/\", retry: {when: [\"%s\"]}}}",
+    "jobs: {j: {kind: crawl, start: [\"%s\"], store: {table: t, key: [url]}}}",
+    "jobs: {j: {kind: crawl, start: [\"http://x/\"], schedule: {cron: \"%s\"}, store: {table: \"%s\", key: [url]}}}",
+    "jobs: {j: {kind: crawl, start: [\"http://x/\"], extract: [{match: \"(%s\", fields: {a: {xpath: \"%s(\"}}}], store: {table: t, key: [url]}}}",
+    "workers: {crawl: {user: \"%s\", nice: \"%s\"}}"])
+def test_no_error_message_repeats_a_secret(drover, place):
+    folder = write_secrets(drover)
+    drover.write(place.replace("%s", f"${{file:{folder}/kto}}"))
+    result = subprocess.run([DROVERD, "--config", drover.config, "--check"], capture_output=True, check=False)
+    assert result.returncode == 78 and b"error" in result.stderr, result
+    assert SECRETS["kto"].encode() not in result.stderr + result.stdout, result.stderr.decode()
