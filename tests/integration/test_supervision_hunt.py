@@ -822,3 +822,169 @@ def test_no_error_message_repeats_a_secret(drover, place):
     result = subprocess.run([DROVERD, "--config", drover.config, "--check"], capture_output=True, check=False)
     assert result.returncode == 78 and b"error" in result.stderr, result
     assert SECRETS["kto"].encode() not in result.stderr + result.stdout, result.stderr.decode()
+
+
+# -- races --
+
+HOLD = "exec 9>>{lock}; flock -n 9 || echo {name} >>{double}; "
+CHARACTERS = {
+    "obedient": "exec sleep 1000",
+    "stubborn": "trap '' TERM; while :; do sleep 0.05; done",
+    "forking": "(setsid sh -c 'sleep 1000; :' &); sleep 1000 & wait",
+    "hanging": "kill -STOP $$; exec sleep 1000",
+    "flooding": "exec yes a line of some length that fills the pipe",
+    "crashing": "exit 1",
+    "slow": "sleep 0.2; exec sleep 1000",
+    "daemonizing": "setsid -f sh -c 'sleep 1000; :'; exit 0",
+}
+ENDS_BY_ITSELF = ("crashing", "daemonizing")
+
+
+def storm_config(drover, variant):
+    def script(name):
+        return HOLD.format(lock=drover.folder / f"{name}.lock", double=drover.folder / "double", name=name) + CHARACTERS[name]
+    items = {name: {"command": ["sh", "-c", script(name)]} for name in CHARACTERS}
+    items["obedient"]["environment"] = {"VARIANT": str(variant)}  # a restart
+    items["slow"]["stop"] = {"timeout": f"{200 + variant}ms"}  # live
+    if variant % 2:
+        items["extra"] = {"command": ["sleep", "1000"]}
+    workers = "workers: {collect: {processes: 1}}\nlogs: {max_size: 1MB, backups: 1}\n"
+    return rules(min_interval="0s", stop="200ms", interval="1s", timeout="1s") + workers + services(**items)
+
+
+class Sender(threading.Thread):
+    """One client: a seeded stream of commands, each answered before the next."""
+
+    def __init__(self, drover, seed, until_s, lock):
+        super().__init__()
+        self.drover, self.rng, self.until_s, self.lock = drover, random.Random(seed), until_s, lock
+        self.answers, self.error = [], None
+
+    def one(self, client):
+        verb = self.rng.choice(["start", "start", "stop", "restart", "restart", "reload", "status"])
+        name = "" if verb == "reload" else self.rng.choice([*CHARACTERS, "extra", "all" if self.rng.random() < 0.1 else "slow"])
+        if verb == "reload":
+            with self.lock:  # a reload reads a whole file
+                self.drover.write(storm_config(self.drover, self.rng.randrange(4)))
+                code, answer = client.ask(verb)
+        else:
+            code, answer = client.ask(verb, "" if verb == "status" and name == "all" else name)
+        self.answers.append((verb, name, code, answer))
+
+    def run(self):
+        try:
+            client = until(self.drover.try_control, "a connection")
+            while time.monotonic() < self.until_s:
+                self.one(client)
+            client.socket.settimeout(0.3)
+            with contextlib.suppress(TimeoutError):
+                self.error = f"an answer too many: {client.receive()}"
+            client.close()
+        except BaseException as error:  # noqa: BLE001
+            self.error = repr(error)
+
+
+SUPERSEDED = ("started again by a later command", "stopped by a later command", "removed by a reload", "it ended at once",
+              "it ended, and its policy says no more")
+
+
+def check_answer(verb, name, code, answer):
+    if verb in ("reload", "status"):
+        assert code == 0 or (name == "extra" and code == 4), (verb, name, code, answer)
+        return
+    if code == 4:
+        assert name == "extra", (verb, name, answer)
+        return
+    for result in answer["results"]:
+        assert result["ok"] or result["detail"] in SUPERSEDED or result["name"] in ENDS_BY_ITSELF, (verb, name, result)
+    assert code == (0 if all(r["ok"] for r in answer["results"]) else 1)
+
+
+def test_a_storm_of_commands_ends_as_the_last_one_wants(drover):
+    seed = int.from_bytes(os.urandom(4), "little")
+    print("seed", seed)
+    drover.start(storm_config(drover, 0))
+    drover.wait_event("supervisor_ready")
+    lock = threading.Lock()
+    senders = [Sender(drover, seed + i, time.monotonic() + 14, lock) for i in range(5)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert [s.error for s in senders] == [None] * 5
+    for sender in senders:
+        for answer in sender.answers:
+            check_answer(*answer)
+    assert sum(len(s.answers) for s in senders) > 100 / SLOW
+    assert not (drover.folder / "double").exists(), (drover.folder / "double").read_text()
+
+    rng = random.Random(seed)
+    wanted = {name: rng.choice(["start", "stop", "restart"]) for name in CHARACTERS}
+    for name, verb in wanted.items():
+        for earlier in rng.choices(["start", "stop", "restart"], k=3):
+            client = until(drover.try_control, "a connection")
+            drover.seen = len(drover.read_events())
+            client.send(earlier, name)
+            client.close()  # goes away: the command counts all the same
+            drover.wait_event("command", verb=earlier, name=name)
+        code, answer = drover.ask(verb, name)
+        assert code == 0 or name in ENDS_BY_ITSELF, answer
+    for name, verb in wanted.items():
+        state = drover.slot(name)["state"]
+        if verb == "stop":
+            assert state == "stopped", name
+            with open(drover.folder / f"{name}.lock", "a") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody of it is left
+        else:
+            assert state == "running" or (name in ENDS_BY_ITSELF and state in ("waiting", "starting", "stopping")), (name, state)
+    assert not [e for e in drover.find_events("process_event_unexpected")]
+    assert drover.stop() == 0
+    assert not drover.left_over()
+    assert not (drover.folder / "double").exists()
+
+
+def test_a_stop_while_a_restart_is_held_leaves_no_ghost(drover):
+    drover.start(rules(min_interval="400ms") + services(a="exit 1", b="exec sleep 1000"))
+    for _ in range(3):
+        drover.wait_state("a", "waiting")
+        assert drover.ask("stop", "a")[0] == 0
+        incarnation = drover.slot("a")["incarnation"]
+        assert drover.slot("a")["restart_due_at"] is None
+        time.sleep(0.6)  # the start that was due
+        assert drover.slot("a")["incarnation"] == incarnation and drover.slot("a")["state"] == "stopped"
+        drover.ask("start", "a")
+    pid = drover.slot("b")["pid"]
+    assert drover.ask("start", "b")[0] == 0 and drover.ask("start", "b\nb")[0] == 0
+    assert drover.slot("b")["pid"] == pid
+    stop, start = drover.control(), drover.control()
+    stop.send("stop", "b")
+    drover.wait_event("command", verb="stop", name="b")
+    start.send("start", "b")
+    assert start.receive()[0] == 0
+    stop.receive()
+    assert drover.slot("b")["state"] == "running" and drover.slot("b")["pid"] != pid
+    close_all([stop, start])
+
+
+def test_the_last_of_many_reloads_wins_whatever_they_meet(drover):
+    def config(number):
+        return rules(stop="300ms") + services(a={"command": ["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"],
+                                                 "environment": {"NUMBER": str(number)}}, b="exec sleep 1000")
+    drover.start(config(0))
+    b = drover.wait_event("process_running", name="b")["pid"]
+    for number in range(1, 40):  # during starts, during stops, two at a time
+        drover.write(config(number)).signal(signal.SIGHUP)
+        if number % 3:
+            drover.signal(signal.SIGHUP)
+        time.sleep(0.01)
+    drover.ask("reload")
+
+    def number():
+        slot = drover.slot("a")
+        if slot["state"] != "running":
+            return None
+        with contextlib.suppress(OSError):
+            return b"NUMBER=39\0" in pathlib.Path(f"/proc/{slot['pid']}/environ").read_bytes()
+        return None
+    until(number, "the last one is in force")
+    assert drover.slot("b")["pid"] == b and drover.status()["supervisor"]["config_error"] is None
