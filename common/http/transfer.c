@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/str.h"
 #include "http/client.h"
 #include "http/date.h"
@@ -37,7 +38,7 @@ const char *http_outcome_name(enum http_outcome outcome)
 
 static bool refuse_address(struct http_transfer *t, const struct sockaddr *address)
 {
-	if (t->allow_private || !url_is_private_ip(address))
+	if (t->allow_private || !url_is_private_ip(address) || MUTANT(PRIVATE_NOT_JUDGED))
 		return false;
 	t->refused_private = true;
 	return true;
@@ -75,7 +76,7 @@ static int before_sending(void *arg, char *peer, char *local, int peer_port, int
 {
 	struct http_transfer *t = arg;
 	(void)local, (void)peer_port, (void)local_port;
-	if (t->doomed || refuse_peer(t, peer))
+	if (t->doomed || (!MUTANT(KEPT_CONNECTION_NOT_JUDGED) && refuse_peer(t, peer)))
 		return CURL_PREREQFUNC_ABORT;
 	t->resolved = true;
 	gate_open(t, true, "");

@@ -74,7 +74,7 @@ NOT_FOUND = answer(b"no", 404)
 
 
 class Hostile:
-    def __init__(self, routes=None, address="127.0.0.1"):
+    def __init__(self, routes=None, address="127.0.0.1", port=0):
         self.routes = dict(routes or {})
         self.lock = threading.Lock()
         self.calls = []
@@ -84,7 +84,7 @@ class Hostile:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.listener = socket.socket(family, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((address, 0))
+        self.listener.bind((address, port))
         self.listener.listen(256)
         self.port = self.listener.getsockname()[1]
         shown = f"[{address}]" if ":" in address else address
