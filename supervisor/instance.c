@@ -289,12 +289,14 @@ static void on_message(void *arg, struct message *m)
 static void on_closed(void *arg, const char *why)
 {
 	struct instance *i = arg;
+	char words[PROCESS_DETAIL]; /* `why` lies in the channel */
+	snprintf(words, sizeof(words), "%s", why ? why : "");
 	channel_free(i->channel);
 	i->channel = NULL;
 	i->configured = false;
 	relay_target_away(i->sv->relay, i->process);
 	if (why) {
-		process_fail(i->process, why);
+		process_fail(i->process, words);
 		return;
 	}
 	/* Mostly it is dead and its pidfd tells next. */

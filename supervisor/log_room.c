@@ -264,10 +264,10 @@ static void on_message(void *arg UNUSED, struct message *m UNUSED)
 static void on_closed(void *arg, const char *why)
 {
 	struct log_room *room = arg;
+	if (why) /* it lies in the channel */
+		log_error(MAIN, "drover_log_channel_broken", KV_STR("error", why));
 	channel_free(room->channel);
 	room->channel = NULL;
-	if (why)
-		log_error(MAIN, "drover_log_channel_broken", KV_STR("error", why));
 	/* One that closed its channel cannot be told of new logs: its end is told by the pidfd. */
 	if (room->child.pid > 0 && !room->done)
 		sys_pidfd_send_signal(room->child.pidfd, SIGTERM);

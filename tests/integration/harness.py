@@ -21,7 +21,7 @@ import subprocess
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("DROVER_BUILD", ROOT / "build/dev"))
+BUILD = ROOT / os.environ.get("DROVER_BUILD", "build/dev")
 DROVERD = str(BUILD / "bin/droverd")
 PATIENCE = 30  # seconds until an event that must come is called lost
 

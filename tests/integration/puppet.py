@@ -24,13 +24,14 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 PLAN = json.loads((HERE / "puppet.json").read_text())
 IDS = PLAN["messages"]
-KIND = os.environ["DROVER_SLOT"].split(":")[0]
+SLOT = os.environ["DROVER_SLOT"]
+KIND = SLOT.split(":")[0]
 LIFE = int(os.environ["DROVER_INSTANCE"].split(":")[1])
 MODES = PLAN["modes"].get(KIND, [["well"]])
 MODE, *ARGUMENTS = MODES[min(LIFE, len(MODES)) - 1]
 CHANNEL = socket.socket(fileno=3)
 CHANNEL.setblocking(True)
-RECORD = open(pathlib.Path(PLAN["record"]) / f"{KIND}.{LIFE}", "w")
+RECORD = open(pathlib.Path(PLAN["record"]) / f"{SLOT}.{LIFE}", "w")
 
 
 def text(value):

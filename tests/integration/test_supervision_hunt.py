@@ -797,8 +797,8 @@ def test_a_worker_is_handed_only_its_own_secrets(drover, puppets):
     drover.start(secret_config(drover, folder))
     drover.wait_event("supervisor_ready")
     for kind in KINDS:
-        lives = [int(path.suffix[1:]) for path in puppets.record.glob(f"{kind}.*")]
-        notes = [note for life in lives for note in puppets.notes(kind, life, "config")]
+        lives = [path.name.rsplit(".", 1) for path in puppets.record.glob(f"{kind}*.*")]
+        notes = [note for slot, life in lives for note in puppets.notes(slot, life, "config")]
         assert notes
         has = {name for name, value in SECRETS.items() if any(value in n["config"] for n in notes)}
         # "other" is no job's provider
