@@ -73,6 +73,13 @@ def descendants(root=None):
     return result
 
 
+def comm(pid):
+    """The process's short name; "" when it is gone."""
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+    return ""
+
+
 def alive(pid):
     return processes().get(pid, (0, "Z"))[1] not in "ZX"
 

@@ -704,7 +704,7 @@ def test_numbered_lines_are_whole_over_rotations_reloads_and_dead_pumps(drover):
         until(lambda: len(list(drover.logs.glob("a.log*"))) > i + 1 or str(count - 1) in drover.log_of("a"), "a rotation")  # noqa: B023
         drover.signal([signal.SIGUSR1, signal.SIGHUP][i % 2])
         for pid, (parent, _) in processes().items():
-            if parent == drover.pid and pathlib.Path(f"/proc/{pid}/comm").read_text() == "drover-log\n":
+            if parent == drover.pid and harness.comm(pid) == "drover-log":
                 os.kill(pid, signal.SIGKILL)
     until(lambda: drover.log_of("a").endswith(f"{count - 1}\n"), "all is written")
     assert log_lines(drover, "a") == [str(i) for i in range(count)]
@@ -722,7 +722,7 @@ def test_half_lines_closed_outputs_and_held_pipes_cost_nothing(drover):
     assert first.startswith("half") and first != "half" and rest[-1] == "full" and "halffull" not in drover.log_of("half")
     until(lambda: drover.slot("keeper")["restarts"] >= 3, "nobody waits for the end of the pipe")
     logger = next(pid for pid, (parent, _) in processes().items()
-                  if parent == drover.pid and pathlib.Path(f"/proc/{pid}/comm").read_text() == "drover-log\n")
+                  if parent == drover.pid and harness.comm(pid) == "drover-log")
     drover.ask("stop", "keeper")
     before = cpu_s(drover.pid) + cpu_s(logger)
     time.sleep(1)  # the measured span
