@@ -214,6 +214,10 @@ static void look_ready(struct supervisor *sv)
 	if (sv->state == SUPERVISOR_STARTING) {
 		LIST_FOR_EACH (node, &sv->processes) {
 			const struct process *p = LIST_ENTRY(node, struct process, node);
+			/* One that was started twice has had its first round; of many that crash
+			 * and start again, some would always be on their way. */
+			if (p->attempts > 1)
+				continue;
 			if (p->state == PROCESS_STARTING || p->state == PROCESS_STOPPING ||
 				(p->state == PROCESS_WAITING && p->due_ms <= clock_boot_ms()))
 				return;
