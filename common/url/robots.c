@@ -270,6 +270,13 @@ void robots_free(struct robots *b)
 	free(b);
 }
 
+size_t robots_bytes(const struct robots *b)
+{
+	return sizeof(*b) + arena_used(b->arena) + b->rule_cap * sizeof(*b->rules) +
+	       b->agent_cap * sizeof(*b->agents) + b->delay_cap * sizeof(*b->delays) +
+	       b->sitemap_cap * sizeof(*b->sitemaps);
+}
+
 /* --- asking ----------------------------------------------------------------------------------- */
 
 static bool token_is(const char *token, const char *agent, size_t agent_len)

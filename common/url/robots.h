@@ -23,6 +23,8 @@ MUST_CHECK
 struct robots *robots_parse(const char *data, size_t len);
 void robots_free(struct robots *robots);
 DEFINE_FREEP(struct robots, robots)
+/** Memory that it takes, in bytes: up to ten times the text. */
+size_t robots_bytes(const struct robots *robots);
 
 struct robots_verdict {
 	bool allowed;

@@ -10,7 +10,7 @@ import time
 import harness
 import pytest
 from harness import Drover, until
-from hostile import HANG, Hostile, fullest_window, html, links
+from hostile import HANG, Hostile, answer, fullest_window, html, links
 from test_hostile import SANITIZED, House, items, paged
 
 
@@ -49,6 +49,24 @@ def test_a_tarpit_does_not_keep_other_jobs_from_their_slots(drover):
         assert max(times) < 8, times
         assert tar.count() == 3, "per_host: 2"
     house.close()
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer's memory is not ours")
+def test_rules_of_many_sites_stay_bounded(drover):
+    """A site of many ports (or names) has a robots.txt of half a megabyte on each: ten times that in memory."""
+    rules = answer("User-agent: *\n" + "allow:/\n" * 60000, type="text/plain")
+    with contextlib.ExitStack() as stack:
+        leaves = [stack.enter_context(Hostile({"/robots.txt": rules, "/": html("", "leaf")})) for _ in range(60)]
+        root = stack.enter_context(Hostile({"/": html(links(leaf.url + "/" for leaf in leaves), "root")}))
+        house = House(drover, [], {"many": crawl_job(root.url + "/", "many")}, workers={"crawl": {"processes": 1}})
+        house.start()
+        house.run("many")
+        until(lambda: house.look("many").finished_at, "all sites are visited", 60)
+        assert (house.look("many").state, house.look("many").rows) == ("succeeded", 61)
+        peak = max(rss for (name, _), rss in house.peak.items() if name.startswith("drover-crawl"))
+        print(f"peak {peak >> 20} MiB")
+        assert peak < 100 << 20, f"{peak >> 20} MiB"
+        house.close()
 
 
 def limited_job(n):

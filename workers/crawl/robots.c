@@ -58,9 +58,11 @@ struct robots_cache {
 	struct fetcher *fetcher;
 	struct entry *entries; /* uthash by key */
 	struct list lru;       /* longest unused first */
+	size_t bytes;	       /* of all rules */
 };
 
 static int ask_host(struct entry *entry, const struct plan *plan, const char *url);
+static void make_room(struct robots_cache *cache);
 
 int robots_cache_new(struct robots_cache **out, struct loop *loop, struct fetcher *fetcher)
 {
@@ -83,6 +85,14 @@ void robots_forget(struct robots_wait *wait)
 	free(wait);
 }
 
+static void drop_rules(struct entry *entry)
+{
+	if (entry->robots)
+		entry->cache->bytes -= robots_bytes(entry->robots);
+	robots_free(entry->robots);
+	entry->robots = NULL;
+}
+
 static void entry_free(struct entry *entry)
 {
 	HASH_DEL(entry->cache->entries, entry);
@@ -90,7 +100,7 @@ static void entry_free(struct entry *entry)
 	LIST_FOR_EACH_SAFE (node, &entry->waits)
 		robots_forget(LIST_ENTRY(node, struct robots_wait, node));
 	fetch_cancel(entry->fetch);
-	robots_free(entry->robots);
+	drop_rules(entry);
 	buf_finish(&entry->body);
 	free(entry);
 }
@@ -188,8 +198,12 @@ static void on_restart(void *arg)
 
 static void take_rules(struct entry *entry)
 {
-	robots_free(entry->robots);
+	drop_rules(entry);
 	entry->robots = robots_parse(buf_str(&entry->body), entry->body.len);
+	buf_finish(&entry->body);
+	if (entry->robots)
+		entry->cache->bytes += robots_bytes(entry->robots);
+	make_room(entry->cache);
 	if (entry->robots)
 		settle(entry, ENTRY_RULES, KEEP_MS);
 	else
@@ -266,17 +280,15 @@ static int ask_host(struct entry *entry, const struct plan *plan, const char *ur
 
 /* ---- asking ---- */
 
-/* Room for one more: the longest unused one that nobody waits for goes. */
+/* Room for one more: the longest unused ones that nobody waits for go. */
 static void make_room(struct robots_cache *cache)
 {
-	if (HASH_COUNT(cache->entries) < ROBOTS_HOSTS)
-		return;
-	LIST_FOR_EACH (node, &cache->lru) {
+	LIST_FOR_EACH_SAFE (node, &cache->lru) {
 		struct entry *old = LIST_ENTRY(node, struct entry, lru);
-		if (old->state != ENTRY_FETCHING && list_empty(&old->waits)) {
-			entry_free(old);
+		if (HASH_COUNT(cache->entries) < ROBOTS_HOSTS && cache->bytes <= ROBOTS_CACHE_BYTES)
 			return;
-		}
+		if (old->state != ENTRY_FETCHING && list_empty(&old->waits))
+			entry_free(old);
 	}
 }
 

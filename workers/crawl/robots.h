@@ -2,7 +2,8 @@
 #pragma once
 /*
  * What robots.txt of a host allows. Fetched through the fetcher under the limits of whoever asks
- * first, kept for a day in this process; at most ROBOTS_HOSTS hosts are remembered.
+ * first, kept for a day in this process; at most ROBOTS_HOSTS hosts and ROBOTS_CACHE_BYTES of
+ * rules are remembered.
  */
 #include "base/compiler.h"
 #include <stdbool.h>
@@ -15,7 +16,7 @@ struct plan;
 struct robots_cache;
 struct url;
 
-enum { ROBOTS_HOSTS = 1024 };
+enum { ROBOTS_HOSTS = 1024, ROBOTS_CACHE_BYTES = 16 << 20 };
 
 int robots_cache_new(
 	struct robots_cache **out, struct loop *loop, struct fetcher *fetcher) MUST_CHECK;
