@@ -298,8 +298,12 @@ static const char *words_of(const struct http_transfer *t, enum http_outcome out
 	case HTTP_CANCELLED: return "stopped while reading the answer";
 	case HTTP_RESENT: return "the connection died before the answer, not sent again";
 	case HTTP_PRIVATE: return "the address is private, and that is not allowed here";
-	default: return t->error[0] ? t->error : curl_easy_strerror(code);
+	default: break;
 	}
+	if (code ==
+		CURLE_OUT_OF_MEMORY) /* so libcurl calls a line over CURL_MAX_HTTP_HEADER, too */
+		return "a header line longer than 100 KiB, or no memory";
+	return t->error[0] ? t->error : curl_easy_strerror(code);
 }
 
 static const char *header_of(const struct http_transfer *t, const char *name)

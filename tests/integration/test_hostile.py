@@ -443,6 +443,32 @@ def test_answers_that_break_off_store_nothing_and_end_in_the_dead_letters(house)
         assert BROKEN.site.count(path) >= 2, "each attempt is a call; libcurl may repeat one that died unanswered"
 
 
+ODD = crawl("odd", {
+    "/": html(links(["/line", "/minus", "/two", "/999", "/http09", "/huge", "/extra", "/xxe", "/fine"]), "root"),
+    "/fine": html("", "fine"),
+    "/line": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 300000 + b"\r\nContent-Length: 2\r\n\r\nok",
+    "/minus": lambda call: [head(length=-5) + b"<title>minus</title>", CLOSE],
+    "/two": lambda call: [head(length=5, content_length=500) + b"<title>two</title>", CLOSE],
+    "/999": answer("<title>999</title>", 999),
+    "/http09": lambda call: [b"<title>09</title>", CLOSE],
+    "/huge": lambda call: [head(length=10**30) + b"<title>huge</title>", CLOSE],
+    "/extra": lambda call: [html("", "extra") + html(links(["/poison"]), "poison")],
+    "/xxe": answer(b'<?xml version="1.0"?><!DOCTYPE html [<!ENTITY x SYSTEM "file:///etc/passwd">'
+                   b'<!ENTITY y "aaaaaaaaaa"><!ENTITY z "&y;&y;&y;&y;&y;">]><title>&x;&z;</title>', type="application/xhtml+xml"),
+}, attempts=1)
+
+
+def test_odd_answers_have_an_end_and_poison_nobody(house):
+    run = house.over(ODD)
+    titles, urls = house.titles(ODD), house.urls(ODD)
+    assert (titles["/"], titles["/fine"], titles["/extra"]) == ("root", "fine", "extra")
+    assert set(titles) <= {"/", "/fine", "/extra", "/xxe", "/huge"}  # a length that fits no number is none
+    assert "root:" not in str(titles.get("/xxe")) and len(titles.get("/xxe") or "") < 100
+    assert "/poison" not in urls and all(state != "queued" and (state == "fetched" or reason) for state, reason in urls.values())
+    assert "header" in urls["/line"][1], urls["/line"]
+    assert urls["/999"] == ("failed", "HTTP 999") or "999" in urls["/999"][1]
+
+
 LOOP = crawl("loop", {
     "/": html(links(["/a", "/self", "/r/0", "/fine", "/home"]), "root"), "/fine": html("", "fine"),
     "/a": moved("/b"), "/b": moved("/a"), "/self": moved("/self#x"), "/home": moved("/fine"),
@@ -737,6 +763,15 @@ REJECTED = collect("rejected", raw_items(b'{"items": [' + b'{"id":1,"n":"x"},' *
 def test_a_hundred_thousand_rejected_records_stay_bounded(house):
     run = house.over(REJECTED)
     assert (run.state, run.rows, run.rejected) == ("succeeded", 1, 100000)
+    assert len(run.errors) <= 20
+
+
+TINY = collect("tiny", raw_items(b'{"items": [' + b"1," * 2000000 + GOOD + b"]}"))
+
+
+def test_two_million_records_that_are_none_end_soon(house):
+    run = house.over(TINY)
+    assert (run.state, run.rows, run.rejected) == ("succeeded", 1, 2000000)
     assert len(run.errors) <= 20
 
 
