@@ -51,8 +51,8 @@ const char *queue_error(void);
 /** tasks[] belongs to the callback, which takes each of them (task_free). */
 typedef void (*queue_claimed)(
 	void *arg, enum queue_status status, struct task **tasks, size_t count);
-/** Claims at most `max` (up to 1000) ready tasks of our kind, 6:3:1 by priority; within one the runs
- * in turn, whoever holds least first; of a run the oldest first. One claim at a time. */
+/** Claims at most `max` (up to 1000) ready tasks of our kind, 6:3:1 by priority; within one the
+ * runs in turn, whoever holds least first; of a run the oldest first. One claim at a time. */
 void queue_claim(struct queue *queue, size_t max, queue_claimed cb, void *arg);
 
 /** Fence check, lease and checkpoint (NULL: unchanged) in one statement; must come first. */

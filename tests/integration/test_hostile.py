@@ -792,7 +792,7 @@ def test_pages_that_repeat_are_stopped(house, case):
 
 API_BOMB = collect("api_bomb", answer(gzip.compress(b'{"items": [' + b" " * (300 << 20)), type="application/json",
                                       Content_Encoding="gzip"))
-API_ENDLESS = collect("api_endless", lambda call: [head(type="application/json"), b'{"items": [1', *[b",2" * 40000] * 10**4])
+API_ENDLESS = collect("api_endless", lambda call: [head(type="application/json"), b'{"items": [1', *[b',"%s"' % (b"x" * 80000)] * 10**4])
 API_HEADERS = collect("api_headers", head(200, length=2, **{f"X-{i}": "x" * 1000 for i in range(300)}) + b"{}")
 API_SLOW = collect("api_slow", lambda call: [head(type="application/json", length=10**6), *drip(b" " * 10**6, 0.1)],
                    provider={"timeout": {"total": "1s", "idle": "500ms"}})
