@@ -121,7 +121,12 @@ class Parent:
         return backups + ([current] if current.exists() else [])
 
     def read(self, name):
-        return b"".join(path.read_bytes() for path in self.files(name))
+        """All that is in a log. A rotation renames files while they are listed: then once more."""
+        while True:
+            try:
+                return b"".join(path.read_bytes() for path in self.files(name))
+            except FileNotFoundError:
+                pass
 
     def close(self):
         if self.pid:
