@@ -24,13 +24,16 @@ const struct cli_option verb_check_options[] = {
 	{ 0 },
 };
 
-/* The job that is due first, NULL when none ever is. */
+/* The job that is due first, NULL when none ever is. Those with `every` count from when the
+ * scheduler first saw them, which is not known here. */
 static const struct config_job *first_due(
 	const struct config *config, int64_t now_ms, int64_t *due_ms)
 {
 	const struct config_job *first = NULL;
 	for (size_t i = 0; i < config->job_count; i++) {
 		int64_t at = 0;
+		if (config->jobs[i].schedule.kind == SCHEDULE_EVERY)
+			continue;
 		if (schedule_next(&config->jobs[i].schedule, now_ms, false, &at) == 0 &&
 			(!first || at < *due_ms)) {
 			first = &config->jobs[i];
@@ -43,6 +46,14 @@ static const struct config_job *first_due(
 static void add_number(struct buf *out, size_t n, const char *what)
 {
 	buf_addf(out, "%s%zu %s%s", out->len ? ", " : "", n, what, n == 1 ? "" : "s");
+}
+
+static const struct config_job *first_every(const struct config *config)
+{
+	for (size_t i = 0; i < config->job_count; i++)
+		if (config->jobs[i].schedule.kind == SCHEDULE_EVERY)
+			return &config->jobs[i];
+	return NULL;
 }
 
 static void print_summary(struct cli *cli, const struct config *config)
@@ -58,6 +69,9 @@ static void print_summary(struct cli *cli, const struct config *config)
 	if (next)
 		fprintf(cli->out, "Next run: %s %s\n", next->name,
 			text_when(when, sizeof(when), due, now));
+	else if (first_every(config))
+		fprintf(cli->out, "Next run: %s as soon as it is seen\n",
+			first_every(config)->name);
 	else
 		fprintf(cli->out, "Nothing is scheduled; drover run JOB starts a run\n");
 	buf_finish(&line);

@@ -99,6 +99,16 @@ def test_init_writes_what_check_accepts_and_never_overwrites(tmp_path):
     assert (tmp_path / "drover.yaml").read_text() == first
 
 
+def test_check_tells_no_time_for_every_since_that_counts_from_its_first_sight(tmp_path):
+    drover("init", cwd=tmp_path)
+    text = (tmp_path / "drover.yaml").read_text()
+    every = re.sub(r"schedule: .*", "schedule: {every: 6h}", text)
+    assert every != text
+    (tmp_path / "drover.yaml").write_text(every)
+    assert "Next run: items as soon as it is seen" in drover("check", cwd=tmp_path).stdout
+    assert json.loads(drover("check", "--json", cwd=tmp_path).stdout).get("next_due_at") is None
+
+
 def test_check_tells_all_errors_on_standard_error_with_exit_code_78(tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text("jobs:\n  a:\n    kind: crawl\n    strat: [http://x.example/]\nhttp: {listn: '127.0.0.1:1'}\n")
