@@ -96,6 +96,17 @@ static void remember(struct process *p, const char *event, const char *reason, c
 	snprintf(line->detail, sizeof(line->detail), "%s", detail ? detail : "");
 }
 
+/* Told by those only whose being ready is more than their running. */
+static void become_ready(struct process *p)
+{
+	if (p->ready)
+		return;
+	p->ready = true;
+	if (!p->kind && p->rules->probe.http)
+		log_info(MAIN, "process_ready", KV_STR("name", p->name),
+			KV_INT("incarnation", p->incarnation));
+}
+
 static void set_deadline(struct process *p, enum process_event event, int64_t ms)
 {
 	p->deadline_event = event;
@@ -300,6 +311,8 @@ static void on_verdict(
 			KV_INT("incarnation", p->incarnation), KV_INT("strikes", before));
 		remember(p, "probe_recovered", NULL, p->last_probe.detail);
 	}
+	if (verdict == PROBE_OK)
+		become_ready(p);
 	if (p->strikes != before)
 		p->ops->save(p);
 	if (strike == STRIKE_RESTART)
@@ -348,6 +361,7 @@ void process_adjust(struct process *p, const struct config_supervision *rules)
 		return;
 	/* Its probe was taken away, and what followed from it too. */
 	end_probes(p);
+	p->ready = true;
 	p->strikes = 0;
 	if (p->held)
 		feed(p, EV_WELL);
@@ -417,6 +431,7 @@ static void note_start(struct process *p)
 	p->due_ms = -1;
 	p->due_at_ms = 0;
 	p->main_ended = false;
+	p->ready = false;
 	p->end_cause = CAUSE_NONE;
 	p->start_error[0] = '\0';
 	if (!MUTANT(STRIKES_KEPT_OVER_RESTART))
@@ -463,6 +478,8 @@ static void watch(struct process *p)
 	log_info(MAIN, "process_running", KV_STR("name", p->name), KV_INT("pid", p->pid),
 		KV_INT("incarnation", p->incarnation));
 	remember(p, "process_running", NULL, NULL);
+	if (p->kind || !probe->http)
+		become_ready(p);
 	if (p->kind)
 		begin_probes(p, probe->interval_ms);
 	else if (probe->http)
@@ -481,6 +498,7 @@ static void terminate(struct process *p)
 		timeout_ms = MIN(timeout_ms, p->rules->probe.timeout_ms);
 	end_probes(p);
 	loop_timer_stop(p->start_timer);
+	p->ready = false;
 	p->held = false;
 	p->due_ms = -1;
 	p->due_at_ms = 0;
@@ -531,6 +549,7 @@ static void sweep(struct process *p)
 {
 	end_probes(p);
 	loop_timer_stop(p->start_timer);
+	p->ready = false;
 	p->held = false;
 	p->due_ms = -1;
 	p->due_at_ms = 0;

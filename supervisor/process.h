@@ -82,6 +82,8 @@ struct process {
 	int64_t due_at_ms; /* the same as CLOCK_REALTIME, for showing */
 	int64_t strikes;
 	bool held, probed; /* probed: the present instance is asked */
+	bool ready; /* what depends on it may start: it said so, its first probe went well, or it
+		       was executed and has no probe */
 	unsigned spawn_failures;
 	bool again;		     /* the next start follows an end: a restart */
 	uint64_t restarts, attempts; /* instances that followed an end; starts tried */

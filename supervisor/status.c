@@ -123,6 +123,7 @@ void status_process(struct json_out *j, struct process *p)
 	json_str(j, "name", p->name);
 	json_str(j, "kind", process_kind_name(p));
 	json_str(j, "state", process_state_name(p->state));
+	json_bool(j, "ready", p->ready);
 	number_or_null(j, "pid", p->pid, lives);
 	json_int(j, "incarnation", (int64_t)p->incarnation);
 	json_time(j, "started_at", p->started_at_ms);

@@ -514,7 +514,7 @@ def test_status_has_the_promised_shape(drover):
             "containment"} <= answer["supervisor"].keys()
     assert answer["supervisor"]["pid"] == drover.pid and answer["supervisor"]["containment"] == "sweep"
     keys = {"name", "kind", "state", "pid", "incarnation", "started_at", "restarts", "last_exit", "strikes",
-            "last_probe", "restart_due_at", "memory_bytes", "cpu_percent"}
+            "last_probe", "restart_due_at", "memory_bytes", "cpu_percent", "ready"}
     assert all(keys <= p.keys() for p in answer["processes"])
     slot = drover.slot("a")
     assert slot["kind"] == "service" and slot["memory_bytes"] > 0 and slot["restart_due_at"] is None

@@ -469,6 +469,38 @@ static void a_policy_that_says_no_more_ends_as_failed(void **state)
 	assert_int_equal(w->spawned, 2);
 }
 
+static void a_service_is_ready_at_once_or_by_its_first_good_probe(void **state)
+{
+	struct world *w = *state;
+	w->p->kind = NULL;
+	up(w);
+	assert_true(w->p->ready);
+	process_stop(w->p, CAUSE_OPERATOR);
+	assert_false(w->p->ready);
+	end(w, CLD_EXITED, 0);
+	w->rules.probe.http = "http://127.0.0.1/";
+	up(w);
+	assert_false(w->p->ready);
+	beat_for(w, 1500, true);
+	assert_true(w->p->ready);
+	beat_for(w, 2000, false); /* ill for once, but it has been ready */
+	assert_true(w->p->ready);
+	end(w, CLD_EXITED, 1);
+	assert_false(w->p->ready);
+}
+
+static void a_worker_is_ready_when_it_is_configured(void **state)
+{
+	struct world *w = *state;
+	process_start(w->p, CAUSE_NONE);
+	fake_loop_advance(w->loop, 10);
+	assert_false(w->p->ready);
+	process_ready(w->p);
+	assert_true(w->p->ready);
+	end(w, CLD_KILLED, 9);
+	assert_false(w->p->ready);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void)
 {
@@ -494,6 +526,8 @@ int main(void)
 		TEST(a_policy_that_says_no_more_ends_as_failed),
 		TEST(a_supervisor_that_was_stopped_blames_no_worker_that_starts),
 		TEST(a_held_restart_follows_a_new_interval),
+		TEST(a_service_is_ready_at_once_or_by_its_first_good_probe),
+		TEST(a_worker_is_ready_when_it_is_configured),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
