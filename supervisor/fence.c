@@ -118,6 +118,7 @@ static void settle(struct process *p)
 	if (p->instance && p->ops->living(p) > 0) {
 		log_warn(MAIN, "leftover_found", KV_STR("name", p->name), KV_INT("pid", p->pid),
 			KV_INT("incarnation", p->incarnation));
+		p->next_cause = p->end_cause = CAUSE_LOST;
 		process_fence(p);
 		return;
 	}
@@ -127,9 +128,10 @@ static void settle(struct process *p)
 	p->main_ended = false;
 	if (p->removed)
 		supervisor_changed(p->owner, p);
-	else if (p->crashed && p->wanted)
-		process_resume(p);
-	else if (p->wanted)
+	else if (p->crashed && p->wanted) {
+		p->next_cause = CAUSE_LOST;
+		process_resume(p, -1);
+	} else if (p->wanted)
 		process_start(p, CAUSE_NONE);
 }
 

@@ -49,7 +49,7 @@ struct process *process_new(struct loop *loop, const struct process_ops *ops, vo
 	str_copy(p->name, sizeof(p->name), name);
 	p->state = PROCESS_STOPPED;
 	p->wanted = true;
-	p->last_start_ms = p->last_automatic_ms = p->due_ms = -1;
+	p->last_start_ms = p->last_automatic_ms = p->before_automatic_ms = p->due_ms = -1;
 	p->last_exit = (struct process_exit) { .code = -1, .signal = -1 };
 	p->start_timer = loop_timer_new(loop, on_start_timer, p);
 	p->deadline_timer = loop_timer_new(loop, on_deadline, p);
@@ -102,6 +102,7 @@ static void become_ready(struct process *p)
 	if (p->ready)
 		return;
 	p->ready = true;
+	p->ops->save(p);
 	if (!p->kind && p->rules->probe.http)
 		log_info(MAIN, "process_ready", KV_STR("name", p->name),
 			KV_INT("incarnation", p->incarnation));
@@ -149,20 +150,6 @@ void process_restart(struct process *p, enum start_cause cause)
 	feed(p, EV_RESTART);
 }
 
-void process_fence(struct process *p)
-{
-	p->next_cause = p->end_cause = CAUSE_LOST;
-	feed(p, EV_LEFTOVER);
-}
-
-void process_resume(struct process *p)
-{
-	p->next_cause = CAUSE_LOST;
-	p->again = true;
-	p->state = PROCESS_WAITING;
-	act(p, ACT_START_LATER);
-}
-
 void process_quit(struct process *p)
 {
 	p->wanted = false;
@@ -208,17 +195,17 @@ static void note_exit(struct process *p, const siginfo_t *info)
 	p->end_failed = !info || by_signal || info->si_status != 0;
 	enum start_cause cause = p->end_cause;
 	if (cause == CAUSE_NONE)
-		cause = by_signal ? CAUSE_SIGNAL : CAUSE_EXIT;
+		cause = !info ? CAUSE_LOST : by_signal ? CAUSE_SIGNAL : CAUSE_EXIT;
 	/* Nobody asked for this end: it is the process's own, and the policy's matter. */
 	if (p->end_cause == CAUSE_NONE)
 		p->next_cause = p->end_cause = cause;
+	e->cause = cause;
 	e->reason = start_cause_name(cause);
 }
 
-void process_exited(struct process *p, const siginfo_t *info)
+static void note_end(struct process *p, const siginfo_t *info)
 {
 	char detail[PROCESS_DETAIL] = "end unknown";
-	p->main_ended = true;
 	note_exit(p, info);
 	if (p->last_exit.code >= 0)
 		snprintf(detail, sizeof(detail), "exit code %d", p->last_exit.code);
@@ -229,6 +216,12 @@ void process_exited(struct process *p, const siginfo_t *info)
 		KV_INT("incarnation", p->incarnation), KV_STR("reason", p->last_exit.reason),
 		KV_INT("code", p->last_exit.code), KV_INT("signal", p->last_exit.signal));
 	remember(p, "process_exited", p->last_exit.reason, detail);
+}
+
+void process_exited(struct process *p, const siginfo_t *info)
+{
+	p->main_ended = true;
+	note_end(p, info);
 	feed(p, EV_EXIT);
 }
 
@@ -256,13 +249,23 @@ static bool send_probe(void *arg, uint64_t seq)
 	return p->ops->probe(p, seq);
 }
 
-static void schedule(struct process *p, enum start_cause cause)
+static struct start_history history_of(const struct process *p)
 {
-	struct start_history history = { .last_automatic_ms = p->last_automatic_ms,
+	return (struct start_history) { .last_automatic_ms = p->last_automatic_ms,
 		.last_start_ms = p->last_start_ms,
 		.now_ms = clock_boot_ms() };
-	p->due_ms = restart_due_ms(&p->rules->restart, &history, cause, draw());
-	p->due_at_ms = clock_real_ms() + p->due_ms - history.now_ms;
+}
+
+static void set_due(struct process *p, int64_t due_ms)
+{
+	p->due_ms = due_ms;
+	p->due_at_ms = clock_real_ms() + due_ms - clock_boot_ms();
+}
+
+static void schedule(struct process *p, enum start_cause cause)
+{
+	struct start_history history = history_of(p);
+	set_due(p, restart_due_ms(&p->rules->restart, &history, cause, draw()));
 }
 
 static void say_held(struct process *p, enum start_cause cause)
@@ -379,6 +382,56 @@ void process_orphan(struct process *p)
 		end_probes(p);
 }
 
+/* --- what an earlier supervisor left --- */
+
+void process_adopt(struct process *p, bool up)
+{
+	/* What was asked before us is answered to nobody: our questions have other numbers. */
+	p->probe.seq = (uint64_t)clock_boot_us();
+	log_info(MAIN, "process_adopted", KV_STR("name", p->name), KV_INT("pid", p->pid),
+		KV_INT("incarnation", p->incarnation), KV_INT("strikes", p->strikes));
+	remember(p, "process_adopted", NULL, NULL);
+	feed(p, up ? EV_ADOPTED : EV_ADOPTED_EARLY);
+	p->ops->save(p);
+}
+
+void process_fence(struct process *p)
+{
+	feed(p, EV_LEFTOVER);
+}
+
+void process_lost(struct process *p)
+{
+	p->end_cause = CAUSE_NONE;
+	note_end(p, NULL);
+}
+
+void process_resume(struct process *p, int64_t due_ms)
+{
+	const struct config_restart *rules = &p->rules->restart;
+	const struct start_history history = history_of(p);
+	int64_t first_ms = restart_due_ms(rules, &history, p->next_cause, 0),
+		last_ms = restart_due_ms(rules, &history, p->next_cause, UINT32_MAX);
+	p->again = p->next_cause != CAUSE_NONE;
+	p->state = PROCESS_WAITING;
+	if (due_ms < 0)
+		due_ms = restart_due_ms(rules, &history, p->next_cause, draw());
+	/* The time that was drawn and shown before holds, unless the rules are others now. */
+	set_due(p, MAX(first_ms, MIN(due_ms, last_ms)));
+	if (p->due_ms > history.now_ms + RESTART_FLOOR_MS)
+		say_held(p, p->next_cause);
+	wait_until_due(p);
+	p->ops->save(p);
+	p->ops->changed(p);
+}
+
+void process_rest(struct process *p)
+{
+	p->state = PROCESS_FAILED;
+	p->ops->save(p);
+	p->ops->changed(p);
+}
+
 /* --- the table --- */
 
 static void feed(struct process *p, enum process_event event)
@@ -390,8 +443,12 @@ static void feed(struct process *p, enum process_event event)
 			KV_STR("detail", process_event_name(event)));
 		return;
 	}
+	bool same = step.next == p->state && step.action == ACT_NONE;
 	p->state = step.next;
 	act(p, step.action);
+	/* The next supervisor goes on from here, whenever this one dies. */
+	if (!same)
+		p->ops->save(p);
 	p->ops->changed(p);
 }
 
@@ -425,6 +482,7 @@ static void note_start(struct process *p)
 	p->attempts++;
 	p->incarnation++;
 	p->last_start_ms = now_ms;
+	p->before_automatic_ms = p->last_automatic_ms;
 	if (start_is_automatic(p->next_cause))
 		p->last_automatic_ms = now_ms;
 	p->started_at_ms = clock_real_ms();
@@ -439,10 +497,15 @@ static void note_start(struct process *p)
 	p->ops->save(p);
 }
 
+static void await(struct process *p)
+{
+	if (p->kind)
+		set_deadline(p, EV_LATE, READY_MS);
+}
+
 static void spawn(struct process *p)
 {
 	struct err err = { 0 };
-	int64_t last_automatic_ms = p->last_automatic_ms;
 	note_start(p);
 	if (p->again) {
 		log_info(MAIN, "process_restarting", KV_STR("name", p->name),
@@ -453,7 +516,7 @@ static void spawn(struct process *p)
 	int rc = p->ops->spawn(p, &err);
 	if (rc < 0) {
 		/* Nothing was started, so nothing counts. */
-		p->last_automatic_ms = last_automatic_ms;
+		p->last_automatic_ms = p->before_automatic_ms;
 		p->started_at_ms = 0;
 		process_start_failed(p, err.text, -rc);
 		feed(p, EV_SPAWN_FAILED);
@@ -466,8 +529,14 @@ static void spawn(struct process *p)
 	remember(p, "process_starting", start_cause_name(p->next_cause), NULL);
 	log_info(MAIN, "process_starting", KV_STR("name", p->name), KV_INT("pid", p->pid),
 		KV_INT("incarnation", p->incarnation));
-	if (p->kind)
-		set_deadline(p, EV_LATE, READY_MS);
+	await(p);
+}
+
+/* First questions never come all in one tick. */
+static int64_t spread_ms(const struct process *p)
+{
+	return (int64_t)(str_hash(p->name, strlen(p->name)) %
+			 (uint64_t)(1 + MIN(p->rules->probe.interval_ms, SPREAD_MS)));
 }
 
 static void watch(struct process *p)
@@ -483,10 +552,26 @@ static void watch(struct process *p)
 	if (p->kind)
 		begin_probes(p, probe->interval_ms);
 	else if (probe->http)
-		begin_probes(
-			p, probe->start_period_ms +
-				   (int64_t)(str_hash(p->name, strlen(p->name)) %
-					     (uint64_t)(1 + MIN(probe->interval_ms, SPREAD_MS))));
+		begin_probes(p, probe->start_period_ms + spread_ms(p));
+}
+
+/* As if we had watched it all the time. */
+static void adopt(struct process *p)
+{
+	const struct config_probe *probe = &p->rules->probe;
+	int64_t lived_ms = clock_boot_ms() - p->last_start_ms;
+	p->next_cause = CAUSE_NONE;
+	if (p->kind)
+		begin_probes(p, probe->interval_ms);
+	else if (probe->http)
+		begin_probes(p, MAX(probe->start_period_ms - lived_ms, (int64_t)0) + spread_ms(p));
+	if (!p->probed) {
+		p->ready = true;
+		p->strikes = 0;
+		p->held = false;
+	}
+	if (p->held)
+		wait_until_due(p);
 }
 
 static void terminate(struct process *p)
@@ -524,6 +609,9 @@ static enum process_event gone_event(const struct process *p)
 {
 	if (!p->wanted || p->removed)
 		return EV_GONE_DOWN;
+	/* A worker leaves when its supervisor is lost: that is no end of its own. */
+	if (p->kind && p->next_cause == CAUSE_LOST)
+		return EV_GONE_AGAIN;
 	return restart_allowed(&p->rules->restart, p->next_cause, p->end_failed) ? EV_GONE_AGAIN
 										 : EV_GONE_FINAL;
 }
@@ -603,6 +691,8 @@ static void act(struct process *p, enum process_action action)
 		break;
 	case ACT_SPAWN: spawn(p); break;
 	case ACT_WATCH: watch(p); break;
+	case ACT_ADOPT: adopt(p); break;
+	case ACT_AWAIT: await(p); break;
 	case ACT_TERMINATE: terminate(p); break;
 	case ACT_SWEEP: sweep(p); break;
 	case ACT_LINGER: linger(p); break;

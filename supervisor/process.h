@@ -51,7 +51,8 @@ struct process_event_line {
 
 struct process_exit {
 	const char *reason; /* NULL: none ended yet */
-	int code, signal;   /* -1: none or unknown */
+	enum start_cause cause;
+	int code, signal; /* -1: none or unknown */
 	int64_t at_ms;
 };
 
@@ -77,9 +78,10 @@ struct process {
 	pid_t pid;		     /* of the main process; 0 while there is none */
 	uint64_t incarnation;
 	int64_t last_start_ms, last_automatic_ms; /* CLOCK_BOOTTIME, -1 none */
-	int64_t started_at_ms;			  /* CLOCK_REALTIME, 0 while down */
-	int64_t due_ms;	   /* CLOCK_BOOTTIME of a waiting or held restart, -1 none */
-	int64_t due_at_ms; /* the same as CLOCK_REALTIME, for showing */
+	int64_t before_automatic_ms; /* last_automatic_ms of before the last try to start it */
+	int64_t started_at_ms;	     /* CLOCK_REALTIME, 0 while down */
+	int64_t due_ms;		     /* CLOCK_BOOTTIME of a waiting or held restart, -1 none */
+	int64_t due_at_ms;	     /* the same as CLOCK_REALTIME, for showing */
 	int64_t strikes;
 	bool held, probed; /* probed: the present instance is asked */
 	bool ready; /* what depends on it may start: it said so, its first probe went well, or it
@@ -124,11 +126,21 @@ void process_free(struct process *p);
 void process_start(struct process *p, enum start_cause cause);
 void process_stop(struct process *p, enum start_cause cause);
 void process_restart(struct process *p, enum start_cause cause);
-/** An earlier supervisor left an instance: ends it, then starts anew if wanted. */
+/**
+ * An earlier supervisor's instance lives and becomes ours; what its record told stands in *p.
+ * @param up  it was running then; else it still has to get ready
+ */
+void process_adopt(struct process *p, bool up);
+/** An earlier supervisor left something that has to go: ends it, then starts anew if wanted. The
+ * causes in *p say why. */
 void process_fence(struct process *p);
-/** Restart held from an earlier supervisor, or the first start after its crash: automatic, not
- * bound to "now". */
-void process_resume(struct process *p);
+/** Its instance ended while no supervisor lived: how is unknown. */
+void process_lost(struct process *p);
+/** It was down under an earlier supervisor: the start that p->next_cause asks for, at due_ms
+ * (CLOCK_BOOTTIME; -1: when the policy says, at the latest then). */
+void process_resume(struct process *p, int64_t due_ms);
+/** It was down under an earlier supervisor, and the policy said no more. */
+void process_rest(struct process *p);
 /** KILL at once, no start follows. */
 void process_quit(struct process *p);
 /** The deadline of a stop that is under way becomes at most ms from now. */

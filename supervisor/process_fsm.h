@@ -18,12 +18,14 @@ enum process_state {
 };
 
 enum process_event {
-	EV_START,	 /* operator or configuration want it up */
-	EV_STOP,	 /* they want it down */
-	EV_RESTART,	 /* they want a new instance */
-	EV_LEFTOVER,	 /* an earlier supervisor left something of this slot */
-	EV_DUE,		 /* the time of a waiting start has come */
-	EV_SPAWN_FAILED, /* no process could be made at all */
+	EV_START,	  /* operator or configuration want it up */
+	EV_STOP,	  /* they want it down */
+	EV_RESTART,	  /* they want a new instance */
+	EV_LEFTOVER,	  /* an earlier supervisor left something of this slot that has to go */
+	EV_ADOPTED,	  /* an earlier supervisor's instance lives and goes on as ours */
+	EV_ADOPTED_EARLY, /* the same, and it was not ready yet */
+	EV_DUE,		  /* the time of a waiting start has come */
+	EV_SPAWN_FAILED,  /* no process could be made at all */
 	EV_READY,
 	EV_LATE,	/* the time to become ready is over */
 	EV_EXIT,	/* the main process ended; others of its tree may live */
@@ -47,6 +49,8 @@ enum process_action {
 	ACT_FORGET,	 /* no start is due any more */
 	ACT_SPAWN,
 	ACT_WATCH,     /* it is up: begin to probe */
+	ACT_ADOPT,     /* it was up before us: the same, and what was held stays held */
+	ACT_AWAIT,     /* it was started before us: it has until its deadline to get ready */
 	ACT_TERMINATE, /* ask the tree to end, with a deadline */
 	ACT_SWEEP,     /* the main process ended by itself: kill the rest */
 	ACT_LINGER,    /* the main process obeyed: the rest may use the time that is left */

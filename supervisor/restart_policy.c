@@ -12,7 +12,7 @@ enum {
 const char *start_cause_name(enum start_cause cause)
 {
 	static const char *const names[START_CAUSES] = { "first", "exit", "signal", "probe",
-		"operator", "config", "lost", "shutdown" };
+		"operator", "config", "lost", "shutdown", "upgrade" };
 	return names[cause];
 }
 
@@ -26,10 +26,10 @@ bool restart_allowed(const struct config_restart *rules, enum start_cause cause,
 {
 	if (!start_is_automatic(cause))
 		return true;
-	/* A crash of the supervisor is no end of the process's own. */
-	if (cause == CAUSE_LOST || rules->policy == RESTART_ALWAYS)
+	if (rules->policy == RESTART_ALWAYS)
 		return true;
-	return rules->policy == RESTART_ON_FAILURE && failed;
+	/* How it ended is unknown, and the unknown counts as a failure. */
+	return rules->policy == RESTART_ON_FAILURE && (failed || cause == CAUSE_LOST);
 }
 
 int64_t restart_due_ms(const struct config_restart *rules, const struct start_history *history,

@@ -18,8 +18,9 @@ enum start_cause {
 	CAUSE_PROBE,
 	CAUSE_OPERATOR,
 	CAUSE_CONFIG,
-	CAUSE_LOST,	/* its supervisor was lost */
+	CAUSE_LOST,	/* it ended, or has to, because its supervisor was lost; how is unknown */
 	CAUSE_SHUTDOWN, /* droverd itself ends */
+	CAUSE_UPGRADE,	/* a new droverd replaces its workers */
 	START_CAUSES
 };
 

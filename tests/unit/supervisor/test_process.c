@@ -2,6 +2,7 @@
 /* Whole lives of slots as scripts on the fake loop: the world is played by struct world. */
 #include "unit.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "config/config.h"
 #include "config/kind.h"
@@ -371,10 +372,178 @@ static void a_fork_that_fails_is_tried_again_and_counts_for_nothing(void **state
 	assert_int_equal(w->p->last_automatic_ms, -1);
 }
 
-static void leftovers_of_an_earlier_supervisor_go_before_the_start(void **state)
+/* --- what an earlier supervisor left --- */
+
+static void lost(struct world *w)
+{
+	w->living = 0;
+	process_exited(w->p, NULL);
+	fake_loop_advance(w->loop, 0);
+}
+
+static void left_over(struct world *w, int64_t strikes)
+{
+	w->p->kind = NULL;
+	w->rules.probe.http = "http://127.0.0.1/";
+	w->rules.restart.when_held = HELD_KEEP;
+	w->living = 1;
+	w->p->pid = 77;
+	w->p->incarnation = 5;
+	w->p->last_start_ms = clock_boot_ms();
+	w->p->strikes = strikes;
+	w->p->ready = true;
+}
+
+static void an_adopted_instance_goes_on_without_a_start(void **state)
+{
+	struct world *w = *state;
+	left_over(w, 2);
+	process_adopt(w->p, true);
+	assert_int_equal(w->p->state, PROCESS_RUNNING);
+	assert_int_equal(w->spawned, 0);
+	assert_int_equal(w->p->incarnation, 5);
+	assert_int_equal(w->p->strikes, 2);
+	assert_true(w->saved > 0);
+	/* The third strike is the third, not the first of a new count. */
+	beat_for(w, 2300, false);
+	process_probe_answer(w->p, w->seq, false, 1, "status 500");
+	assert_int_equal(w->terminated, 1);
+	assert_int_equal(w->p->end_cause, CAUSE_PROBE);
+}
+
+static void a_late_answer_to_the_earlier_supervisor_counts_for_nothing(void **state)
+{
+	struct world *w = *state;
+	left_over(w, 2);
+	fake_clock_advance_ms(5000);
+	process_adopt(w->p, true);
+	while (!w->probes)
+		fake_loop_advance(w->loop, 50);
+	for (uint64_t seq = 0; seq < 100; seq++)
+		assert_false(process_probe_answer(w->p, seq, false, 1, "late"));
+	assert_int_equal(w->p->strikes, 2);
+}
+
+static void the_end_of_an_adopted_one_is_lost_and_a_failure(void **state)
+{
+	struct world *w = *state;
+	left_over(w, 0);
+	w->rules.restart.policy = RESTART_ON_FAILURE;
+	process_adopt(w->p, true);
+	fake_loop_advance(w->loop, 1000);
+	lost(w);
+	assert_string_equal(w->p->last_exit.reason, "lost");
+	assert_int_equal(w->p->last_exit.code, -1);
+	assert_int_equal(w->p->last_exit.signal, -1);
+	fake_loop_advance(w->loop, 100);
+	assert_int_equal(w->spawned, 1);
+	assert_true(w->p->last_automatic_ms >= 0);
+	assert_int_equal(w->p->restarts, 1);
+}
+
+static void an_adopted_one_that_ended_stays_down_when_the_policy_says_never(void **state)
+{
+	struct world *w = *state;
+	left_over(w, 0);
+	w->rules.restart.policy = RESTART_NEVER;
+	process_adopt(w->p, true);
+	lost(w);
+	fake_loop_advance(w->loop, 100000);
+	assert_int_equal(w->spawned, 0);
+	assert_int_equal(w->p->state, PROCESS_FAILED);
+}
+
+static void a_held_restart_is_held_on_and_happens_when_it_was_due(void **state)
+{
+	struct world *w = *state;
+	left_over(w, 3);
+	w->p->held = true;
+	w->p->due_ms = clock_boot_ms() + 20000;
+	process_adopt(w->p, true);
+	beat_for(w, 19000, false);
+	assert_int_equal(w->p->state, PROCESS_RUNNING);
+	assert_int_equal(w->terminated, 0);
+	fake_loop_advance(w->loop, 1000);
+	assert_int_equal(w->terminated, 1);
+	assert_int_equal(w->p->end_cause, CAUSE_PROBE);
+}
+
+static void a_good_probe_cancels_a_restart_that_the_earlier_supervisor_held(void **state)
+{
+	struct world *w = *state;
+	left_over(w, 3);
+	w->p->held = true;
+	w->p->due_ms = clock_boot_ms() + 20000;
+	process_adopt(w->p, true);
+	beat_for(w, 3000, true);
+	assert_false(w->p->held);
+	assert_int_equal(w->p->strikes, 0);
+	fake_loop_advance(w->loop, 20000);
+	assert_int_equal(w->terminated, 0);
+}
+
+static void one_that_was_starting_is_adopted_as_starting(void **state)
+{
+	struct world *w = *state;
+	left_over(w, 0);
+	w->rules.probe.http = NULL;
+	w->p->ready = false;
+	process_adopt(w->p, false);
+	assert_int_equal(w->p->state, PROCESS_STARTING);
+	process_ready(w->p);
+	assert_int_equal(w->p->state, PROCESS_RUNNING);
+	assert_true(w->p->ready);
+	assert_int_equal(w->spawned, 0);
+}
+
+static void an_adopted_one_that_is_not_wanted_is_ended(void **state)
+{
+	struct world *w = *state;
+	left_over(w, 0);
+	process_adopt(w->p, true);
+	process_stop(w->p, CAUSE_OPERATOR);
+	assert_int_equal(w->terminated, 1);
+	lost(w);
+	fake_loop_advance(w->loop, 100000);
+	assert_int_equal(w->spawned, 0);
+	assert_int_equal(w->p->state, PROCESS_STOPPED);
+	assert_string_equal(w->p->last_exit.reason, "operator");
+}
+
+static void a_start_that_waited_is_due_when_it_was(void **state)
+{
+	struct world *w = *state;
+	w->p->last_start_ms = w->p->last_automatic_ms = clock_boot_ms();
+	w->rules.restart.jitter_ms = 10000;
+	w->p->next_cause = CAUSE_EXIT;
+	process_resume(w->p, clock_boot_ms() + 63000);
+	assert_int_equal(w->p->due_ms, clock_boot_ms() + 63000);
+	fake_loop_advance(w->loop, 62999);
+	assert_int_equal(w->spawned, 0);
+	fake_loop_advance(w->loop, 1);
+	assert_int_equal(w->spawned, 1);
+	assert_int_equal(w->p->restarts, 1);
+}
+
+static void a_due_time_out_of_its_bounds_is_brought_into_them(void **state)
+{
+	struct world *w = *state;
+	w->p->last_start_ms = w->p->last_automatic_ms = clock_boot_ms();
+	w->p->next_cause = CAUSE_EXIT;
+	process_resume(w->p, INT64_MAX);
+	assert_int_equal(w->p->due_ms, clock_boot_ms() + 60000);
+	process_stop(w->p, CAUSE_OPERATOR);
+	w->p->state = PROCESS_STOPPED;
+	w->p->next_cause = CAUSE_EXIT;
+	process_resume(w->p, 0);
+	assert_int_equal(w->p->due_ms, clock_boot_ms() + 60000);
+}
+
+static void what_has_to_go_goes_before_the_start(void **state)
 {
 	struct world *w = *state;
 	w->living = 1;
+	w->p->next_cause = w->p->end_cause = CAUSE_LOST;
 	process_fence(w->p);
 	fake_loop_advance(w->loop, 1000);
 	assert_int_equal(w->spawned, 0);
@@ -390,11 +559,25 @@ static void what_was_stopped_before_the_crash_stays_stopped(void **state)
 	struct world *w = *state;
 	w->p->wanted = false;
 	w->living = 1;
+	w->p->next_cause = w->p->end_cause = CAUSE_LOST;
 	process_fence(w->p);
 	end(w, CLD_KILLED, 15);
 	fake_loop_advance(w->loop, 100000);
 	assert_int_equal(w->spawned, 0);
 	assert_int_equal(w->p->state, PROCESS_STOPPED);
+}
+
+static void what_ended_while_nobody_looked_is_lost_and_started_by_the_policy(void **state)
+{
+	struct world *w = *state;
+	w->p->kind = NULL;
+	w->p->last_start_ms = clock_boot_ms();
+	process_lost(w->p);
+	assert_string_equal(w->p->last_exit.reason, "lost");
+	assert_int_equal(w->p->next_cause, CAUSE_LOST);
+	process_resume(w->p, -1);
+	fake_loop_advance(w->loop, 100);
+	assert_int_equal(w->spawned, 1);
 }
 
 static void a_suspend_counts_for_the_interval(void **state)
@@ -519,7 +702,18 @@ int main(void)
 		TEST(an_operators_restart_is_not_held),
 		TEST(the_stamp_of_a_start_is_saved_before_the_fork),
 		TEST(a_fork_that_fails_is_tried_again_and_counts_for_nothing),
-		TEST(leftovers_of_an_earlier_supervisor_go_before_the_start),
+		TEST(an_adopted_instance_goes_on_without_a_start),
+		TEST(a_late_answer_to_the_earlier_supervisor_counts_for_nothing),
+		TEST(the_end_of_an_adopted_one_is_lost_and_a_failure),
+		TEST(an_adopted_one_that_ended_stays_down_when_the_policy_says_never),
+		TEST(a_held_restart_is_held_on_and_happens_when_it_was_due),
+		TEST(a_good_probe_cancels_a_restart_that_the_earlier_supervisor_held),
+		TEST(one_that_was_starting_is_adopted_as_starting),
+		TEST(an_adopted_one_that_is_not_wanted_is_ended),
+		TEST(a_start_that_waited_is_due_when_it_was),
+		TEST(a_due_time_out_of_its_bounds_is_brought_into_them),
+		TEST(what_has_to_go_goes_before_the_start),
+		TEST(what_ended_while_nobody_looked_is_lost_and_started_by_the_policy),
 		TEST(what_was_stopped_before_the_crash_stays_stopped),
 		TEST(a_suspend_counts_for_the_interval),
 		TEST(a_worker_that_never_gets_ready_is_replaced),

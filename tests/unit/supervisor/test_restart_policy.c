@@ -98,7 +98,9 @@ static void the_policy_says_who_comes_back(void **state)
 	assert_false(restart_allowed(&never, CAUSE_EXIT, true));
 	assert_false(restart_allowed(&never, CAUSE_PROBE, true));
 	assert_true(restart_allowed(&never, CAUSE_OPERATOR, false));
-	assert_true(restart_allowed(&never, CAUSE_LOST, true));
+	assert_false(restart_allowed(&never, CAUSE_LOST, true));
+	/* how it ended is unknown: that counts as a failure */
+	assert_true(restart_allowed(&on_failure, CAUSE_LOST, false));
 }
 
 static void failed_starts_are_tried_again_ever_more_slowly(void **state)
