@@ -7,13 +7,16 @@
 #include "config/kind.h"
 #include "loop/loop.h"
 #include "place.h"
+#include "service_manager.h"
 #include "supervisor.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 2, EXIT_CONFIG = 78 };
@@ -21,7 +24,7 @@ enum { EXIT_USAGE = 2, EXIT_CONFIG = 78 };
 
 static const char help[] =
 	"usage: droverd [--config FILE] [--state-dir DIR] [--runtime-dir DIR] [--log-dir DIR] "
-	"[--check]\n"
+	"[--check | --sweep]\n"
 	"\n"
 	"Runs drover in the foreground: starts, watches and restarts its workers and services.\n"
 	"  --config FILE      configuration (default " DEFAULT_CONFIG
@@ -30,6 +33,8 @@ static const char help[] =
 	"  --runtime-dir DIR  control socket, pipes, slot records\n"
 	"  --log-dir DIR      log files\n"
 	"  --check            judge the configuration and exit: 0, or 78 with all errors\n"
+	"  --sweep            end what a droverd left that was killed (not one that runs), then "
+	"exit\n"
 	"  --version          print the version\n"
 	"  --help             print this\n"
 	"Signals: TERM, INT stop (twice: at once); HUP reload; USR1 rotate logs; QUIT kill and "
@@ -37,7 +42,7 @@ static const char help[] =
 
 struct arguments {
 	struct config_options options;
-	bool check;
+	bool check, sweep;
 };
 
 /* @return -1 to go on, else the exit code */
@@ -49,6 +54,7 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
 		{ "runtime-dir", required_argument, NULL, 'r' },
 		{ "log-dir", required_argument, NULL, 'l' },
 		{ "check", no_argument, NULL, 'k' },
+		{ "sweep", no_argument, NULL, 'w' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -61,6 +67,7 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
 		case 'r': out->options.runtime_dir = optarg; break;
 		case 'l': out->options.log_dir = optarg; break;
 		case 'k': out->check = true; break;
+		case 'w': out->sweep = true; break;
 		case 'v': puts("droverd " DROVER_VERSION); return EXIT_SUCCESS;
 		case 'h': fputs(help, stdout); return EXIT_SUCCESS;
 		default: fputs("droverd --help lists the options\n", stderr); return EXIT_USAGE;
@@ -68,6 +75,10 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
 	}
 	if (optind < argc) {
 		fprintf(stderr, "droverd takes no argument \"%s\"\n", argv[optind]);
+		return EXIT_USAGE;
+	}
+	if (out->check && out->sweep) {
+		fputs("--check and --sweep exclude each other\n", stderr);
 		return EXIT_USAGE;
 	}
 	out->options.color = isatty(STDERR_FILENO) && !getenv("NO_COLOR");
@@ -83,6 +94,19 @@ static void fill_standard_descriptors(void)
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd >= 0)
 		close(fd);
+}
+
+/*
+ * What comes before the loop listens waits for it: a reload that is asked for too early must not
+ * end us, and an end must not leave behind what was started already.
+ */
+static void hold_signals(const int *numbers)
+{
+	sigset_t held;
+	sigemptyset(&held);
+	for (; *numbers; numbers++)
+		sigaddset(&held, *numbers);
+	sigprocmask(SIG_BLOCK, &held, NULL);
 }
 
 /* The file's name as an absolute path: a reload comes when we are in "/". */
@@ -111,14 +135,15 @@ static int load(struct config **out, const struct config_options *options)
 	return 0;
 }
 
-static int run(struct config *config, const struct config_options *options)
+static int run(struct config *config, const struct config_options *options, bool sweep)
 {
 	struct loop *loop = NULL;
 	struct supervisor *sv = NULL;
 	struct err err = { 0 };
+	hold_signals((const int[]) { SIGTERM, SIGINT, SIGQUIT, 0 });
 	int rc = loop_new(&loop, &err);
 	if (rc == 0)
-		rc = supervisor_start(&sv, loop, config, options, &err);
+		rc = supervisor_start(&sv, loop, config, options, sweep, &err);
 	if (rc < 0) {
 		fprintf(stderr, "droverd: %s\n", err.text);
 		config_free(config);
@@ -131,17 +156,56 @@ static int run(struct config *config, const struct config_options *options)
 	return exit_code;
 }
 
+/* What was left is ended whatever the file says by now, even when nobody can read it. */
+static int load_for_sweep(struct config **out, struct config_options *options)
+{
+	CLEANUP(buf_finish) struct buf report = BUF_INIT;
+	static char path[64];
+	if (config_load(out, options, &report) == 0)
+		return 0;
+	fputs("droverd: the configuration cannot be read; its default folders are swept\n", stderr);
+	int fd = memfd_create("no configuration", MFD_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	options->file = path;
+	buf_reset(&report);
+	int rc = fd == -1 ? -errno : config_load(out, options, &report);
+	fputs(buf_str(&report), stderr);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static int sweep(const struct arguments *arguments)
+{
+	struct config_options options = arguments->options;
+	struct config *config = NULL;
+	if (!service_manager_wants_sweep()) {
+		puts("nothing is swept after a crash: the next droverd takes the services over");
+		return EXIT_SUCCESS;
+	}
+	if (load_for_sweep(&config, &options) < 0)
+		return EXIT_CONFIG;
+	if (access(config->supervisor.runtime_dir, F_OK) == -1) {
+		config_free(config);
+		return EXIT_SUCCESS;
+	}
+	return run(config, &options, true);
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments arguments = { 0 };
 	struct config *config = NULL;
 	char *file = NULL;
 	fill_standard_descriptors();
+	hold_signals((const int[]) { SIGHUP, SIGUSR1, SIGUSR2, 0 });
 	int exit_code = read_arguments(argc, argv, &arguments);
 	if (exit_code >= 0)
 		return exit_code;
 	resolve_file(&arguments.options, &file);
-	if (load(&config, &arguments.options) < 0) {
+	if (arguments.sweep) {
+		exit_code = sweep(&arguments);
+	} else if (load(&config, &arguments.options) < 0) {
 		exit_code = EXIT_CONFIG;
 	} else if (arguments.check) {
 		printf("%s: %zu jobs, %zu providers, %zu services\n", arguments.options.file,
@@ -149,7 +213,7 @@ int main(int argc, char **argv)
 		config_free(config);
 		exit_code = EXIT_SUCCESS;
 	} else {
-		exit_code = run(config, &arguments.options);
+		exit_code = run(config, &arguments.options, false);
 	}
 	free(file);
 	return exit_code;

@@ -3,21 +3,30 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "loop/loop.h"
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
-enum { TEXT_SIZE = 512 };
+enum {
+	TEXT_SIZE = 512,
+	STATUS_SIZE = 200,
+	STATUS_EVERY_MS = 200, /* many slots change state at once: one line for all of them */
+	EXTEND_EVERY_MS = 5000,
+	EXTEND_BY_MS = 20000,
+};
 
 struct service_manager {
 	struct loop *loop;
-	struct loop_timer *timer;
+	struct loop_timer *watchdog_timer, *extend_timer, *status_timer;
 	int64_t watchdog_ms;
+	int64_t extend_until_ms; /* loop time; INT64_MAX while starting */
+	int64_t status_said_ms;	 /* loop time */
 	char *socket;
+	char status[STATUS_SIZE], said[STATUS_SIZE];
 	bool ready;
 };
 
@@ -30,11 +39,59 @@ static void say(struct service_manager *m, const char *text)
 	unsetenv("NOTIFY_SOCKET");
 }
 
+/* Only from here: a loop that hangs says nothing, and systemd starts us anew. */
 static void on_watchdog(void *arg)
 {
 	struct service_manager *m = arg;
 	say(m, "WATCHDOG=1");
-	loop_timer_start(m->timer, m->watchdog_ms);
+	loop_timer_start(m->watchdog_timer, m->watchdog_ms);
+}
+
+/* A start or a stop may take as long as the configuration allows, as long as we are seen to live.
+ */
+static void on_extend(void *arg)
+{
+	struct service_manager *m = arg;
+	char text[TEXT_SIZE];
+	if (loop_now_ms(m->loop) >= m->extend_until_ms)
+		return;
+	snprintf(text, sizeof(text), "EXTEND_TIMEOUT_USEC=%lld", EXTEND_BY_MS * 1000LL);
+	say(m, text);
+	loop_timer_start(m->extend_timer, EXTEND_EVERY_MS);
+}
+
+static void said_status(struct service_manager *m)
+{
+	str_copy(m->said, sizeof(m->said), m->status);
+	m->status_said_ms = loop_now_ms(m->loop);
+	loop_timer_stop(m->status_timer);
+}
+
+static void on_status(void *arg)
+{
+	struct service_manager *m = arg;
+	char text[TEXT_SIZE];
+	snprintf(text, sizeof(text), "STATUS=%s", m->status);
+	say(m, text);
+	said_status(m);
+}
+
+static int listen_to_environment(struct service_manager *m)
+{
+	const char *socket = getenv("NOTIFY_SOCKET");
+	uint64_t watchdog_us = 0;
+	if (!socket || !*socket)
+		return 0;
+	m->socket = strdup(socket);
+	if (!m->socket)
+		return -1;
+	if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
+		m->watchdog_ms = MAX((int64_t)(watchdog_us / 1000 / 3), (int64_t)1);
+		loop_timer_start(m->watchdog_timer, 0);
+	}
+	m->extend_until_ms = INT64_MAX;
+	loop_timer_start(m->extend_timer, EXTEND_EVERY_MS);
+	return 0;
 }
 
 struct service_manager *service_manager_new(struct loop *loop)
@@ -43,17 +100,14 @@ struct service_manager *service_manager_new(struct loop *loop)
 	if (!m)
 		return NULL;
 	m->loop = loop;
-	m->timer = loop_timer_new(loop, on_watchdog, m);
-	const char *socket = getenv("NOTIFY_SOCKET");
-	m->socket = socket && *socket ? strdup(socket) : NULL;
-	uint64_t watchdog_us = 0;
-	if (!m->timer || (socket && *socket && !m->socket)) {
+	m->status_said_ms = loop_now_ms(loop) - STATUS_EVERY_MS;
+	m->watchdog_timer = loop_timer_new(loop, on_watchdog, m);
+	m->extend_timer = loop_timer_new(loop, on_extend, m);
+	m->status_timer = loop_timer_new(loop, on_status, m);
+	if (!m->watchdog_timer || !m->extend_timer || !m->status_timer ||
+		listen_to_environment(m) == -1) {
 		service_manager_free(m);
 		return NULL;
-	}
-	if (m->socket && sd_watchdog_enabled(1, &watchdog_us) > 0) {
-		m->watchdog_ms = MAX((int64_t)(watchdog_us / 1000 / 3), (int64_t)1);
-		loop_timer_start(m->timer, 0);
 	}
 	unsetenv("NOTIFY_SOCKET");
 	unsetenv("WATCHDOG_USEC");
@@ -65,17 +119,39 @@ void service_manager_free(struct service_manager *m)
 {
 	if (!m)
 		return;
-	loop_timer_free(m->timer);
+	loop_timer_free(m->watchdog_timer);
+	loop_timer_free(m->extend_timer);
+	loop_timer_free(m->status_timer);
 	free(m->socket);
 	free(m);
 }
 
-void service_manager_ready(struct service_manager *m, const char *status)
+void service_manager_status(struct service_manager *m, const char *status)
+{
+	str_copy(m->status, sizeof(m->status), status);
+	if (str_eq(m->status, m->said))
+		loop_timer_stop(m->status_timer);
+	else if (!loop_timer_armed(m->status_timer))
+		loop_timer_start(m->status_timer,
+			MAX(m->status_said_ms + STATUS_EVERY_MS - loop_now_ms(m->loop),
+				(int64_t)0));
+}
+
+static void say_ready(struct service_manager *m, const char *status)
 {
 	char text[TEXT_SIZE];
-	snprintf(text, sizeof(text), "%sSTATUS=%s", m->ready ? "" : "READY=1\n", status);
+	str_copy(m->status, sizeof(m->status), status);
+	snprintf(text, sizeof(text), "READY=1\nSTATUS=%s", m->status);
 	say(m, text);
+	said_status(m);
+}
+
+void service_manager_ready(struct service_manager *m, const char *status)
+{
 	m->ready = true;
+	m->extend_until_ms = 0;
+	loop_timer_stop(m->extend_timer);
+	say_ready(m, status);
 }
 
 void service_manager_reloading(struct service_manager *m)
@@ -84,22 +160,27 @@ void service_manager_reloading(struct service_manager *m)
 	snprintf(text, sizeof(text),
 		"RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=reloading the configuration",
 		(long long)clock_mono_us());
-	say(m, text);
-}
-
-void service_manager_reloaded(struct service_manager *m, const char *status)
-{
-	char text[TEXT_SIZE];
-	snprintf(text, sizeof(text), "READY=1\nSTATUS=%s", status);
 	if (m->ready)
 		say(m, text);
 }
 
-void service_manager_stopping(struct service_manager *m, long long extend_ms)
+void service_manager_reloaded(struct service_manager *m, const char *status)
+{
+	if (m->ready)
+		say_ready(m, status);
+}
+
+void service_manager_stopping(struct service_manager *m, int64_t most_ms)
 {
 	char text[TEXT_SIZE];
-	snprintf(text, sizeof(text),
-		"STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld\nSTATUS=stopping all processes",
-		extend_ms * 1000);
+	m->extend_until_ms = loop_now_ms(m->loop) + most_ms;
+	loop_timer_start(m->extend_timer, EXTEND_EVERY_MS);
+	snprintf(text, sizeof(text), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld", EXTEND_BY_MS * 1000LL);
 	say(m, text);
+}
+
+bool service_manager_wants_sweep(void)
+{
+	const char *result = getenv("SERVICE_RESULT");
+	return !result || !*result || str_eq(result, "success");
 }

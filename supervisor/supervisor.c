@@ -142,6 +142,16 @@ static int add_slots(struct supervisor *sv, struct err *err)
 	return rc;
 }
 
+/* A sweep: the slots are there only for how they want to be stopped. */
+static void want_nothing(struct supervisor *sv)
+{
+	LIST_FOR_EACH (node, &sv->processes) {
+		struct process *p = LIST_ENTRY(node, struct process, node);
+		p->wanted = false;
+		process_orphan(p);
+	}
+}
+
 static void remove_slot(struct supervisor *sv, struct process *p)
 {
 	log_info(MAIN, "process_removed", KV_STR("name", p->name));
@@ -197,20 +207,19 @@ static struct counts count_states(const struct supervisor *sv)
 	return c;
 }
 
-static void say_status(struct supervisor *sv, bool after_reload)
+static void write_counts(const struct supervisor *sv, char *out, size_t size)
 {
 	struct counts c = count_states(sv);
-	char status[128];
-	snprintf(status, sizeof(status), "%d running, %d starting or stopping, %d down, %d failed",
+	snprintf(out, size, "%s%d running, %d starting or stopping, %d down, %d failed",
+		sv->state == SUPERVISOR_STARTING   ? "starting: "
+		: sv->state == SUPERVISOR_STOPPING ? "stopping: "
+						   : "",
 		c.up, c.starting, c.down, c.failing);
-	if (after_reload)
-		service_manager_reloaded(sv->manager, status);
-	else
-		service_manager_ready(sv->manager, status);
 }
 
 static void look_ready(struct supervisor *sv)
 {
+	char status[128];
 	if (sv->state == SUPERVISOR_STARTING) {
 		LIST_FOR_EACH (node, &sv->processes) {
 			const struct process *p = LIST_ENTRY(node, struct process, node);
@@ -225,9 +234,9 @@ static void look_ready(struct supervisor *sv)
 		sv->state = SUPERVISOR_RUNNING;
 		log_info(MAIN, "supervisor_ready", KV_INT("pid", getpid()),
 			KV_INT("count", count_states(sv).up));
+		write_counts(sv, status, sizeof(status));
+		service_manager_ready(sv->manager, status);
 	}
-	if (sv->state == SUPERVISOR_RUNNING)
-		say_status(sv, false);
 }
 
 static void stop_next(struct supervisor *sv);
@@ -235,6 +244,7 @@ static void stop_next(struct supervisor *sv);
 static void look(void *arg)
 {
 	struct supervisor *sv = arg;
+	char status[128];
 	sv->look_due = false;
 	control_settle(sv->control);
 	LIST_FOR_EACH_SAFE (node, &sv->processes) {
@@ -246,6 +256,8 @@ static void look(void *arg)
 		stop_next(sv);
 	else
 		look_ready(sv);
+	write_counts(sv, status, sizeof(status));
+	service_manager_status(sv->manager, status);
 }
 
 static void write_summary(struct supervisor *sv, struct buf *json)
@@ -346,15 +358,13 @@ static void stop_next(struct supervisor *sv)
 		end(sv);
 }
 
+/* One after the other, at worst. */
 static int64_t longest_stop(const struct supervisor *sv)
 {
-	int64_t workers_ms = 0, services_ms = 0;
-	LIST_FOR_EACH (node, &sv->processes) {
-		const struct process *p = LIST_ENTRY(node, struct process, node);
-		int64_t *ms = p->kind ? &workers_ms : &services_ms;
-		*ms = MAX(*ms, p->rules->stop.timeout_ms);
-	}
-	return workers_ms + services_ms + 10000;
+	int64_t ms = 10000;
+	LIST_FOR_EACH (node, &sv->processes)
+		ms += LIST_ENTRY(node, struct process, node)->rules->stop.timeout_ms + 1000;
+	return ms;
 }
 
 void supervisor_shut_down(struct supervisor *sv)
@@ -380,6 +390,7 @@ static void quit(struct supervisor *sv)
 {
 	sv->state = SUPERVISOR_STOPPING;
 	sv->stopping_services = true;
+	service_manager_stopping(sv->manager, longest_stop(sv));
 	log_warn(MAIN, "supervisor_stopping", KV_INT("pid", getpid()), KV_STR("signal", "QUIT"));
 	LIST_FOR_EACH (node, &sv->processes)
 		process_quit(LIST_ENTRY(node, struct process, node));
@@ -508,6 +519,7 @@ void supervisor_reload(struct supervisor *sv)
 {
 	CLEANUP(buf_finish) struct buf report = BUF_INIT;
 	struct config *fresh = NULL;
+	char status[128];
 	if (sv->state == SUPERVISOR_STOPPING) {
 		control_reloaded(sv->control, false, "the supervisor is stopping", "[]");
 		return;
@@ -518,7 +530,8 @@ void supervisor_reload(struct supervisor *sv)
 	else
 		reload_with(sv, fresh, &report);
 	loop_update_now(sv->loop);
-	say_status(sv, true);
+	write_counts(sv, status, sizeof(status));
+	service_manager_reloaded(sv->manager, status);
 	supervisor_changed(sv, NULL);
 }
 
@@ -614,19 +627,23 @@ static int begin(struct supervisor *sv, struct err *err)
 		rc = open_rooms(sv, err);
 	if (rc < 0)
 		return rc;
-	log_info(MAIN, "supervisor_started", KV_INT("pid", getpid()),
+	log_info(MAIN, sv->sweep ? "sweep_started" : "supervisor_started", KV_INT("pid", getpid()),
 		KV_STR("version", DROVER_VERSION), KV_STR("file", sv->config->file));
 	rc = add_slots(sv, err);
 	if (rc < 0)
 		return rc;
+	if (sv->sweep)
+		want_nothing(sv);
 	fence_and_start(sv);
 	log_room_tidy(sv->logs, log_is_used, sv);
+	if (sv->sweep)
+		supervisor_shut_down(sv);
 	supervisor_changed(sv, NULL);
 	return 0;
 }
 
 int supervisor_start(struct supervisor **out, struct loop *loop, struct config *config,
-	const struct config_options *options, struct err *err)
+	const struct config_options *options, bool sweep, struct err *err)
 {
 	struct supervisor *sv = NEW(struct supervisor);
 	if (!sv)
@@ -634,6 +651,7 @@ int supervisor_start(struct supervisor **out, struct loop *loop, struct config *
 	sv->loop = loop;
 	sv->options = *options;
 	sv->config = config;
+	sv->sweep = sweep;
 	sv->generation = 1;
 	sv->started_at_ms = clock_real_ms();
 	sv->runtime_fd = sv->slots_fd = sv->empty_fd = sv->lock_fd = -1;

@@ -40,6 +40,7 @@ struct supervisor {
 	enum supervisor_state state;
 	int runtime_fd, slots_fd, empty_fd, lock_fd;
 	int signals_to_stop; /* how often we were told */
+	bool sweep;	     /* only ends what an earlier one left */
 	bool stopping_services, ended, told_ready, look_due;
 	int exit_code;
 
@@ -60,10 +61,12 @@ struct supervisor {
 /**
  * Takes the runtime directory, ends what an earlier supervisor left, starts everything.
  * @param config  takes it when 0 is returned
+ * @param sweep  starts no slot: ends everything that an earlier supervisor left, then stops the
+ * loop
  * @return 0; -EBUSY another droverd is there (err says its pid); negative errno
  */
 int supervisor_start(struct supervisor **out, struct loop *loop, struct config *config,
-	const struct config_options *options, struct err *err) MUST_CHECK;
+	const struct config_options *options, bool sweep, struct err *err) MUST_CHECK;
 /** After the loop has ended. @return the exit code */
 int supervisor_stop(struct supervisor *sv);
 
