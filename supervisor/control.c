@@ -323,8 +323,16 @@ static void answer_one(struct client *client, struct process *p)
 	page_buf(client, &json, true, 0);
 }
 
-/* As many slots on a page as fit. */
-static void answer_all(struct client *client)
+static bool any_of(const struct supervisor *sv, const char *name)
+{
+	LIST_FOR_EACH (node, &sv->processes)
+		if (process_is_of(LIST_ENTRY(node, struct process, node), name))
+			return true;
+	return false;
+}
+
+/* As many slots on a page as fit; of a kind or service when it is named. */
+static void answer_all(struct client *client, const char *name)
 {
 	struct supervisor *sv = client->control->sv;
 	struct list *node = sv->processes.next;
@@ -336,8 +344,11 @@ static void answer_all(struct client *client)
 		if (first)
 			status_supervisor(&j, sv);
 		json_open_array(&j, "processes");
-		for (; node != &sv->processes && json.len < PAGE_FILL / 2; node = node->next)
-			status_process(&j, LIST_ENTRY(node, struct process, node));
+		for (; node != &sv->processes && json.len < PAGE_FILL / 2; node = node->next) {
+			struct process *p = LIST_ENTRY(node, struct process, node);
+			if (!name || process_is_of(p, name))
+				status_process(&j, p);
+		}
 		json_close_array(&j);
 		json_close_object(&j);
 		page_buf(client, &json, node == &sv->processes, 0);
@@ -347,12 +358,14 @@ static void answer_all(struct client *client)
 static void on_status(struct client *client, const char *name)
 {
 	if (!*name) {
-		answer_all(client);
+		answer_all(client, NULL);
 		return;
 	}
 	struct process *p = supervisor_process(client->control->sv, name);
 	if (p)
 		answer_one(client, p);
+	else if (any_of(client->control->sv, name))
+		answer_all(client, name);
 	else
 		refuse_name(client, name);
 }

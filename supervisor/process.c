@@ -79,6 +79,12 @@ const char *process_kind_name(const struct process *p)
 	return p->kind ? p->kind->name : "service";
 }
 
+bool process_is_of(const struct process *p, const char *name)
+{
+	return str_eq(p->name, name) || (p->kind && str_eq(p->kind->name, name)) ||
+	       (p->service && str_eq(p->service->name, name));
+}
+
 static uint32_t draw(void)
 {
 	uint32_t r = 0;
@@ -183,6 +189,14 @@ void process_start_failed(struct process *p, const char *step, int error)
 		KV_INT("incarnation", p->incarnation), KV_STR("step", step), KV_INT("errno", error),
 		KV_STR("error", strerror(error)));
 	remember(p, "process_start_failed", step, strerror(error));
+}
+
+void process_degraded(struct process *p, const char *what, int error)
+{
+	log_warn(MAIN, "process_degraded", KV_STR("name", p->name),
+		KV_INT("incarnation", p->incarnation), KV_STR("step", what), KV_INT("errno", error),
+		KV_STR("error", strerror(error)));
+	remember(p, "process_degraded", what, strerror(error));
 }
 
 static void note_exit(struct process *p, const siginfo_t *info)

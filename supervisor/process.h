@@ -150,6 +150,8 @@ void process_hurry(struct process *p, int64_t ms);
 void process_ready(struct process *p);
 /** It ended before it was executed: at this step, with this errno. */
 void process_start_failed(struct process *p, const char *step, int error);
+/** The kernel refused this of what it was to get; it runs without. */
+void process_degraded(struct process *p, const char *what, int error);
 /** The main process ended; info NULL: how is unknown. */
 void process_exited(struct process *p, const siginfo_t *info);
 /** A worker broke the protocol or refused its configuration: it is ended and counts as failed. */
@@ -168,5 +170,7 @@ static inline bool process_is_down(const struct process *p)
 	return p->state == PROCESS_STOPPED || p->state == PROCESS_FAILED ||
 	       p->state == PROCESS_WAITING;
 }
+/** Is this its name, or that of its kind or service, of which there may be several? */
+bool process_is_of(const struct process *p, const char *name);
 /** "worker" kinds' name, or "service". */
 const char *process_kind_name(const struct process *p);
