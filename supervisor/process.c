@@ -263,9 +263,22 @@ static bool send_probe(void *arg, uint64_t seq)
 	return p->ops->probe(p, seq);
 }
 
+/* The planted bug stamps starts with the wall clock, which others may set. */
+static int64_t interval_stamp_ms(void)
+{
+	return MUTANT(INTERVAL_ON_WALL_CLOCK) ? clock_real_ms() : clock_boot_ms();
+}
+
+static int64_t on_boot_clock(int64_t stamp_ms)
+{
+	if (MUTANT(INTERVAL_ON_WALL_CLOCK) && stamp_ms >= 0)
+		return stamp_ms - clock_real_ms() + clock_boot_ms();
+	return stamp_ms;
+}
+
 static struct start_history history_of(const struct process *p)
 {
-	return (struct start_history) { .last_automatic_ms = p->last_automatic_ms,
+	return (struct start_history) { .last_automatic_ms = on_boot_clock(p->last_automatic_ms),
 		.last_start_ms = p->last_start_ms,
 		.now_ms = clock_boot_ms() };
 }
@@ -498,7 +511,7 @@ static void note_start(struct process *p)
 	p->last_start_ms = now_ms;
 	p->before_automatic_ms = p->last_automatic_ms;
 	if (start_is_automatic(p->next_cause))
-		p->last_automatic_ms = now_ms;
+		p->last_automatic_ms = interval_stamp_ms();
 	p->started_at_ms = clock_real_ms();
 	p->due_ms = -1;
 	p->due_at_ms = 0;
