@@ -12,6 +12,7 @@
 #include "ipc/channel.h"
 #include "ipc/control.h"
 #include "log/log.h"
+#include "log_room.h"
 #include "loop/loop.h"
 #include "process.h"
 #include "relay.h"
@@ -49,7 +50,7 @@ struct client {
 	enum right right;
 	struct command *command; /* start, stop, restart that is under way */
 	bool asked;		 /* a question waits for its last page */
-	bool wants_reload;
+	bool wants_reload, wants_rotate;
 };
 
 struct control {
@@ -474,6 +475,39 @@ void control_reloaded(struct control *c, bool ok, const char *errors, const char
 	}
 }
 
+static void on_rotated(void *arg, const struct msg_log_rotated *answer)
+{
+	struct control *c = arg;
+	CLEANUP(buf_finish) struct buf json = BUF_INIT;
+	struct json_out j;
+	json_out_init(&j, &json);
+	json_open_object(&j, NULL);
+	json_bool(&j, "ok", answer != NULL);
+	if (answer) {
+		json_int(&j, "rotated", answer->rotated);
+		json_int(&j, "later", answer->later);
+	} else {
+		json_str(&j, "error", "drover-log ended before it was done; it is started again");
+	}
+	json_close_object(&j);
+	LIST_FOR_EACH (node, &c->clients) {
+		struct client *client = LIST_ENTRY(node, struct client, node);
+		if (!client->wants_rotate)
+			continue;
+		client->wants_rotate = false;
+		page_buf(client, &json, true, answer ? 0 : 1);
+	}
+}
+
+static void on_rotate(struct client *client)
+{
+	struct control *c = client->control;
+	log_info(MAIN, "command", KV_STR("verb", "rotate"), KV_INT("uid", client->uid));
+	client->asked = client->wants_rotate = true;
+	if (log_room_rotate(c->sv->logs, on_rotated, c) < 0)
+		on_rotated(c, NULL);
+}
+
 /* --- dispatch --- */
 
 static const struct control_verb *find_verb(const char *name)
@@ -497,6 +531,8 @@ static void on_own_verb(struct client *client, const char *verb, const struct me
 		on_logs(client);
 	else if (str_eq(verb, "reload"))
 		on_reload(client);
+	else if (str_eq(verb, "rotate"))
+		on_rotate(client);
 	else
 		on_command(client, verb, names);
 }

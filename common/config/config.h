@@ -19,6 +19,7 @@ struct worker_kind;
 
 enum probe_kind { PROBE_NONE, PROBE_BEAT, PROBE_HTTP };
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
+enum log_compress { COMPRESS_NONE, COMPRESS_ZSTD };
 enum when_held { HELD_DEFAULT, HELD_KEEP, HELD_STOP };
 
 struct config_probe {
@@ -56,8 +57,10 @@ struct config_supervisor {
 };
 struct config_logs {
 	const char *dir;
-	int64_t max_size, backups;
-	int level; /* enum log_level */
+	int64_t max_size, backups, max_line;
+	int64_t max_age_ms; /* 0: no bound */
+	int compress;	    /* enum log_compress */
+	int level;	    /* enum log_level */
 };
 struct config_store {
 	const char *url; /* "sqlite:PATH", PATH relative to state_dir */

@@ -57,6 +57,7 @@
 
 static const char *const policies[] = { "always", "on-failure", "never", NULL };
 static const char *const held_names[] = { "~", "keep", "stop", NULL };
+static const char *const compressions[] = { "none", "zstd", NULL };
 static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
 
 static const struct config_field probe_defaults[] = { PROBE_ROWS("1m", "10s", "3", "30s"), { 0 } };
@@ -115,6 +116,13 @@ const struct config_field logs_fields[] = {
 		.max = INT64_C(1) << 40, .doc = "a file of this size is rotated" },
 	{ "backups", CONFIG_INT, AT(backups), .def = "5", .min = 0, .max = 1000,
 		.doc = "rotated files that are kept" },
+	{ "max_age", CONFIG_DURATION_MS, AT(max_age_ms), .def = "30d", .min = 0,
+		.max = 36500 * DAY_MS,
+		.doc = "rotated files that end before that time ago are deleted; 0s: none is" },
+	{ "max_line", CONFIG_SIZE, AT(max_line), .def = "1MiB", .min = 4096, .max = 1 << 30,
+		.doc = "a line that is longer is cut there with a mark" },
+	{ "compress", CONFIG_ENUM, AT(compress), .def = "none", .names = compressions,
+		.doc = "how rotated files are compressed: none, zstd" },
 	{ "level", CONFIG_ENUM, AT(level), .def = "info", .names = levels,
 		.doc = "least level of drover's own records" },
 	{ 0 },
