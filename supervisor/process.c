@@ -67,6 +67,7 @@ void process_free(struct process *p)
 	if (!p)
 		return;
 	list_remove(&p->node);
+	history_finish(&p->history);
 	probe_finish(&p->probe);
 	loop_timer_free(p->start_timer);
 	loop_timer_free(p->deadline_timer);
@@ -95,11 +96,7 @@ static uint32_t draw(void)
 
 static void remember(struct process *p, const char *event, const char *reason, const char *detail)
 {
-	struct process_event_line *line = &p->history[p->history_count++ % PROCESS_HISTORY];
-	line->at_ms = clock_real_ms();
-	line->event = event;
-	line->reason = reason;
-	snprintf(line->detail, sizeof(line->detail), "%s", detail ? detail : "");
+	history_add(&p->history, event, reason, detail);
 }
 
 /* Told by those only whose being ready is more than their running. */
