@@ -8,9 +8,11 @@
 #include "base/str.h"
 #include "config/kind.h"
 #include "ipc/messages.h"
+#include "order.h"
 #include "process.h"
 #include "supervisor.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +20,8 @@ enum goal { GOAL_START, GOAL_STOP, GOAL_RESTART };
 
 struct item {
 	char name[SLOT_NAME_SIZE];
-	uint64_t incarnation, attempts; /* when the command came */
+	uint64_t incarnation, attempts;	      /* when the command came */
+	const struct config_service *service; /* only while the command is made */
 	bool settled, ok;
 	enum process_state state;
 	char detail[256];
@@ -27,6 +30,7 @@ struct item {
 struct command {
 	struct supervisor *sv;
 	enum goal goal;
+	bool all;
 	struct item *items;
 	void *array;
 	size_t count, cap;
@@ -64,6 +68,7 @@ static int add(struct command *c, const struct process *p)
 	str_copy(item->name, sizeof(item->name), p->name);
 	item->incarnation = p->incarnation;
 	item->attempts = p->attempts;
+	item->service = p->service;
 	return 0;
 }
 
@@ -79,6 +84,7 @@ static int add_named(struct command *c, const char *name, struct err *err)
 		if (add(c, p) < 0)
 			return err_set(err, -ENOMEM, "out of memory");
 	}
+	c->all = c->all || str_eq(name, "all");
 	if (found || str_eq(name, "all"))
 		return 0;
 	command_unknown(c->sv, name, err);
@@ -98,6 +104,49 @@ static int add_names(struct command *c, const char *names, struct err *err)
 	return rc;
 }
 
+static bool needs(const struct config_service *a, const struct config_service *b)
+{
+	for (size_t i = 0; a && b && i < a->need_count; i++)
+		if (a->needs[i] == b)
+			return true;
+	return false;
+}
+
+/*
+ * What must start before, and what cannot go on without: a start brings up what it needs and is
+ * down, a stop takes down all that depends on it, a restart takes what is up of that along.
+ */
+static bool goes_along(const struct command *c, const struct process *p)
+{
+	bool up = p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING;
+	bool down = p->state == PROCESS_STOPPED || p->state == PROCESS_FAILED;
+	bool concerned = c->goal == GOAL_START	? !(up && p->wanted)
+			 : c->goal == GOAL_STOP ? !down
+						: up;
+	if (!p->service || p->removed || !concerned)
+		return false;
+	for (size_t i = 0; i < c->count; i++) {
+		const struct config_service *other = c->items[i].service;
+		if (c->goal == GOAL_START ? needs(other, p->service) : needs(p->service, other))
+			return true;
+	}
+	return false;
+}
+
+static int add_related(struct command *c)
+{
+	size_t before;
+	do {
+		before = c->count;
+		LIST_FOR_EACH (node, &c->sv->processes) {
+			const struct process *p = LIST_ENTRY(node, struct process, node);
+			if (goes_along(c, p) && add(c, p) < 0)
+				return -ENOMEM;
+		}
+	} while (c->count > before);
+	return 0;
+}
+
 int command_new(struct command **out, struct supervisor *sv, const char *verb, const char *names,
 	struct err *err)
 {
@@ -109,6 +158,8 @@ int command_new(struct command **out, struct supervisor *sv, const char *verb, c
 		  : str_eq(verb, "stop") ? GOAL_STOP
 					 : GOAL_RESTART;
 	int rc = add_names(c, names, err);
+	if (rc == 0 && add_related(c) < 0)
+		rc = err_set(err, -ENOMEM, "out of memory");
 	if (rc < 0) {
 		command_free(c);
 		return rc;
@@ -133,8 +184,8 @@ void command_begin(struct command *c)
 			continue;
 		switch (c->goal) {
 		case GOAL_START: process_start(p, CAUSE_OPERATOR); break;
-		case GOAL_STOP: process_stop(p, CAUSE_OPERATOR); break;
-		case GOAL_RESTART: process_restart(p, CAUSE_OPERATOR); break;
+		case GOAL_STOP: order_stop(p, CAUSE_OPERATOR, false, c->all); break;
+		case GOAL_RESTART: order_stop(p, CAUSE_OPERATOR, true, c->all); break;
 		}
 	}
 }
@@ -157,6 +208,17 @@ static void judge_stop(struct item *item, const struct process *p)
 		settle(item, p, false, "started again by a later command");
 }
 
+/* What it waits for does not come by itself. */
+static void judge_blocked(struct item *item, const struct process *p)
+{
+	char words[sizeof(item->detail)];
+	const struct supervisor *sv = p->owner;
+	if (order_is_coming(&sv->processes, p))
+		return;
+	snprintf(words, sizeof(words), "waits for %s", p->waits_for);
+	settle(item, p, false, words);
+}
+
 static void judge_start(struct item *item, const struct process *p, bool anew)
 {
 	bool tried = p->attempts > item->attempts;
@@ -168,6 +230,8 @@ static void judge_start(struct item *item, const struct process *p, bool anew)
 		settle(item, p, false, "it ended, and its policy says no more");
 	else if (p->state == PROCESS_STOPPED && !p->wanted)
 		settle(item, p, false, "stopped by a later command");
+	else if (p->state == PROCESS_WAITING && p->blocked)
+		judge_blocked(item, p);
 	else if (p->state == PROCESS_WAITING && tried)
 		settle(item, p, false, p->start_error[0] ? p->start_error : "it ended at once");
 }

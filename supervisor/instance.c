@@ -14,6 +14,7 @@
 #include "log/log.h"
 #include "log_room.h"
 #include "loop/loop.h"
+#include "order.h"
 #include "owners.h"
 #include "records.h"
 #include "relay.h"
@@ -443,6 +444,12 @@ static void changed(struct process *p)
 	supervisor_changed(p->owner, p);
 }
 
+static bool may_start(const struct process *p, char *why, size_t size)
+{
+	const struct supervisor *sv = p->owner;
+	return order_may_start(&sv->processes, p, why, size);
+}
+
 const struct process_ops instance_ops = {
 	.spawn = spawn,
 	.terminate = terminate,
@@ -452,4 +459,5 @@ const struct process_ops instance_ops = {
 	.probe = probe,
 	.save = save,
 	.changed = changed,
+	.may_start = may_start,
 };

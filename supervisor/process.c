@@ -124,6 +124,8 @@ void process_start(struct process *p, enum start_cause cause)
 {
 	p->wanted = true;
 	p->stay_down = false;
+	if (p->turn == TURN_STOP)
+		p->turn = TURN_NONE;
 	/* A start of one that is being ended by the policy is the operator's: not bound by the
 	 * interval. */
 	if (p->state != PROCESS_STARTING && p->state != PROCESS_RUNNING)
@@ -135,6 +137,7 @@ void process_start(struct process *p, enum start_cause cause)
 void process_stop(struct process *p, enum start_cause cause)
 {
 	p->wanted = false;
+	p->turn = TURN_NONE;
 	p->stay_down = p->stay_down || cause == CAUSE_OPERATOR;
 	if (p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING)
 		p->end_cause = cause;
@@ -146,6 +149,7 @@ void process_restart(struct process *p, enum start_cause cause)
 {
 	p->wanted = true;
 	p->stay_down = false;
+	p->turn = TURN_NONE;
 	p->next_cause = cause;
 	if (p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING)
 		p->end_cause = cause;
@@ -156,6 +160,7 @@ void process_restart(struct process *p, enum start_cause cause)
 void process_quit(struct process *p)
 {
 	p->wanted = false;
+	p->turn = TURN_NONE;
 	if (p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING)
 		p->end_cause = CAUSE_OPERATOR;
 	feed(p, EV_STOP);
@@ -399,6 +404,7 @@ void process_orphan(struct process *p)
 	p->kept_rules = *p->rules;
 	p->kept_rules.probe.http = NULL;
 	p->rules = &p->kept_rules;
+	p->rank = p->service ? p->service->rank : 0;
 	p->worker = NULL;
 	p->service = NULL;
 	p->removed = true;
@@ -417,6 +423,25 @@ void process_adopt(struct process *p, bool up)
 	remember(p, "process_adopted", NULL, NULL);
 	feed(p, up ? EV_ADOPTED : EV_ADOPTED_EARLY);
 	p->ops->save(p);
+}
+
+void process_stop_in_turn(struct process *p, enum start_cause cause, bool anew, bool after_workers)
+{
+	p->turn = anew ? TURN_RESTART : TURN_STOP;
+	p->turn_cause = cause;
+	p->turn_after_workers = after_workers;
+	p->wanted = anew;
+	p->stay_down = !anew && (p->stay_down || cause == CAUSE_OPERATOR);
+	p->ops->save(p);
+	p->ops->changed(p);
+}
+
+void process_take_turn(struct process *p)
+{
+	if (p->turn == TURN_RESTART)
+		process_restart(p, p->turn_cause);
+	else if (p->turn == TURN_STOP)
+		process_stop(p, p->turn_cause);
 }
 
 void process_fence(struct process *p)
@@ -705,7 +730,7 @@ static void act(struct process *p, enum process_action action)
 	case ACT_START_LATER: start_later(p); break;
 	case ACT_RETRY_LATER: retry_later(p); break;
 	case ACT_FORGET:
-		p->again = false;
+		p->again = p->blocked = false;
 		loop_timer_stop(p->start_timer);
 		p->due_ms = -1;
 		p->due_at_ms = 0;
@@ -741,6 +766,27 @@ static void act(struct process *p, enum process_action action)
 
 /* --- timers --- */
 
+/* Told once: order_settle() asks again after every change, and the reason may be another then. */
+static bool may_start(struct process *p)
+{
+	char why[PROCESS_DETAIL];
+	bool was = p->blocked;
+	p->blocked = p->ops->may_start && !p->ops->may_start(p, why, sizeof(why));
+	if (!p->blocked)
+		return true;
+	p->due_ms = -1;
+	p->due_at_ms = 0;
+	if (was && str_eq(p->waits_for, why))
+		return false;
+	str_copy(p->waits_for, sizeof(p->waits_for), why);
+	if (!was) {
+		log_info(MAIN, "start_waits", KV_STR("name", p->name), KV_STR("detail", why));
+		remember(p, "start_waits", NULL, why);
+	}
+	p->ops->changed(p);
+	return false;
+}
+
 static void on_start_timer(void *arg)
 {
 	struct process *p = arg;
@@ -754,7 +800,14 @@ static void on_start_timer(void *arg)
 		feed(p, EV_HELD_DUE);
 		return;
 	}
-	feed(p, EV_DUE);
+	if (may_start(p))
+		feed(p, EV_DUE);
+}
+
+void process_try_start(struct process *p)
+{
+	if (p->state == PROCESS_WAITING && p->blocked)
+		on_start_timer(p);
 }
 
 static void on_deadline(void *arg)

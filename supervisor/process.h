@@ -42,7 +42,12 @@ struct process_ops {
 	void (*save)(struct process *p);
 	/** Something that status shows has changed. */
 	void (*changed)(struct process *p);
+	/** A start is due: may it begin? Else `why` says what it waits for. NULL: always. */
+	bool (*may_start)(const struct process *p, char *why, size_t size);
 };
+
+/* A service that is to go down, or anew, once what depends on it is down: order.h. */
+enum process_turn { TURN_NONE, TURN_STOP, TURN_RESTART };
 
 struct process_exit {
 	const char *reason; /* NULL: none ended yet */
@@ -79,8 +84,14 @@ struct process {
 	int64_t due_at_ms;	     /* the same as CLOCK_REALTIME, for showing */
 	int64_t strikes;
 	bool held, probed; /* probed: the present instance is asked */
-	bool ready; /* what depends on it may start: it said so, its first probe went well, or it
-		       was executed and has no probe */
+	bool ready;   /* what depends on it may start: it said so, its first probe went well, or it
+			 was executed and has no probe */
+	bool blocked; /* waiting, and due, but what it depends on is not ready */
+	char waits_for[PROCESS_DETAIL];
+	enum process_turn turn;
+	enum start_cause turn_cause;
+	bool turn_after_workers;
+	size_t rank; /* of one that is no longer configured: config_service.rank */
 	unsigned spawn_failures;
 	bool again;		     /* the next start follows an end: a restart */
 	uint64_t restarts, attempts; /* instances that followed an end; starts tried */
@@ -116,6 +127,11 @@ struct process *process_new(struct loop *loop, const struct process_ops *ops, vo
 /** Its tree must be gone. */
 void process_free(struct process *p);
 
+/** Goes down (anew: and up again) when its turn comes (order.h); until then that is only noted. */
+void process_stop_in_turn(struct process *p, enum start_cause cause, bool anew, bool after_workers);
+void process_take_turn(struct process *p);
+/** What it waits for may be ready now. */
+void process_try_start(struct process *p);
 /** Wanted up, down, or anew. The operator's and the configuration's starts are not held. */
 void process_start(struct process *p, enum start_cause cause);
 void process_stop(struct process *p, enum start_cause cause);

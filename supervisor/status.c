@@ -132,6 +132,7 @@ void status_process(struct json_out *j, struct process *p)
 	json_int(j, "strikes", p->strikes);
 	write_probe(j, p);
 	json_time(j, "restart_due_at", p->due_at_ms);
+	json_str(j, "waits_for", p->blocked ? p->waits_for : NULL);
 	json_str(j, "error", p->start_error[0] ? p->start_error : NULL);
 	number_or_null(j, "memory_bytes", p->usage.memory, lives && p->usage.looked_ms);
 	if (lives && p->usage.looked_ms && p->usage.percent >= 0)

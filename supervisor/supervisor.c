@@ -17,6 +17,7 @@
 #include "ipc/messages.h"
 #include "log_room.h"
 #include "loop/loop.h"
+#include "order.h"
 #include "owners.h"
 #include "place.h"
 #include "records.h"
@@ -228,7 +229,8 @@ static void look_ready(struct supervisor *sv)
 			if (p->attempts > 1)
 				continue;
 			if (p->state == PROCESS_STARTING || p->state == PROCESS_STOPPING ||
-				(p->state == PROCESS_WAITING && p->due_ms <= clock_boot_ms()))
+				(p->state == PROCESS_WAITING && !p->blocked &&
+					p->due_ms <= clock_boot_ms()))
 				return;
 		}
 		sv->state = SUPERVISOR_RUNNING;
@@ -246,6 +248,7 @@ static void look(void *arg)
 	struct supervisor *sv = arg;
 	char status[128];
 	sv->look_due = false;
+	order_settle(&sv->processes);
 	control_settle(sv->control);
 	LIST_FOR_EACH_SAFE (node, &sv->processes) {
 		struct process *p = LIST_ENTRY(node, struct process, node);
@@ -290,42 +293,17 @@ static void on_summary(void *arg)
 		instance_send(monitor, MSG_SUMMARY, &body, NULL, 0);
 }
 
-/* --- shutting down: workers first, for they may need the services; then services, last started
- * first --- */
+/* --- shutting down: workers first, for they may need the services; then services in their order,
+ * last started first --- */
 
-static void stop_one(struct supervisor *sv, struct process *p)
-{
-	process_stop(p, CAUSE_SHUTDOWN);
-	if (sv->signals_to_stop > 1)
-		process_hurry(p, HURRY_MS);
-}
-
-static bool any_up(const struct supervisor *sv, bool workers)
+static bool any_up(const struct supervisor *sv)
 {
 	LIST_FOR_EACH (node, &sv->processes) {
 		const struct process *p = LIST_ENTRY(node, struct process, node);
-		if ((p->kind != NULL) == workers && !process_is_down(p) &&
-			p->state != PROCESS_STUCK)
+		if (!process_is_down(p) && p->state != PROCESS_STUCK)
 			return true;
 	}
 	return false;
-}
-
-static void stop_services(struct supervisor *sv)
-{
-	sv->stopping_services = true;
-	for (;;) {
-		struct process *last = NULL;
-		LIST_FOR_EACH (node, &sv->processes) {
-			struct process *p = LIST_ENTRY(node, struct process, node);
-			if (!p->kind && p->wanted &&
-				(!last || p->last_start_ms >= last->last_start_ms))
-				last = p;
-		}
-		if (!last)
-			return;
-		stop_one(sv, last);
-	}
 }
 
 static void on_logger_ended(void *arg)
@@ -350,46 +328,50 @@ static void end(struct supervisor *sv)
 
 static void stop_next(struct supervisor *sv)
 {
-	if (sv->ended || any_up(sv, true))
-		return;
-	if (!sv->stopping_services)
-		stop_services(sv);
-	if (!any_up(sv, false))
+	if (!sv->ended && !any_up(sv))
 		end(sv);
 }
 
 /* One after the other, at worst. */
 static int64_t longest_stop(const struct supervisor *sv)
 {
-	int64_t ms = 10000;
-	LIST_FOR_EACH (node, &sv->processes)
-		ms += LIST_ENTRY(node, struct process, node)->rules->stop.timeout_ms + 1000;
-	return ms;
+	int64_t workers_ms = 0;
+	LIST_FOR_EACH (node, &sv->processes) {
+		const struct process *p = LIST_ENTRY(node, struct process, node);
+		if (p->kind)
+			workers_ms = MAX(workers_ms, p->rules->stop.timeout_ms);
+	}
+	return workers_ms + order_longest_stop(&sv->processes) + 10000;
+}
+
+/* No order any more: it would take as many times as a chain is long. */
+static void hurry(struct supervisor *sv)
+{
+	LIST_FOR_EACH (node, &sv->processes) {
+		struct process *p = LIST_ENTRY(node, struct process, node);
+		process_take_turn(p);
+		process_hurry(p, HURRY_MS);
+	}
 }
 
 void supervisor_shut_down(struct supervisor *sv)
 {
 	sv->signals_to_stop++;
 	if (sv->state == SUPERVISOR_STOPPING) {
-		LIST_FOR_EACH (node, &sv->processes)
-			process_hurry(LIST_ENTRY(node, struct process, node), HURRY_MS);
+		hurry(sv);
 		return;
 	}
 	sv->state = SUPERVISOR_STOPPING;
 	log_info(MAIN, "supervisor_stopping", KV_INT("pid", getpid()));
 	service_manager_stopping(sv->manager, longest_stop(sv));
-	LIST_FOR_EACH (node, &sv->processes) {
-		struct process *p = LIST_ENTRY(node, struct process, node);
-		if (p->kind)
-			stop_one(sv, p);
-	}
+	LIST_FOR_EACH (node, &sv->processes)
+		order_stop(LIST_ENTRY(node, struct process, node), CAUSE_SHUTDOWN, false, true);
 	supervisor_changed(sv, NULL);
 }
 
 static void quit(struct supervisor *sv)
 {
 	sv->state = SUPERVISOR_STOPPING;
-	sv->stopping_services = true;
 	service_manager_stopping(sv->manager, longest_stop(sv));
 	log_warn(MAIN, "supervisor_stopping", KV_INT("pid", getpid()), KV_STR("signal", "QUIT"));
 	LIST_FOR_EACH (node, &sv->processes)
@@ -415,7 +397,9 @@ static int change_slot(
 		p->stats_slot = slot->worker ? free_stats_slot(sv, p->name) : STATS_SLOTS;
 	}
 	process_adjust(p, slot->worker ? &slot->worker->supervision : &slot->service->supervision);
-	if (change == RELOAD_START || back)
+	if (p->turn != TURN_NONE && back) /* it runs still, as it was configured before */
+		process_restart(p, CAUSE_CONFIG);
+	else if (change == RELOAD_START || back)
 		process_start(p, CAUSE_CONFIG);
 	else if (change == RELOAD_RESTART && p->wanted)
 		process_restart(p, CAUSE_CONFIG);
@@ -447,7 +431,7 @@ static void take_over(struct supervisor *sv, struct config *fresh, const struct 
 		if (!p || plan->steps[i].change != RELOAD_STOP)
 			continue;
 		process_orphan(p);
-		process_stop(p, CAUSE_CONFIG);
+		order_stop(p, CAUSE_CONFIG, false, false);
 	}
 	sv->config = fresh;
 	sv->generation++;

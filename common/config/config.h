@@ -99,7 +99,7 @@ struct config_service {
 	int64_t memory_limit; /* bytes of its whole tree; 0: none */
 	struct config_strings depends_on;
 	const struct config_service **needs; /* what depends_on names */
-	size_t need_count;
+	size_t need_count, rank; /* rank: above that of all it needs; 0 when it needs nothing */
 	struct config_supervision supervision;
 };
 

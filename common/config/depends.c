@@ -107,10 +107,15 @@ static void sort(struct graph *g)
 		if (!g->unmet[i])
 			g->order[g->done++] = i;
 	}
-	for (size_t at = 0; at < g->done; at++)
-		for (size_t e = g->first[g->order[at]]; e; e = g->edges[e - 1].next)
-			if (--g->unmet[g->edges[e - 1].from] == 0)
-				g->order[g->done++] = g->edges[e - 1].from;
+	for (size_t at = 0; at < g->done; at++) {
+		const struct config_service *met = &g->services[g->order[at]];
+		for (size_t e = g->first[g->order[at]]; e; e = g->edges[e - 1].next) {
+			size_t from = g->edges[e - 1].from;
+			g->services[from].rank = MAX(g->services[from].rank, met->rank + 1);
+			if (--g->unmet[from] == 0)
+				g->order[g->done++] = from;
+		}
+	}
 }
 
 static const struct config_service *next_in_ring(
