@@ -105,11 +105,17 @@ static bool turn_has_come(const struct list *processes, const struct process *p)
 	return true;
 }
 
+struct come {
+	struct process *p;
+	size_t at; /* in the list: of those started at once the last is first */
+};
+
 static int last_started_first(const void *a, const void *b)
 {
-	const struct process *const *x = a, *const *y = b;
-	return ((*y)->last_start_ms > (*x)->last_start_ms) -
-	       ((*y)->last_start_ms < (*x)->last_start_ms);
+	const struct come *x = a, *y = b;
+	if (x->p->last_start_ms != y->p->last_start_ms)
+		return x->p->last_start_ms < y->p->last_start_ms ? 1 : -1;
+	return (x->at < y->at) - (x->at > y->at);
 }
 
 static size_t count_turns(const struct list *processes)
@@ -125,16 +131,18 @@ static void take_turns(struct list *processes)
 {
 	size_t n = 0, turns = count_turns(processes);
 	CLEANUP(freep)
-	struct process **come = turns ? calloc(turns, sizeof(struct process *)) : NULL;
+	struct come *come = turns ? calloc(turns, sizeof(*come)) : NULL;
 	LIST_FOR_EACH (node, processes) {
 		struct process *p = LIST_ENTRY(node, struct process, node);
-		if (come && n < turns && p->turn != TURN_NONE && turn_has_come(processes, p))
-			come[n++] = p;
+		if (come && n < turns && p->turn != TURN_NONE && turn_has_come(processes, p)) {
+			come[n] = (struct come) { p, n };
+			n++;
+		}
 	}
 	if (n > 1)
 		qsort(come, n, sizeof(come[0]), last_started_first);
 	for (size_t i = 0; i < n; i++)
-		process_take_turn(come[i]);
+		process_take_turn(come[i].p);
 	/* Without memory the order is given up, not the stop. */
 	LIST_FOR_EACH (node, processes) {
 		struct process *p = LIST_ENTRY(node, struct process, node);

@@ -75,7 +75,7 @@ static void w_changed(struct process *p)
 }
 
 static const struct process_ops ops = { w_spawn, w_terminate, w_kill, w_living, w_gone, w_probe,
-	w_save, w_changed };
+	w_save, w_changed, NULL };
 static const struct worker_kind kind = { .name = "crawl" };
 
 static int set_up(void **state)
