@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/sys.h"
 #include "config/config.h"
 #include "contain.h"
@@ -276,11 +277,14 @@ static void set_limits(const struct spawn_limits *limits, int error_fd)
 static void set_oom_score(int64_t wanted, int error_fd)
 {
 	char text[16] = "";
+	int64_t own = 0;
 	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
-	if (fd == -1 || read(fd, text, sizeof(text) - 1) <= 0) {
+	bool known = fd != -1 && read(fd, text, sizeof(text) - 1) > 0;
+	text[strcspn(text, "\n")] = '\0';
+	if (!known || str_to_i64(text, -1000, 1000, &own) < 0) {
 		if (wanted)
 			warn(error_fd, SPAWN_OOM, errno);
-	} else if (atoi(text) != wanted && !(wanted == 0 && atoi(text) > 0)) {
+	} else if (own != wanted && !(wanted == 0 && own > 0)) {
 		int len = snprintf(text, sizeof(text), "%d", (int)wanted);
 		if (pwrite(fd, text, (size_t)len, 0) != len)
 			warn(error_fd, SPAWN_OOM, errno);
