@@ -3,9 +3,12 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/str.h"
 #include "base/sys.h"
+#include "contain_cgroup.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -49,6 +52,8 @@ struct contain {
 	int64_t looked_ms;
 	char epochs[CONTAIN_EPOCHS][CONTAIN_EPOCH_SIZE];
 	size_t epoch_count;
+	uint64_t limit_marks[CONTAIN_EPOCHS]; /* of the slot that is looked for */
+	struct cgroups *groups;		      /* NULL: the sweep alone */
 	pid_t exempt;
 	/*
 	 * What cannot be looked at must not be taken for dead, so a full table of descriptors does
@@ -75,20 +80,58 @@ static void give_reserve(struct contain *c)
 	}
 }
 
-struct contain *contain_new(void)
+/* In a pid namespace with the /proc of another, all numbers would mean other processes. */
+static int check_proc(struct err *err)
 {
+	char text[32];
+	int64_t pid;
+	ssize_t n = readlink("/proc/self", text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	if (str_to_i64(text, 1, INT32_MAX, &pid) == 0 && pid == getpid())
+		return 0;
+	return err_set(err, -EINVAL, "/proc is not that of our pid namespace, mount it anew");
+}
+
+int contain_new(struct contain **out, struct err *err)
+{
+	int rc = check_proc(err);
+	if (rc < 0)
+		return rc;
 	struct contain *c = NEW(struct contain);
 	if (!c)
-		return NULL;
+		return err_set(err, -ENOMEM, "out of memory");
 	c->looked_ms = -FRESH_MS - 1;
 	memset(c->reserve, 0xff, sizeof(c->reserve));
 	take_reserve(c);
 	c->proc = opendir("/proc");
 	if (!c->proc) {
+		rc = err_sys(err, -errno, "open /proc");
 		contain_free(c);
-		return NULL;
+		return rc;
 	}
-	return c;
+	*out = c;
+	return 0;
+}
+
+void contain_use_groups(struct contain *c, struct cgroups *groups)
+{
+	c->groups = groups;
+}
+
+const char *contain_mode(const struct contain *c)
+{
+	return c->groups ? "cgroup" : "sweep";
+}
+
+int contain_make_group(struct contain *c, const char *slot, uint64_t incarnation, struct err *err)
+{
+	return c->groups ? cgroups_make(c->groups, slot, incarnation, err) : -ENOENT;
+}
+
+void contain_remove_group(struct contain *c, const char *slot)
+{
+	if (c->groups)
+		cgroups_remove(c->groups, slot);
 }
 
 void contain_free(struct contain *c)
@@ -96,6 +139,7 @@ void contain_free(struct contain *c)
 	if (!c)
 		return;
 	give_reserve(c);
+	cgroups_free(c->groups);
 	if (c->proc)
 		closedir(c->proc);
 	free(c->array);
@@ -366,10 +410,16 @@ static void read_mark(const struct contain *c, struct seen *s)
 	s->limit_mark = read_limit_mark(s->pid);
 }
 
-static bool has_limit_mark(const struct contain *c, const struct seen *s, const char *slot)
+static void make_limit_marks(struct contain *c, const char *slot)
+{
+	for (size_t i = 0; i < MIN(c->epoch_count, (size_t)CONTAIN_EPOCHS); i++)
+		c->limit_marks[i] = contain_limit_mark(c->epochs[i], slot);
+}
+
+static bool has_limit_mark(const struct contain *c, const struct seen *s)
 {
 	for (size_t i = 0; s->limit_mark && i < MIN(c->epoch_count, (size_t)CONTAIN_EPOCHS); i++)
-		if (s->limit_mark == contain_limit_mark(c->epochs[i], slot))
+		if (s->limit_mark == c->limit_marks[i])
 			return true;
 	return false;
 }
@@ -390,7 +440,7 @@ static bool holds_log(const struct seen *s, uint64_t inode)
 static bool has_mark(struct contain *c, struct seen *s, const char *slot)
 {
 	read_mark(c, s);
-	return (s->marked && strcmp(s->slot, slot) == 0) || has_limit_mark(c, s, slot);
+	return (s->marked && strcmp(s->slot, slot) == 0) || has_limit_mark(c, s);
 }
 
 /*
@@ -448,14 +498,26 @@ static void add_descendants(struct contain *c)
 	}
 }
 
+static void add_member(void *arg, pid_t pid)
+{
+	struct seen *s = find_pid(arg, pid);
+	if (s)
+		s->member = true;
+}
+
 static void find_members(struct contain *c, const struct contain_target *t)
 {
 	look(c);
+	make_limit_marks(c, t->slot);
 	give_reserve(c);
 	bool session_ok = session_is_ours(c, t);
 	for (size_t i = 0; i < c->count; i++)
 		c->seen[i].member = is_root(c, &c->seen[i], t, session_ok);
+	if (c->groups)
+		cgroups_members(c->groups, t->slot, add_member, c);
 	add_descendants(c);
+	for (size_t i = 0; i < c->count && MUTANT(ONLY_GROUP_KILLED); i++)
+		c->seen[i].member = c->seen[i].member && c->seen[i].group == t->main_pid;
 	take_reserve(c);
 }
 
@@ -481,13 +543,25 @@ static int count_members(struct contain *c, int *still)
 	return seen;
 }
 
+static int living_in_groups(struct contain *c, const char *slot)
+{
+	if (!c->groups || MUTANT(ONLY_GROUP_KILLED))
+		return 0;
+	give_reserve(c);
+	int living = cgroups_living(c->groups, slot);
+	take_reserve(c);
+	return living;
+}
+
 /*
  * A look that meets no living member says that none is left, for nothing was started since. One
  * that was seen and died may have forked before, so then we look again.
  */
 int contain_count(struct contain *c, const struct contain_target *t)
 {
-	int still = 0;
+	int still = living_in_groups(c, t->slot);
+	if (still > 0)
+		return still;
 	find_members(c, t);
 	for (int round = 0; round < COUNT_ROUNDS; round++) {
 		if (count_members(c, &still) == 0)
@@ -575,15 +649,42 @@ static void chase(struct contain *c, const struct contain_target *t)
 	take_reserve(c);
 }
 
+/* KILL to the slot's groups, without a look at anything. @return how many have still to die of it
+ */
+static int kill_groups(struct contain *c, const char *slot)
+{
+	if (!c->groups || MUTANT(ONLY_GROUP_KILLED))
+		return 0;
+	give_reserve(c);
+	cgroups_kill(c->groups, slot);
+	take_reserve(c);
+	return living_in_groups(c, slot);
+}
+
+/* Nobody but the main process was seen. If it has forked since, its child is met by the next KILL,
+ * when it is not the main process any more; so stopping it first gains nothing. */
+static bool only_main(const struct contain *c, const struct contain_target *t)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (c->seen[i].member && !c->seen[i].zombie && c->seen[i].pid != t->main_pid)
+			return false;
+	return true;
+}
+
 int contain_signal(
 	struct contain *c, const struct contain_target *t, int signo, enum contain_reach reach)
 {
 	int sent = 0;
-	bool moving = false;
-	look_again(c, t);
-	if (signo == SIGKILL && reach == CONTAIN_TREE)
-		moving = !freeze(c, t);
-	if (moving)
+	bool kill_tree = signo == SIGKILL && reach == CONTAIN_TREE;
+	/* Who climbed out of the groups is looked for when they are empty. */
+	if (kill_tree)
+		sent = kill_groups(c, t->slot);
+	if (sent > 0)
+		return sent;
+	/* A look of a moment ago that served others does as well: whom it has missed is met by the
+	 * next signal, and only contain_count() says that none is left. */
+	find_members(c, t);
+	if (kill_tree && !only_main(c, t) && !freeze(c, t))
 		chase(c, t);
 	for (size_t i = 0; i < c->count; i++) {
 		const struct seen *s = &c->seen[i];
@@ -593,12 +694,13 @@ int contain_signal(
 			continue;
 		sent += signal_one(c, s, signo);
 	}
-	c->looked_ms = -FRESH_MS - 1;
 	return sent;
 }
 
 void contain_marked(struct contain *c, void (*found)(void *arg, const char *slot), void *arg)
 {
+	if (c->groups)
+		cgroups_found(c->groups, found, arg);
 	look(c);
 	for (size_t i = 0; i < c->count; i++) {
 		struct seen *s = &c->seen[i];

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * Finds and ends the whole tree of a slot without a cgroup: by ancestry, by session, and by two
- * marks that are inherited: one in the environment, which tells the slot's name, and one in a
- * resource limit that Linux does not use, which outlives a wiped environment. One look at /proc
- * serves all slots. Signals go through pidfds only, whose process was checked by its start time, so
- * that a number used again is never hit.
+ * Finds and ends the whole tree of a slot. With a delegated cgroup (contain_cgroup.h) the kernel
+ * knows it; the sweep then only meets who climbed out of the group. Without one the sweep does it:
+ * by ancestry, by session, and by two marks that are inherited: one in the environment, which tells
+ * the slot's name, and one in a resource limit that Linux does not use, which outlives a wiped
+ * environment. One look at /proc serves all slots. Signals go through pidfds only, whose process
+ * was checked by its start time, so that a number used again is never hit.
  */
-#include <stdbool.h>
+#include "base/compiler.h"
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
@@ -25,7 +26,9 @@ enum { CONTAIN_EPOCH_SIZE = 17, CONTAIN_EPOCHS = 1024 };
 #define MARK_LIMIT	RLIMIT_LOCKS
 #define MARK_LIMIT_LINE "Max file locks"
 
+struct cgroups;
 struct contain;
+struct err;
 
 struct contain_target {
 	const char *slot;
@@ -37,8 +40,21 @@ struct contain_target {
 /** The main process only and its process group, or everything. */
 enum contain_reach { CONTAIN_GROUP, CONTAIN_TREE };
 
-/** @return NULL when out of memory */
-struct contain *contain_new(void);
+/** @return 0; -EINVAL /proc is not that of our processes; -ENOMEM */
+int contain_new(struct contain **out, struct err *err) MUST_CHECK;
+/** Groups for what is started from now on, and those an earlier supervisor left; takes them. */
+void contain_use_groups(struct contain *contain, struct cgroups *groups);
+/** "cgroup" or "sweep" */
+const char *contain_mode(const struct contain *contain);
+/**
+ * The group for a new instance.
+ * @return its directory (the caller closes it); -ENOENT without groups; negative errno, err says
+ *         what failed
+ */
+int contain_make_group(
+	struct contain *contain, const char *slot, uint64_t incarnation, struct err *err);
+/** Nothing lives in the slot any more, or nothing was started: its groups can go. */
+void contain_remove_group(struct contain *contain, const char *slot);
 void contain_free(struct contain *contain);
 /** The soft limit that marks what a supervisor starts in a slot; never 0. */
 uint64_t contain_limit_mark(const char *epoch, const char *slot);
@@ -55,8 +71,8 @@ int contain_count(struct contain *contain, const struct contain_target *target);
 int contain_signal(struct contain *contain, const struct contain_target *target, int signo,
 	enum contain_reach reach);
 /**
- * Slots whose marks are found on living processes, each name once.
- * @param found  called with each slot's name
+ * Slots whose marks or groups are found on living processes.
+ * @param found  called with each slot's name, at times twice
  */
 void contain_marked(struct contain *contain, void (*found)(void *arg, const char *slot), void *arg);
 /** KILL to every descendant of ours but `spare`: the end of droverd. @return how many live */

@@ -170,6 +170,21 @@ static struct spawn_limits limits_of(const struct process *p)
 	};
 }
 
+/* Without the right or the room for a group the sweep contains it; what only lasts a while (no
+ * descriptor, no memory) is a failed start. @return the group, -1 none, other negative errno */
+static int make_group(struct process *p)
+{
+	const struct supervisor *sv = p->owner;
+	struct err err = { 0 };
+	int fd = contain_make_group(sv->contain, p->name, p->incarnation, &err);
+	if (fd >= 0 || fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+		return fd;
+	if (err.code)
+		log_warn(MAIN, "group_not_made", KV_STR("name", p->name),
+			KV_INT("incarnation", p->incarnation), KV_STR("error", err.text));
+	return -1;
+}
+
 static int fork_it(struct process *p, struct instance *i, int log_fd, int record_fd, int channel_fd,
 	struct err *err)
 {
@@ -181,6 +196,9 @@ static int fork_it(struct process *p, struct instance *i, int log_fd, int record
 	CLEANUP(freep) const char **argv = build_command(p);
 	if (!argv)
 		return err_set(err, -ENOMEM, "memory");
+	CLEANUP(closep) int group_fd = make_group(p);
+	if (group_fd < -1)
+		return err_set(err, group_fd, "cgroup");
 	fill_record(p, &record);
 	CLEANUP(freep) const char **groups = build_groups(p);
 	if (p->service && p->service->groups.count && !groups)
@@ -203,6 +221,7 @@ static int fork_it(struct process *p, struct instance *i, int log_fd, int record
 		.output_fd = log_fd,
 		.own_output = 1,
 		.channel_fd = channel_fd,
+		.cgroup_fd = group_fd,
 		.record_fd = record_fd,
 		.record = &record };
 	int rc = spawn_child(&spec, &child, err);
@@ -264,6 +283,7 @@ static int spawn(struct process *p, struct err *err)
 		return err_set(err, -ENOMEM, "memory");
 	int rc = start(p, i, err);
 	if (rc < 0) {
+		contain_remove_group(i->sv->contain, p->name);
 		instance_free(i);
 		return rc;
 	}
@@ -409,6 +429,7 @@ static void gone(struct process *p)
 	instance_free(p->instance);
 	p->instance = NULL;
 	p->usage.looked_ms = 0;
+	contain_remove_group(sv->contain, p->name);
 	log_room_half_line(sv->logs, p->name);
 	if (p->kind && p->kind->takes_tasks)
 		owners_gone(sv->owners, owner);

@@ -44,6 +44,19 @@ const char *spawn_step_name(int step)
 	return step >= 0 && (size_t)step < ARRAY_SIZE(names) ? names[step] : "unknown";
 }
 
+/* A group that does not take it (somebody took our rights away) is no reason to start nothing: the
+ * sweep contains it then. */
+static pid_t fork_into(const struct spawn_spec *spec, struct spawned *out)
+{
+	if (spec->cgroup_fd > 0) {
+		pid_t pid = sys_fork_into(&out->pidfd, spec->cgroup_fd);
+		if (pid != -1 || errno == EAGAIN || errno == ENOMEM || errno == EMFILE ||
+			errno == ENFILE)
+			return pid;
+	}
+	return sys_fork_into(&out->pidfd, -1);
+}
+
 int spawn_child(const struct spawn_spec *spec, struct spawned *out, struct err *err)
 {
 	int pipe_fds[2];
@@ -55,7 +68,7 @@ int spawn_child(const struct spawn_spec *spec, struct spawned *out, struct err *
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
 	out->pidfd = -1;
-	pid_t pid = sys_fork_pidfd(&out->pidfd);
+	pid_t pid = fork_into(spec, out);
 	int error = errno;
 	if (pid == 0)
 		child(spec, pipe_fds[1]);

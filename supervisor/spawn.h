@@ -36,6 +36,7 @@ struct spawn_spec {
 	int stdin_fd, output_fd; /* become 0, and 1 and 2; output_fd -1: 1 and 2 stay */
 	int own_output;		 /* the output is a FIFO that is given to the user */
 	int channel_fd;		 /* becomes 3; -1: none */
+	int cgroup_fd;		 /* the group that it is born into; 0 or -1: ours */
 	int record_fd;		 /* the child writes *record with its own pid there; -1: none */
 	const struct record *record;
 };

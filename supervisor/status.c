@@ -5,6 +5,7 @@
 #include "base/json_out.h"
 #include "base/mem.h"
 #include "config/config.h"
+#include "contain.h"
 #include "instance.h"
 #include "process.h"
 #include "supervisor.h"
@@ -30,7 +31,7 @@ void status_supervisor(struct json_out *j, const struct supervisor *sv)
 	json_str(j, "config_file", sv->config->file);
 	json_str(j, "config_error", sv->config_error);
 	json_str(j, "state", state_name(sv->state));
-	json_str(j, "containment", "sweep");
+	json_str(j, "containment", contain_mode(sv->contain));
 	json_str(j, "node", sv->node);
 	json_str(j, "state_dir", sv->state_dir);
 	json_str(j, "runtime_dir", sv->runtime_dir);

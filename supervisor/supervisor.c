@@ -13,6 +13,7 @@
 #include "config/kind.h"
 #include "control.h"
 #include "fence.h"
+#include "groups.h"
 #include "instance.h"
 #include "ipc/messages.h"
 #include "log_room.h"
@@ -601,9 +602,9 @@ static int begin(struct supervisor *sv, struct err *err)
 	int rc = place_take(sv, err);
 	if (rc < 0)
 		return rc;
-	sv->contain = contain_new();
-	if (!sv->contain)
-		return err_set(err, -ENOMEM, "out of memory");
+	rc = contain_new(&sv->contain, err);
+	if (rc < 0)
+		return rc;
 	/* What loses its parent comes to us, so that it is found. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	spawn_raise_fd_limit();
@@ -614,7 +615,9 @@ static int begin(struct supervisor *sv, struct err *err)
 		return rc;
 	log_info(MAIN, sv->sweep ? "sweep_started" : "supervisor_started", KV_INT("pid", getpid()),
 		KV_STR("version", DROVER_VERSION), KV_STR("file", sv->config->file));
-	rc = add_slots(sv, err);
+	rc = groups_start(&sv->groups, sv, err);
+	if (rc == 0)
+		rc = add_slots(sv, err);
 	if (rc < 0)
 		return rc;
 	if (sv->sweep)
@@ -673,6 +676,7 @@ int supervisor_stop(struct supervisor *sv)
 	stats_close(sv->stats);
 	log_set_text(true);
 	log_room_free(sv->logs);
+	groups_stop(sv->groups);
 	contain_free(sv->contain);
 	place_leave(sv);
 	config_free(sv->config);

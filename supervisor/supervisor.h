@@ -11,6 +11,7 @@
 
 struct buf;
 struct control;
+struct groups_watch;
 struct log_room;
 struct loop;
 struct loop_reaper;
@@ -46,6 +47,7 @@ struct supervisor {
 
 	struct list processes; /* struct process, in order of configuration */
 	struct contain *contain;
+	struct groups_watch *groups; /* NULL: no cgroup is ours */
 	struct stats *stats;
 	struct log_room *logs;
 	struct owners *owners;

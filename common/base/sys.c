@@ -83,10 +83,16 @@ ssize_t sys_tee(int from, int to, size_t len, unsigned flags)
 
 pid_t sys_fork_pidfd(int *pidfd)
 {
+	return sys_fork_into(pidfd, -1);
+}
+
+pid_t sys_fork_into(int *pidfd, int cgroup_fd)
+{
 	struct clone_args args = {
-		.flags = CLONE_PIDFD,
+		.flags = CLONE_PIDFD | (cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
 		.pidfd = (uint64_t)(uintptr_t)pidfd,
 		.exit_signal = SIGCHLD,
+		.cgroup = cgroup_fd >= 0 ? (uint64_t)cgroup_fd : 0,
 	};
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }

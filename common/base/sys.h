@@ -27,6 +27,8 @@ ssize_t sys_tee(int from, int to, size_t len, unsigned flags);
 /** clone3(CLONE_PIDFD) like fork: 0 in the child; in the parent the pid, and *pidfd
  * (close-on-exec). */
 pid_t sys_fork_pidfd(int *pidfd);
+/** The same; the child begins its life in the cgroup2 group of this directory (-1: in ours). */
+pid_t sys_fork_into(int *pidfd, int cgroup_fd);
 int sys_pidfd_open(pid_t pid);
 int sys_pidfd_send_signal(int pidfd, int signo);
 /** waitid(P_PIDFD, WEXITED | WNOHANG). @return 1 and *info when it ended, 0 when it lives, -1. */

@@ -129,6 +129,7 @@ class Drover:
         self.state, self.runtime, self.logs = (self.folder / n for n in ("state", "run", "log"))
         self.config = self.folder / "drover.yaml"
         self.process = None
+        self.prefix = []  # a command that becomes droverd at its end: ["prlimit", "--nofile=40"]
         self.events = []
         self.offset = 0
         self.partial = b""
@@ -145,7 +146,7 @@ class Drover:
         if text is not None:
             self.write(text)
         self.process = subprocess.Popen(
-            [DROVERD, "--config", str(self.config), "--state-dir", str(self.state), "--runtime-dir",
+            [*self.prefix, DROVERD, "--config", str(self.config), "--state-dir", str(self.state), "--runtime-dir",
              str(self.runtime), "--log-dir", str(self.logs), *arguments],
             stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, cwd="/",
             env={**os.environ, **(environment or {})})

@@ -248,6 +248,11 @@ pid_t sys_fork_pidfd(int *pidfd)
 	return pid;
 }
 
+pid_t sys_fork_into(int *pidfd, int cgroup_fd UNUSED)
+{
+	return sys_fork_pidfd(pidfd);
+}
+
 int sys_pidfd_open(pid_t pid)
 {
 	return played(FAKE_SYS_PIDFD_OPEN, NULL) ? -1 : add_process(pid);
