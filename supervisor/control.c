@@ -6,6 +6,7 @@
 #include "base/json_out.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/str.h"
 #include "base/sys.h"
 #include "commands.h"
@@ -182,6 +183,8 @@ static enum right right_of(int fd, gid_t gid, unsigned *uid)
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	*uid = (unsigned)-1;
+	if (MUTANT(NO_PEER_CREDENTIALS))
+		return CHANGE;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == -1)
 		return NOTHING;
 	*uid = cred.uid;
@@ -542,9 +545,14 @@ static void drop(void *arg)
 	client_free(arg);
 }
 
-static void on_request(void *arg, struct message *m)
+static void resume(void *arg)
 {
-	struct client *client = arg;
+	const struct client *client = arg;
+	channel_pause(client->channel, false);
+}
+
+static void handle(struct client *client, const struct message *m)
+{
 	const struct msg_request *request = &m->body.request;
 	const struct control_verb *verb = find_verb(request->verb);
 	if (client->asked) {
@@ -575,4 +583,13 @@ static void on_request(void *arg, struct message *m)
 		relay_ask(client->control->sv->relay, client, verb->target, request, client->uid,
 			client->right == CHANGE);
 	}
+}
+
+static void on_request(void *arg, struct message *m)
+{
+	struct client *client = arg;
+	handle(client, m);
+	/* One request a turn: who floods us waits for all the others each time. */
+	channel_pause(client->channel, true);
+	loop_defer(client->control->sv->loop, resume, client);
 }

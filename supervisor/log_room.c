@@ -53,6 +53,7 @@ struct log_room {
 	struct spawned child; /* pid 0: none */
 	struct loop_exit *exit;
 	struct channel *channel;
+	bool rotate_due;
 	struct loop_timer *timer;
 	int64_t started_ms, delay_ms;
 	unsigned restarts;
@@ -207,9 +208,10 @@ int log_room_rotate(struct log_room *room,
 {
 	const struct msg_empty body = { 0 };
 	renew_directory(room);
-	if (!room->channel)
-		return -ENOTCONN;
-	int rc = channel_send(room->channel, MSG_LOG_ROTATE, &body, NULL, 0);
+	int rc = room->channel ? channel_send(room->channel, MSG_LOG_ROTATE, &body, NULL, 0)
+			       : -ENOTCONN;
+	/* Who waits for the answer is told; a signal cannot be, so the next drover-log is. */
+	room->rotate_due = rc < 0 && !rotated;
 	if (rc == 0 && rotated) {
 		room->rotated = rotated;
 		room->rotated_arg = arg;
@@ -336,6 +338,8 @@ static void hand_over(struct log_room *room)
 	send_directory(room);
 	LIST_FOR_EACH (node, &room->fifos)
 		send_open(room, LIST_ENTRY(node, struct log_fifo, node), true);
+	if (room->rotate_due)
+		(void)log_room_rotate(room, NULL, NULL);
 }
 
 static int spawn_logger(struct log_room *room, int channel_fd, struct err *err)

@@ -231,14 +231,17 @@ static int receive(struct channel *ch)
 		char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
 	} control;
 	struct iovec iov = { ch->data, sizeof(ch->data) };
-	struct msghdr msg = { .msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.space,
-		.msg_controllen = sizeof(control.space) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct message m;
 	struct err err = { 0 };
 	int fds[FDS_MAX];
 	size_t fd_count = 0;
+	/* A stranger's descriptors never become ours: to close one can take as long as its file
+	 * system likes. */
+	if (ch->incoming != FROM_CLIENT) {
+		msg.msg_control = control.space;
+		msg.msg_controllen = sizeof(control.space);
+	}
 	ssize_t n = recvmsg(ch->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return 0;

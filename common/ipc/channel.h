@@ -24,7 +24,8 @@ enum { CHANNEL_QUEUE_BYTES = 4 * 1024 * 1024 };
 
 /**
  * @param fd   takes it (also on failure): a connected SOCK_SEQPACKET socket
- * @param incoming  which messages this end may receive
+ * @param incoming  which messages this end may receive; FROM_CLIENT: descriptors are refused, a
+ * message with some closes the channel
  * @return 0, -ENOMEM
  */
 int channel_new(struct channel **out, struct loop *loop, int fd, enum message_direction incoming,
