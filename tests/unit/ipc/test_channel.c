@@ -121,6 +121,32 @@ static void descriptors_travel_and_the_rest_are_closed(void **state)
 	close(pipe_fds[0]);
 }
 
+static void a_client_with_descriptors_is_refused_and_none_is_held(void **state)
+{
+	const struct msg_request request = { .version = 1, .verb = "status" };
+	struct side control = { .kept_fd = -1, .stop_after = 1 };
+	struct channel *client;
+	int fds[2], pipe_fds[2];
+	char c;
+	(void)state;
+	assert_int_equal(channel_pair(fds), 0);
+	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+	assert_int_equal(channel_new(&client, loop, fds[0], TO_CLIENT, &ops, &worker), 0);
+	assert_int_equal(
+		channel_new(&control.channel, loop, fds[1], FROM_CLIENT, &ops, &control), 0);
+	assert_int_equal(channel_send(client, MSG_REQUEST, &request, &pipe_fds[1], 1), 0);
+	close(pipe_fds[1]);
+	run();
+	assert_int_equal(control.messages, 0);
+	assert_int_equal(control.closed, 1);
+	assert_non_null(strstr(control.why, "descriptors"));
+	/* nobody holds its other end: this is the end */
+	assert_int_equal(read(pipe_fds[0], &c, 1), 0);
+	close(pipe_fds[0]);
+	channel_free(client);
+	channel_free(control.channel);
+}
+
 static void what_the_socket_does_not_take_waits_in_order_with_its_descriptors(void **state)
 {
 	char name[32];
@@ -220,6 +246,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_message_arrives_whole),
 		TEST(descriptors_travel_and_the_rest_are_closed),
+		TEST(a_client_with_descriptors_is_refused_and_none_is_held),
 		TEST(what_the_socket_does_not_take_waits_in_order_with_its_descriptors),
 		TEST(a_full_queue_is_refused_and_nothing_blocks),
 		TEST(the_end_of_the_peer_is_told_once_after_its_last_words),
