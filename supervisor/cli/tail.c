@@ -6,183 +6,178 @@
 #include "base/mem.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BACKUPS_MAX = 1000, CHUNK = 65536, HALF_MAX = 2 * 1024 * 1024 };
+enum { CHUNK = 65536 };
 
-/* The offset where the last *lines lines of the file begin; *lines becomes how many are still
- * wanted. */
-static off_t find_start(int fd, off_t size, size_t *lines)
+struct search {
+	struct tail *tail;
+	const struct tail_filter *filter;
+	size_t lines; /* how many in all */
+	struct buf text;
+};
+
+static void read_range(int fd, off_t from, size_t len, struct buf *out)
 {
-	char chunk[CHUNK];
-	off_t start = size, end = size;
-	while (end > 0) {
-		size_t len = (size_t)MIN(end, (off_t)CHUNK);
-		ssize_t n = pread(fd, chunk, len, end - (off_t)len);
+	while (len > 0) {
+		size_t part = MIN(len, (size_t)CHUNK);
+		char *at = buf_reserve(out, part);
+		ssize_t n = at ? pread(fd, at, part, from) : -1;
 		if (n <= 0)
-			return start;
-		for (ssize_t i = n; i-- > 0;) {
-			off_t at = end - (off_t)len + i;
-			/* The end of the last line begins no further one. */
-			if (chunk[i] != '\n' || at == size - 1)
-				continue;
-			if (--*lines == 0)
-				return at + 1;
-			start = at + 1;
-		}
-		end -= (off_t)len;
+			return;
+		out->len += (size_t)n;
+		from += n;
+		len -= (size_t)n;
 	}
-	if (size > 0)
-		--*lines;
+}
+
+/* @return 0; -ENOMEM */
+static int take_line(struct search *s, off_t from, off_t end)
+{
+	struct tail *t = s->tail;
+	struct tail_found found = {
+		.file = (unsigned)(t->file_count - 1), .from = from, .len = (size_t)(end - from)
+	};
+	if (s->filter && s->filter->wanted) {
+		buf_reset(&s->text);
+		read_range(t->files[found.file].fd, from, found.len, &s->text);
+		if (!s->filter->wanted(
+			    s->filter->arg, buf_str(&s->text), s->text.len, &found.time_ms))
+			return 0;
+	}
+	if (mem_grow((void **)&t->lines, &t->cap, t->count, sizeof(*t->lines)) < 0)
+		return -ENOMEM;
+	t->lines[t->count++] = found;
 	return 0;
 }
 
-struct piece {
-	int fd;
-	off_t from, to;
-};
-
-static void hand_out(const struct piece *p, tail_line each, void *arg)
+/* The lines of the last file of the tail, from `size` backwards. @return 0; -ENOMEM */
+static int search_file(struct search *s, off_t size)
 {
-	struct buf line = BUF_INIT;
 	char chunk[CHUNK];
-	off_t at = p->from;
-	while (at < p->to) {
-		ssize_t n = pread(p->fd, chunk, (size_t)MIN(p->to - at, (off_t)CHUNK), at);
-		if (n <= 0)
-			break;
-		for (const char *s = chunk, *stop = chunk + n; s < stop;) {
-			const char *end = memchr(s, '\n', (size_t)(stop - s));
-			buf_add(&line, s, (size_t)((end ? end : stop) - s));
-			if (end) {
-				each(arg, buf_str(&line), line.len);
-				buf_reset(&line);
-			}
-			s = end ? end + 1 : stop;
+	int fd = s->tail->files[s->tail->file_count - 1].fd, rc = 0;
+	off_t end = size, stop = size; /* of the chunk, of the line */
+	while (end > 0 && rc == 0) {
+		size_t len = (size_t)MIN(end, (off_t)CHUNK);
+		ssize_t n = pread(fd, chunk, len, end - (off_t)len);
+		if (n != (ssize_t)len)
+			return 0; /* somebody truncated it */
+		for (size_t i = len; i-- > 0 && rc == 0;) {
+			off_t at = end - (off_t)len + (off_t)i;
+			if (chunk[i] != '\n')
+				continue;
+			if (at != size - 1)
+				rc = take_line(s, at + 1, stop);
+			stop = at;
+			if (s->tail->count >= s->lines)
+				return rc;
 		}
-		at += n;
+		end -= (off_t)len;
 	}
-	if (line.len)
-		each(arg, buf_str(&line), line.len);
-	buf_finish(&line);
+	return rc == 0 && size > 0 ? take_line(s, 0, stop) : rc;
 }
 
-int tail_last(const char *path, size_t lines, tail_line each, void *arg, struct err *err)
+static int add_file(struct tail *t, const struct log_file *file)
 {
-	CLEANUP(freep) struct piece *pieces = NULL;
-	size_t count = 0, cap = 0;
+	int rc = mem_grow((void **)&t->files, &t->file_cap, t->file_count, sizeof(*t->files));
+	if (rc == 0)
+		t->files[t->file_count++] = *file;
+	return rc;
+}
+
+static bool is_older(const struct log_file *file, int64_t since_ms)
+{
+	return (int64_t)file->written.tv_sec * 1000 + file->written.tv_nsec / 1000000 < since_ms;
+}
+
+/* @param size  -1: all of it */
+static int search_next(struct search *s, struct log_file *file, off_t size)
+{
+	struct stat st;
+	int rc = log_file_unpack(file);
+	if (rc == 0 && size == -1) {
+		rc = fstat(file->fd, &st) == -1 ? -errno : 0;
+		size = rc == 0 ? st.st_size : 0;
+	}
+	if (rc == 0)
+		rc = add_file(s->tail, file);
+	if (rc < 0) {
+		log_file_close(file);
+		return rc;
+	}
+	return search_file(s, size);
+}
+
+static int search_all(
+	struct search *s, struct log_walk *walk, const struct follow *before, int64_t since_ms)
+{
+	struct log_file file;
+	bool reached = !before;
 	int rc = 0;
-	for (int n = 0; lines > 0 && n < BACKUPS_MAX; n++) {
-		char *name = NULL;
-		if (asprintf(&name, n ? "%s.%d" : "%s", path, n) == -1)
-			break;
-		int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-		free(name);
-		struct stat st;
-		if (fd == -1 && n == 0 && errno != ENOENT)
-			rc = err_sys(err, -errno, "read %s", path);
-		if (fd == -1 && (n > 0 || rc < 0))
-			break;
-		if (fd == -1)
+	/* A file that is not there yet will be read from its beginning. */
+	if (before && before->file.fd == -1) {
+		walk->next = 1;
+		reached = true;
+	}
+	while (rc == 0 && s->tail->count < s->lines && log_walk_next(walk, &file)) {
+		bool theirs = !reached && file.inode == before->file.inode;
+		reached = reached || theirs;
+		if (!reached) {
+			log_file_close(&file); /* younger: it will be followed */
 			continue;
-		if (fstat(fd, &st) == -1 ||
-			mem_grow((void **)&pieces, &cap, count, sizeof(*pieces)) < 0) {
-			close(fd);
+		}
+		if (is_older(&file, since_ms)) {
+			log_file_close(&file);
 			break;
 		}
-		off_t from = find_start(fd, st.st_size, &lines);
-		pieces[count++] = (struct piece) { fd, from, st.st_size };
-	}
-	while (count-- > 0) {
-		hand_out(&pieces[count], each, arg);
-		close(pieces[count].fd);
+		rc = search_next(s, &file, theirs ? before->at : -1);
 	}
 	return rc;
 }
 
-static void open_file(struct follow *f)
+int tail_find(struct tail *t, const char *path, size_t lines, const struct tail_filter *filter,
+	const struct follow *before, struct err *err)
 {
-	struct stat st;
-	f->fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	f->at = 0;
-	if (f->fd != -1 && fstat(f->fd, &st) == 0)
-		f->inode = st.st_ino;
+	struct search s = { .tail = t, .filter = filter, .lines = lines, .text = BUF_INIT };
+	struct log_walk walk;
+	log_walk_init(&walk, path);
+	int rc = search_all(&s, &walk, before, filter ? filter->since_ms : 0);
+	if (rc == 0 && walk.error && t->file_count == 0)
+		rc = -walk.error;
+	log_walk_finish(&walk);
+	buf_finish(&s.text);
+	return rc < 0 ? err_sys(err, rc, "read %s", path) : 0;
 }
 
-int follow_init(struct follow *f, const char *path, bool from_end)
+void tail_text(const struct tail *t, size_t i, struct buf *out)
 {
-	*f = (struct follow) { .path = strdup(path), .fd = -1 };
-	if (!f->path)
-		return -ENOMEM;
-	open_file(f);
-	if (f->fd != -1 && from_end)
-		f->at = lseek(f->fd, 0, SEEK_END);
-	return 0;
+	const struct tail_found *found = &t->lines[i];
+	read_range(t->files[found->file].fd, found->from, found->len, out);
 }
 
-void follow_finish(struct follow *f)
+void tail_finish(struct tail *t)
 {
-	if (f->fd != -1)
-		close(f->fd);
-	free(f->path);
-	free(f->half);
-	*f = (struct follow) { .fd = -1 };
+	while (t->file_count > 0)
+		log_file_close(&t->files[--t->file_count]);
+	free(t->files);
+	free(t->lines);
+	*t = (struct tail) { 0 };
 }
 
-static void keep_half(struct follow *f, const char *text, size_t len)
+int tail_last(const char *path, size_t lines, tail_line each, void *arg, struct err *err)
 {
-	while (f->half_len + len > f->half_cap)
-		if (mem_grow((void **)&f->half, &f->half_cap, f->half_len + len, 1) < 0)
-			return;
-	memcpy(f->half + f->half_len, text, len);
-	f->half_len += len;
-}
-
-static void take(struct follow *f, const char *text, size_t len, tail_line each, void *arg)
-{
-	for (const char *s = text, *stop = text + len; s < stop;) {
-		const char *end = memchr(s, '\n', (size_t)(stop - s));
-		keep_half(f, s, (size_t)((end ? end : stop) - s));
-		if (end || f->half_len > HALF_MAX) {
-			each(arg, f->half ? f->half : "", f->half_len);
-			f->half_len = 0;
-		}
-		s = end ? end + 1 : stop;
+	struct tail t = { 0 };
+	struct buf text = BUF_INIT;
+	int rc = lines ? tail_find(&t, path, lines, NULL, NULL, err) : 0;
+	for (size_t i = t.count; rc == 0 && i-- > 0;) {
+		buf_reset(&text);
+		tail_text(&t, i, &text);
+		each(arg, buf_str(&text), text.len);
 	}
-}
-
-static void read_on(struct follow *f, tail_line each, void *arg)
-{
-	char chunk[CHUNK];
-	struct stat st;
-	if (fstat(f->fd, &st) == 0 && st.st_size < f->at)
-		f->at = 0; /* someone truncated it */
-	ssize_t n;
-	while ((n = pread(f->fd, chunk, sizeof(chunk), f->at)) > 0) {
-		f->at += n;
-		take(f, chunk, (size_t)n, each, arg);
-	}
-}
-
-void follow_read(struct follow *f, tail_line each, void *arg)
-{
-	if (f->fd == -1)
-		open_file(f);
-	if (f->fd == -1)
-		return;
-	read_on(f, each, arg);
-	struct stat st;
-	if (stat(f->path, &st) == 0 && st.st_ino != f->inode) {
-		/* Renamed away: nothing is added to it any more, but something may have been since
-		 * we read. */
-		read_on(f, each, arg);
-		close(f->fd);
-		open_file(f);
-		if (f->fd != -1)
-			read_on(f, each, arg);
-	}
+	buf_finish(&text);
+	tail_finish(&t);
+	return rc;
 }

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* The last lines of a log and of its rotated predecessors, and what is added to it, across
- * rotation. */
+/*
+ * The last lines of a log and of its rotated predecessors, and what is added to it: across rotation
+ * and compression, no line is missed and none comes twice.
+ */
 #include "base/compiler.h"
+#include "log_files.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+struct buf;
 struct err;
 
 /* One line without its end; borrowed. */
@@ -25,14 +29,44 @@ int tail_last(
 /* Follows one file that another process writes and rotates by renaming. */
 struct follow {
 	char *path;
-	int fd; /* -1: not there yet */
-	ino_t inode;
+	struct log_file file; /* fd -1: not there yet */
 	off_t at;
 	char *half; /* what has no line end yet */
 	size_t half_len, half_cap;
 };
-/** From its beginning, or from its present end. @return 0, -ENOMEM */
+/** From its beginning, or from the end of its last whole line. @return 0, -ENOMEM */
 int follow_init(struct follow *f, const char *path, bool from_end) MUST_CHECK;
 void follow_finish(struct follow *f);
-/** Hands each whole line that was added since to `each`. */
-void follow_read(struct follow *f, tail_line each, void *arg);
+/** Hands whole lines that were added since to `each`. @return true when there is more */
+bool follow_read(struct follow *f, tail_line each, void *arg);
+
+/* Which lines are wanted. */
+struct tail_filter {
+	/** Also tells the line's time, where it has one. NULL: every line. */
+	bool (*wanted)(void *arg, const char *line, size_t len, int64_t *time_ms);
+	void *arg;
+	int64_t since_ms; /* files last written before that are not looked into */
+};
+struct tail_found {
+	unsigned file; /* of tail.files */
+	size_t len;
+	off_t from;
+	int64_t time_ms; /* 0: none */
+};
+/* Lines as places in open files: however many, they take little memory. */
+struct tail {
+	struct log_file *files;
+	size_t file_count, file_cap;
+	struct tail_found *lines; /* the youngest first */
+	size_t count, cap;
+};
+/**
+ * Finds the last `lines` lines that are wanted. Into a zeroed struct.
+ * @param before  NULL, or who follows the log: only what is before its place
+ * @return 0; negative with words
+ */
+int tail_find(struct tail *t, const char *path, size_t lines, const struct tail_filter *filter,
+	const struct follow *before, struct err *err) MUST_CHECK;
+/** Appends the text of lines[i]. */
+void tail_text(const struct tail *t, size_t i, struct buf *out);
+void tail_finish(struct tail *t);

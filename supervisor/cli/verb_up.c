@@ -109,7 +109,8 @@ static void show_new_lines(struct screen *s)
 {
 	look_for_logs(s, false);
 	for (size_t i = 0; i < s->count; i++)
-		follow_read(&s->logs[i]->follow, one_line, s->logs[i]);
+		while (follow_read(&s->logs[i]->follow, one_line, s->logs[i]))
+			;
 	fflush(s->cli->out);
 }
 

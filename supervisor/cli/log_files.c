@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "log_files.h"
+
+#include "base/mem.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+enum { HOLES = 3, NUMBER_MAX = 100000, CHUNK = 65536 };
+
+/* A decompressor skips this frame; drover-compress writes it. */
+struct __attribute__((packed)) head {
+	uint32_t magic, size;
+	char word[8];
+	uint64_t inode;
+};
+
+void log_file_close(struct log_file *f)
+{
+	if (f->fd != -1)
+		close(f->fd);
+	f->fd = -1;
+}
+
+static ino_t former_inode(int fd, ino_t inode)
+{
+	struct head head;
+	if (pread(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+		head.magic == ZSTD_MAGIC_SKIPPABLE_START &&
+		!memcmp(head.word, "drover\0", sizeof(head.word)))
+		return (ino_t)head.inode;
+	return inode;
+}
+
+static int open_one(struct log_file *out, const char *path, unsigned n, bool packed)
+{
+	char name[PATH_MAX];
+	struct stat st;
+	int len = n ? snprintf(name, sizeof(name), "%s.%u%s", path, n, packed ? ".zst" : "")
+		    : snprintf(name, sizeof(name), "%s", path);
+	if (len >= (int)sizeof(name))
+		return -ENAMETOOLONG;
+	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd == -1)
+		return -errno;
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return -EINVAL;
+	}
+	*out = (struct log_file) { .fd = fd,
+		.inode = packed ? former_inode(fd, st.st_ino) : st.st_ino,
+		.number = n,
+		.packed = packed,
+		.written = st.st_mtim };
+	return 0;
+}
+
+void log_walk_init(struct log_walk *walk, const char *path)
+{
+	*walk = (struct log_walk) { .path = path };
+}
+
+void log_walk_finish(struct log_walk *walk)
+{
+	free(walk->seen);
+	walk->seen = NULL;
+}
+
+static bool is_new(struct log_walk *walk, ino_t inode)
+{
+	for (size_t i = 0; i < walk->count; i++)
+		if (walk->seen[i] == inode)
+			return false;
+	if (mem_grow((void **)&walk->seen, &walk->cap, walk->count, sizeof(ino_t)) == 0)
+		walk->seen[walk->count++] = inode;
+	return true;
+}
+
+bool log_walk_next(struct log_walk *walk, struct log_file *out)
+{
+	for (int holes = 0; holes < HOLES && walk->next < NUMBER_MAX;) {
+		unsigned n = walk->next++;
+		/* The plain one first: where both are, it is the true one. */
+		int rc = open_one(out, walk->path, n, false);
+		if (rc < 0 && n > 0)
+			rc = open_one(out, walk->path, n, true);
+		if (rc < 0 && n == 0 && rc != -ENOENT)
+			walk->error = -rc;
+		holes = rc < 0 ? holes + 1 : 0;
+		if (rc == 0 && is_new(walk, out->inode))
+			return true;
+		if (rc == 0)
+			log_file_close(out);
+	}
+	out->fd = -1;
+	return false;
+}
+
+/* --- compressed files --- */
+
+static int put(int fd, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, data, len);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			return -errno;
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int unpack_chunk(ZSTD_DCtx *ctx, ZSTD_inBuffer *in, int to)
+{
+	char bytes[CHUNK];
+	while (in->pos < in->size) {
+		ZSTD_outBuffer out = { bytes, sizeof(bytes), 0 };
+		if (ZSTD_isError(ZSTD_decompressStream(ctx, &out, in)))
+			return -EBADMSG;
+		int rc = put(to, bytes, out.pos);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* Memory is bounded by the window that the format allows, the disk by the room there is. */
+static int unpack(int from, int to)
+{
+	char bytes[CHUNK];
+	off_t at = 0;
+	ssize_t n;
+	int rc = 0;
+	ZSTD_DCtx *ctx = ZSTD_createDCtx();
+	if (!ctx)
+		return -ENOMEM;
+	while (rc == 0 && (n = pread(from, bytes, sizeof(bytes), at)) > 0) {
+		ZSTD_inBuffer in = { bytes, (size_t)n, 0 };
+		at += n;
+		rc = unpack_chunk(ctx, &in, to);
+	}
+	ZSTD_freeDCtx(ctx);
+	return rc == 0 && n == -1 ? -errno : rc;
+}
+
+int log_file_unpack(struct log_file *f)
+{
+	if (!f->packed)
+		return 0;
+	FILE *file = tmpfile();
+	int fd = file ? fcntl(fileno(file), F_DUPFD_CLOEXEC, 3) : -1;
+	int rc = fd == -1 ? -errno : unpack(f->fd, fd);
+	if (file)
+		fclose(file);
+	if (rc < 0) {
+		if (fd != -1)
+			close(fd);
+		return rc;
+	}
+	log_file_close(f);
+	f->fd = fd;
+	f->packed = false;
+	return 0;
+}

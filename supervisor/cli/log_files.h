@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The files of one log, read while drover-log rotates and compresses them: PATH, PATH.1, PATH.2
+ * ..., each but the first perhaps as PATH.n.zst. A file is known again by its inode, a compressed
+ * one by the inode that it had before (drover-compress writes it in front).
+ */
+#include "base/compiler.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <time.h>
+
+struct log_file {
+	int fd; /* -1: none */
+	ino_t inode;
+	unsigned number; /* 0: PATH itself */
+	bool packed;	 /* fd is of the compressed file: log_file_unpack() before reading */
+	struct timespec written;
+};
+void log_file_close(struct log_file *f);
+/** fd becomes that of an unlinked copy that is not compressed. @return 0; negative errno */
+int log_file_unpack(struct log_file *f) MUST_CHECK;
+
+/*
+ * From the youngest to the oldest. A rotation meanwhile only moves files further along this way, so
+ * none is missed; what was seen already is passed over.
+ */
+struct log_walk {
+	const char *path; /* borrowed */
+	unsigned next;
+	int error; /* errno: PATH itself may not be read */
+	ino_t *seen;
+	size_t count, cap;
+};
+void log_walk_init(struct log_walk *walk, const char *path);
+void log_walk_finish(struct log_walk *walk);
+/** @return true and *out, which the caller closes; false: no more */
+bool log_walk_next(struct log_walk *walk, struct log_file *out);
