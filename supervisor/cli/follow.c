@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "tail.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,11 +30,11 @@ static void begin(struct follow *f, const struct log_file *file)
 {
 	f->file = *file;
 	f->at = 0;
-	if (log_file_unpack(&f->file) < 0) {
-		/* It counts as read: what cannot be unpacked must not stop the rest. */
-		log_file_close(&f->file);
-		f->file.fd = -1;
-	}
+	if (log_file_unpack(&f->file) == 0)
+		return;
+	/* It counts as read: what cannot be unpacked must not stop the rest. */
+	log_file_close(&f->file);
+	f->file.fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 static void open_newest(struct follow *f)
@@ -160,7 +161,9 @@ static bool go_on(struct follow *f, tail_line each, void *arg)
 	if (fstat(f->file.fd, &ours) == -1 || stat(f->path, &named) == -1 ||
 		named.st_ino == f->file.inode)
 		return false;
-	if (!find_successor(f, &ours.st_mtim, &next))
+	/* Of an unpacked copy the time says nothing. */
+	bool copy = ours.st_ino != f->file.inode;
+	if (!find_successor(f, copy ? &f->file.written : &ours.st_mtim, &next))
 		return false;
 	/* Ours was renamed before the other came, so nothing is added to it any more; but something
 	 * may have been since we read. */

@@ -109,7 +109,8 @@ static void show_new_lines(struct screen *s)
 {
 	look_for_logs(s, false);
 	for (size_t i = 0; i < s->count; i++)
-		while (follow_read(&s->logs[i]->follow, one_line, s->logs[i]))
+		for (int n = 0; n < 4 && follow_read(&s->logs[i]->follow, one_line, s->logs[i]);
+			n++)
 			;
 	fflush(s->cli->out);
 }
