@@ -573,6 +573,23 @@ int contain_count(struct contain *c, const struct contain_target *t)
 	return 1;
 }
 
+bool contain_has(struct contain *c, const struct contain_target *t, pid_t pid)
+{
+	struct seen s;
+	bool main_lives = t->main_pid > 0 && t->main_start &&
+			  contain_start_time(t->main_pid) == t->main_start;
+	give_reserve(c);
+	bool has = false;
+	for (int depth = 0; !has && depth < 64 && pid > 1 && pid != getpid(); depth++) {
+		if (!read_stat(pid, &s))
+			break;
+		has = is_root(c, &s, t, main_lives);
+		pid = s.parent;
+	}
+	take_reserve(c);
+	return has;
+}
+
 void contain_started(struct contain *c)
 {
 	c->looked_ms = -FRESH_MS - 1;

@@ -67,6 +67,8 @@ void contain_set_exempt(struct contain *contain, pid_t pid);
 void contain_started(struct contain *contain);
 /** Living members of the tree now; zombies are dead. */
 int contain_count(struct contain *contain, const struct contain_target *target);
+/** Is this process, which may be dying, of the tree? Looks at it and its ancestors only. */
+bool contain_has(struct contain *contain, const struct contain_target *target, pid_t pid);
 /** Signals the members. @return how many were signalled */
 int contain_signal(struct contain *contain, const struct contain_target *target, int signo,
 	enum contain_reach reach);

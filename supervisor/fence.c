@@ -8,6 +8,7 @@
 #include "contain.h"
 #include "instance.h"
 #include "log/log.h"
+#include "probe_exec.h"
 #include "records.h"
 #include "supervisor.h"
 #include <ctype.h>
@@ -108,7 +109,9 @@ static void on_record(void *arg, const struct record *r)
 
 static void on_mark(void *arg, const char *slot)
 {
-	struct process *p = slot_for(arg, slot);
+	char name[SLOT_NAME_SIZE];
+	probe_exec_slot(name, slot);
+	struct process *p = slot_for(arg, name);
 	if (p && !p->instance)
 		instance_adopt(p, NULL);
 }

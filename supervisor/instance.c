@@ -16,6 +16,8 @@
 #include "loop/loop.h"
 #include "order.h"
 #include "owners.h"
+#include "probe_exec.h"
+#include "probe_notify.h"
 #include "records.h"
 #include "relay.h"
 #include "spawn.h"
@@ -28,7 +30,7 @@
 #include <unistd.h>
 
 enum {
-	ENVIRONMENT_MAX = 512,
+	OWN_VARIABLES = 8, /* of the environment, for what we add ourselves */
 	LOST_MS = 1000,		/* from a closed channel to the end of its worker */
 	DRAIN_MARGIN_MS = 1500, /* a worker gives up draining this long before it would be killed */
 };
@@ -111,6 +113,8 @@ static void instance_free(struct instance *i)
 	loop_exit_free(i->exit);
 	loop_io_free(i->error_io);
 	loop_timer_free(i->lost);
+	probe_exec_free(i->exec);
+	probe_notify_free(i->notify);
 	channel_free(i->channel);
 	if (i->pidfd >= 0)
 		sys_close(i->pidfd);
@@ -119,36 +123,38 @@ static void instance_free(struct instance *i)
 	free(i);
 }
 
-static size_t build_environment(const struct process *p, char mark[64], struct spawn_variable *out)
+void instance_add_variable(struct instance_plan *plan, const char *name, const char *value)
 {
-	const struct supervisor *sv = p->owner;
-	size_t n = 0;
-	snprintf(mark, 64, "%s:%llu", sv->epoch, (unsigned long long)p->incarnation);
-	for (size_t i = 0;
-		p->service && i < p->service->environment.count && n < ENVIRONMENT_MAX - 3; i++)
-		out[n++] = (struct spawn_variable) { p->service->environment.items[i].name,
-			p->service->environment.items[i].value };
-	out[n++] = (struct spawn_variable) { MARK_SLOT, p->name };
-	out[n++] = (struct spawn_variable) { MARK_INSTANCE, mark };
-#ifdef DROVER_MUTANTS
-	if (mutant_name())
-		out[n++] = (struct spawn_variable) { "DROVER_MUTANT", mutant_name() };
-#endif
-	return n;
+	if (plan->spec.environment_count < INSTANCE_ENVIRONMENT_MAX)
+		plan->environment[plan->spec.environment_count++] =
+			(struct spawn_variable) { name, value };
 }
 
-/* The vector of a service's command ends with NULL; items of a configuration do not. */
-static const char **build_command(const struct process *p)
+static void plan_environment(struct instance_plan *plan, const struct process *p, const char *label)
 {
 	const struct supervisor *sv = p->owner;
-	size_t count = p->service ? p->service->command.count : 1;
+	snprintf(plan->mark, sizeof(plan->mark), "%s:%llu", sv->epoch,
+		(unsigned long long)p->incarnation);
+	for (size_t i = 0; p->service && i < p->service->environment.count &&
+			   i < INSTANCE_ENVIRONMENT_MAX - OWN_VARIABLES;
+		i++)
+		instance_add_variable(plan, p->service->environment.items[i].name,
+			p->service->environment.items[i].value);
+	instance_add_variable(plan, MARK_SLOT, label);
+	instance_add_variable(plan, MARK_INSTANCE, plan->mark);
+#ifdef DROVER_MUTANTS
+	if (mutant_name())
+		instance_add_variable(plan, "DROVER_MUTANT", mutant_name());
+#endif
+}
+
+/* The vector of a command ends with NULL; items of a configuration do not. */
+static const char **build_command(const struct config_strings *command, const char *program)
+{
+	size_t count = command ? command->count : 1;
 	const char **argv = calloc(count + 1, sizeof(char *));
-	if (!argv)
-		return NULL;
-	for (size_t i = 0; p->service && i < count; i++)
-		argv[i] = p->service->command.items[i];
-	if (!p->service)
-		argv[0] = worker_link_program(sv, p->kind);
+	for (size_t i = 0; argv && i < count; i++)
+		argv[i] = command ? command->items[i] : program;
 	return argv;
 }
 
@@ -185,46 +191,68 @@ static int make_group(struct process *p)
 	return -1;
 }
 
+int instance_plan(struct instance_plan *plan, const struct process *p, const char *label,
+	const struct config_strings *command)
+{
+	const struct supervisor *sv = p->owner;
+	const struct config_service *s = p->service;
+	plan->argv = build_command(command, p->kind ? worker_link_program(sv, p->kind) : NULL);
+	plan->groups = build_groups(p);
+	if (!plan->argv || (s && s->groups.count && !plan->groups)) {
+		instance_plan_finish(plan);
+		return -ENOMEM;
+	}
+	plan->spec = (struct spawn_spec) { .argv = plan->argv,
+		.directory = s ? s->directory : NULL,
+		.user = s ? s->user : p->worker->user,
+		.group = s ? s->group : NULL,
+		.environment = plan->environment,
+		.groups = plan->groups,
+		.log_group = s ? s->log_group : NULL,
+		.umask = s ? s->umask : NULL,
+		.limits = limits_of(p),
+		.nice = s ? s->nice : p->worker->nice,
+		.oom_score_adjust = s ? s->oom_score_adjust : p->worker->oom_score_adjust,
+		.limit_mark = contain_limit_mark(sv->epoch, label),
+		.stdin_fd = sv->empty_fd,
+		.output_fd = -1,
+		.own_output = 1,
+		.channel_fd = -1,
+		.cgroup_fd = -1,
+		.record_fd = -1 };
+	plan_environment(plan, p, label);
+	return 0;
+}
+
+void instance_plan_finish(struct instance_plan *plan)
+{
+	free(plan->argv);
+	free(plan->groups);
+}
+
 static int fork_it(struct process *p, struct instance *i, int log_fd, int record_fd, int channel_fd,
 	struct err *err)
 {
-	const struct supervisor *sv = p->owner;
-	struct spawn_variable environment[ENVIRONMENT_MAX];
 	struct record record;
 	struct spawned child;
-	char mark[64];
-	CLEANUP(freep) const char **argv = build_command(p);
-	if (!argv)
+	struct instance_plan plan;
+	if (instance_plan(&plan, p, p->name, p->service ? &p->service->command : NULL) < 0)
 		return err_set(err, -ENOMEM, "memory");
 	CLEANUP(closep) int group_fd = make_group(p);
-	if (group_fd < -1)
+	if (group_fd < -1) {
+		instance_plan_finish(&plan);
 		return err_set(err, group_fd, "cgroup");
+	}
 	fill_record(p, &record);
-	CLEANUP(freep) const char **groups = build_groups(p);
-	if (p->service && p->service->groups.count && !groups)
-		return err_set(err, -ENOMEM, "memory");
-	const struct spawn_spec spec = { .argv = argv,
-		.directory = p->service ? p->service->directory : NULL,
-		.user = p->service ? p->service->user : p->worker->user,
-		.group = p->service ? p->service->group : NULL,
-		.environment = environment,
-		.environment_count = build_environment(p, mark, environment),
-		.groups = groups,
-		.log_group = p->service ? p->service->log_group : NULL,
-		.umask = p->service ? p->service->umask : NULL,
-		.limits = limits_of(p),
-		.nice = p->worker ? p->worker->nice : p->service->nice,
-		.oom_score_adjust = p->worker ? p->worker->oom_score_adjust
-					      : p->service->oom_score_adjust,
-		.limit_mark = contain_limit_mark(sv->epoch, p->name),
-		.stdin_fd = sv->empty_fd,
-		.output_fd = log_fd,
-		.own_output = 1,
-		.channel_fd = channel_fd,
-		.cgroup_fd = group_fd,
-		.record_fd = record_fd,
-		.record = &record };
-	int rc = spawn_child(&spec, &child, err);
+	plan.spec.output_fd = log_fd;
+	plan.spec.channel_fd = channel_fd;
+	plan.spec.cgroup_fd = group_fd;
+	plan.spec.record_fd = record_fd;
+	plan.spec.record = &record;
+	if (i->notify)
+		probe_notify_plan(i->notify, &plan);
+	int rc = spawn_child(&plan.spec, &child, err);
+	instance_plan_finish(&plan);
 	if (rc < 0)
 		return rc;
 	i->pid = child.pid;
@@ -253,6 +281,11 @@ static int start(struct process *p, struct instance *i, struct err *err)
 	CLEANUP(closep) int log_fd = log_room_writer(sv->logs, p->name, &why);
 	if (log_fd < 0)
 		return err_set(err, why.code, "log");
+	if (process_probe_kind(p) == PROBE_NOTIFY) {
+		int open_rc = probe_notify_open(&i->notify, p, &why);
+		if (open_rc < 0)
+			return err_set(err, open_rc, "notify socket");
+	}
 	CLEANUP(closep) int record_fd = record_open(sv->slots_fd, p->name, &why);
 	if (record_fd < 0)
 		return err_set(err, why.code, "record");
@@ -312,7 +345,7 @@ static void read_error_pipe(struct instance *i)
 	i->error_fd = -1;
 	if (n == (ssize_t)sizeof(failure))
 		process_start_failed(i->process, spawn_step_name(failure.step), failure.error);
-	else if (!i->process->kind)
+	else if (!i->process->kind && process_probe_kind(i->process) != PROBE_NOTIFY)
 		process_ready(i->process);
 }
 
@@ -372,7 +405,7 @@ bool instance_send(struct process *p, int id, const void *body, const int *fds, 
 
 /* --- its end --- */
 
-static struct contain_target target_of(const struct process *p)
+struct contain_target instance_target(const struct process *p)
 {
 	const struct supervisor *sv = p->owner;
 	const struct instance *i = p->instance;
@@ -385,16 +418,17 @@ static struct contain_target target_of(const struct process *p)
 static void kill_all(struct process *p)
 {
 	const struct supervisor *sv = p->owner;
-	const struct contain_target target = target_of(p);
+	const struct contain_target target = instance_target(p);
 	if (p->instance && p->instance->pidfd >= 0 && !p->main_ended)
 		sys_pidfd_send_signal(p->instance->pidfd, SIGKILL);
 	contain_signal(sv->contain, &target, SIGKILL, CONTAIN_TREE);
+	probe_exec_kill(p);
 }
 
 static void terminate(struct process *p, int64_t deadline_ms)
 {
 	const struct supervisor *sv = p->owner;
-	const struct contain_target target = target_of(p);
+	const struct contain_target target = instance_target(p);
 	if (p->kind && p->instance && p->instance->channel && !p->main_ended) {
 		const struct msg_drain drain = {
 			.deadline_ms = (uint64_t)MIN(p->kind->drain_ms,
@@ -416,8 +450,9 @@ static void terminate(struct process *p, int64_t deadline_ms)
 static int living(struct process *p)
 {
 	const struct supervisor *sv = p->owner;
-	const struct contain_target target = target_of(p);
-	return contain_count(sv->contain, &target);
+	const struct contain_target target = instance_target(p);
+	int count = contain_count(sv->contain, &target);
+	return count + probe_exec_living(p);
 }
 
 static void gone(struct process *p)
@@ -442,6 +477,8 @@ int instance_adopt(struct process *p, const struct record *record)
 		return -ENOMEM;
 	p->instance = i;
 	p->main_ended = true;
+	if (!p->kind)
+		probe_exec_expect(p);
 	if (!record)
 		return 0;
 	str_copy(i->epoch, sizeof(i->epoch), record->epoch);
@@ -452,12 +489,29 @@ int instance_adopt(struct process *p, const struct record *record)
 		return 0;
 	p->pid = i->pid;
 	p->main_ended = false;
+	/* It goes on speaking to the path that it was told. */
+	struct err err = { 0 };
+	if (process_probe_kind(p) == PROBE_NOTIFY && probe_notify_open(&i->notify, p, &err) < 0)
+		log_error(MAIN, "notify_not_opened", KV_STR("name", p->name),
+			KV_STR("error", err.text));
 	return watch(i);
 }
 
 static bool probe(struct process *p, uint64_t seq)
 {
-	return worker_link_probe(p, seq);
+	switch (process_probe_kind(p)) {
+	case PROBE_BEAT: return worker_link_probe(p, seq);
+	case PROBE_HTTP:
+	case PROBE_TCP: return worker_link_ask_monitor(p, seq);
+	case PROBE_EXEC: return probe_exec_start(p, seq);
+	case PROBE_NOTIFY: return true; /* it speaks unasked */
+	default: return false;
+	}
+}
+
+static void probe_over(struct process *p)
+{
+	probe_exec_kill(p);
 }
 
 static void changed(struct process *p)
@@ -481,4 +535,5 @@ const struct process_ops instance_ops = {
 	.save = save,
 	.changed = changed,
 	.may_start = may_start,
+	.probe_over = probe_over,
 };

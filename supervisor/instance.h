@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* The real world behind a slot: one started process with its pidfd, channel and record. */
+#include "contain.h"
 #include "process.h"
+#include "spawn.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -9,6 +11,8 @@ struct channel;
 struct loop_exit;
 struct loop_io;
 struct loop_timer;
+struct probe_exec;
+struct probe_notify;
 struct record;
 struct supervisor;
 
@@ -24,7 +28,29 @@ struct instance {
 	struct channel *channel;  /* workers, while it is open */
 	struct loop_timer *lost;  /* the channel closed: soon its end must be told */
 	bool greeted, configured; /* HELLO came; a CONFIG_RESULT was good */
+	struct probe_exec *exec;     /* services that are asked by a command; NULL: not yet */
+	struct probe_notify *notify; /* services that speak for themselves */
 };
+
+enum { INSTANCE_ENVIRONMENT_MAX = 512 };
+/* What a command of a slot is started with: the service's own, and its probe's. */
+struct instance_plan {
+	struct spawn_spec spec; /* without output, channel and record */
+	const char **argv, **groups;
+	struct spawn_variable environment[INSTANCE_ENVIRONMENT_MAX];
+	char mark[64];
+};
+/**
+ * @param label    whose marks it carries; borrowed until the plan is finished
+ * @param command  borrowed alike; NULL: the worker's program
+ * @return 0, -ENOMEM
+ */
+int instance_plan(struct instance_plan *plan, const struct process *p, const char *label,
+	const struct config_strings *command) MUST_CHECK;
+void instance_plan_finish(struct instance_plan *plan);
+void instance_add_variable(struct instance_plan *plan, const char *name, const char *value);
+/** Where the present instance's tree is. */
+struct contain_target instance_target(const struct process *p);
 
 extern const struct process_ops instance_ops;
 

@@ -36,16 +36,27 @@ static void arm(struct probe *probe, int64_t after_ms)
 void probe_begin(struct probe *probe, int64_t first_ms, int64_t interval_ms, int64_t timeout_ms,
 	bool silence_fails)
 {
-	probe_adjust(probe, interval_ms, timeout_ms);
+	probe->interval_ms = interval_ms;
+	probe->timeout_ms = timeout_ms;
 	probe->silence_fails = silence_fails;
-	probe->awaiting = false;
+	probe->awaiting = probe->asked = false;
+	probe->heard = PROBE_SILENT;
+	probe->begun_ms = loop_now_ms(probe->loop);
+	probe->first_ms = first_ms;
 	arm(probe, first_ms);
 }
 
-void probe_adjust(struct probe *probe, int64_t interval_ms, int64_t timeout_ms)
+void probe_adjust(struct probe *probe, int64_t first_ms, int64_t interval_ms, int64_t timeout_ms)
 {
+	bool moved = probe->asked ? interval_ms != probe->interval_ms : first_ms != probe->first_ms;
+	probe->first_ms = first_ms;
 	probe->interval_ms = interval_ms;
 	probe->timeout_ms = timeout_ms;
+	if (!moved || probe->awaiting || !loop_timer_armed(probe->timer))
+		return;
+	int64_t due_ms =
+		probe->asked ? probe->sent_ms + interval_ms : probe->begun_ms + first_ms;
+	arm(probe, due_ms - loop_now_ms(probe->loop));
 }
 
 void probe_end(struct probe *probe)
@@ -58,8 +69,9 @@ void probe_end(struct probe *probe)
 static void settle(
 	struct probe *probe, enum probe_verdict verdict, int64_t latency_ms, const char *detail)
 {
+	int64_t wait_ms = probe->sent_ms + probe->interval_ms - loop_now_ms(probe->loop);
 	probe->awaiting = false;
-	arm(probe, probe->sent_ms + probe->interval_ms - loop_now_ms(probe->loop));
+	arm(probe, wait_ms < -LATE_MS ? probe->spread_ms : wait_ms);
 	probe->ops->verdict(probe->arg, verdict, latency_ms, detail);
 }
 
@@ -74,9 +86,29 @@ bool probe_answer(
 	return true;
 }
 
+void probe_hear(struct probe *probe, bool well, const char *detail)
+{
+	if (!loop_timer_armed(probe->timer))
+		return;
+	if (probe->awaiting) {
+		settle(probe, well ? PROBE_OK : PROBE_FAILED, -1, detail);
+		return;
+	}
+	if (probe->heard == PROBE_HEARD_ILL || (well && probe->heard == PROBE_HEARD_WELL))
+		return;
+	probe->heard = well ? PROBE_HEARD_WELL : PROBE_HEARD_ILL;
+	probe->ops->verdict(probe->arg, well ? PROBE_OK : PROBE_FAILED, -1, detail);
+}
+
 static void ask(struct probe *probe)
 {
 	probe->sent_ms = loop_now_ms(probe->loop);
+	probe->asked = true;
+	if (probe->heard != PROBE_SILENT) {
+		probe->heard = PROBE_SILENT;
+		arm(probe, probe->interval_ms);
+		return;
+	}
 	probe->awaiting = true;
 	probe->grace = false;
 	if (!probe->ops->send(probe->arg, ++probe->seq)) {
@@ -92,6 +124,10 @@ static void on_timer(void *arg)
 {
 	struct probe *probe = arg;
 	int64_t late_ms = loop_now_ms(probe->loop) - probe->due_ms;
+	if (!probe->awaiting && late_ms > LATE_MS && probe->spread_ms > 0) {
+		arm(probe, probe->spread_ms);
+		return;
+	}
 	if (!probe->awaiting) {
 		ask(probe);
 		return;

@@ -33,7 +33,10 @@ struct probe {
 			       asked) */
 	uint64_t seq;	    /* grows over all instances, so that a late answer never fits */
 	bool awaiting, grace;
-	int64_t sent_ms, due_ms;
+	bool asked; /* since it began */
+	enum { PROBE_SILENT, PROBE_HEARD_WELL, PROBE_HEARD_ILL } heard; /* since the last question */
+	int64_t begun_ms, first_ms, sent_ms, due_ms;
+	int64_t spread_ms; /* after a stall of ours, for then all are due at once */
 };
 
 /** @return 0, -ENOMEM */
@@ -42,10 +45,17 @@ void probe_finish(struct probe *probe);
 /** The first question goes out after first_ms, the others interval_ms apart. */
 void probe_begin(struct probe *probe, int64_t first_ms, int64_t interval_ms, int64_t timeout_ms,
 	bool silence_fails);
-/** New times from the next question on; nothing that waits is armed again. */
-void probe_adjust(struct probe *probe, int64_t interval_ms, int64_t timeout_ms);
+/** New times, counted from the same beginnings: what they do not change is not armed again. A
+ * question that is out keeps its timeout. */
+void probe_adjust(
+	struct probe *probe, int64_t first_ms, int64_t interval_ms, int64_t timeout_ms);
 /** Asks no more; an answer on its way is stale. */
 void probe_end(struct probe *probe);
+/**
+ * Word came unasked (notify): it answers the question that is out, else the next one, before it is
+ * asked. One success and one failure count between two questions.
+ */
+void probe_hear(struct probe *probe, bool well, const char *detail);
 /** An answer came. @return false when it is stale and was dropped */
 bool probe_answer(
 	struct probe *probe, uint64_t seq, bool ok, int64_t latency_ms, const char *detail);

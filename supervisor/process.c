@@ -21,7 +21,7 @@ enum {
 	SWEEP_MS = 20,	      /* how often we look whether a killed tree is gone */
 	SWEEP_SLOW_MS = 1000, /* the same for a stuck one */
 	STALL_MS = 1000,      /* a deadline met later than this is our own lateness */
-	SPREAD_MS = 1000,     /* first probes of services are spread over at most this */
+	SPREAD_MS = 1000,     /* first probes are spread over at most this */
 };
 
 static void feed(struct process *p, enum process_event event);
@@ -106,7 +106,7 @@ static void become_ready(struct process *p)
 		return;
 	p->ready = true;
 	p->ops->save(p);
-	if (!p->kind && p->rules->probe.http)
+	if (!p->kind && process_probe_kind(p) != PROBE_NONE)
 		log_info(MAIN, "process_ready", KV_STR("name", p->name),
 			KV_INT("incarnation", p->incarnation));
 }
@@ -324,6 +324,7 @@ static void on_verdict(
 	void *arg, enum probe_verdict verdict, int64_t latency_ms, const char *detail)
 {
 	struct process *p = arg;
+	p->ops->probe_over(p);
 	p->last_probe.at_ms = clock_real_ms();
 	p->last_probe.latency_ms = latency_ms;
 	p->last_probe.verdict = verdict;
@@ -354,17 +355,44 @@ static void on_verdict(
 	p->ops->changed(p);
 }
 
-static void begin_probes(struct process *p, int64_t first_ms)
+/* Which of the milliseconds up to most_ms is this slot's: many slots share them out. */
+static int64_t share_of(const struct process *p, int64_t most_ms)
+{
+	return (int64_t)(str_hash(p->name, strlen(p->name)) % (uint64_t)(1 + most_ms));
+}
+
+/* One that speaks for itself was told how often, and cannot be told anew. */
+static int64_t probe_interval_ms(const struct process *p)
+{
+	int64_t interval_ms = p->rules->probe.interval_ms;
+	return process_probe_kind(p) == PROBE_NOTIFY ? MAX(interval_ms, p->told_interval_ms)
+						     : interval_ms;
+}
+
+static int64_t first_probe_ms(const struct process *p)
 {
 	const struct config_probe *probe = &p->rules->probe;
+	/* It is asked nothing: it must have spoken when the first interval is over. */
+	if (process_probe_kind(p) == PROBE_NOTIFY)
+		return MAX(probe->start_period_ms, probe_interval_ms(p));
+	return probe->start_period_ms +
+	       share_of(p, MIN(probe->interval_ms, (int64_t)SPREAD_MS));
+}
+
+static void begin_probes(struct process *p, int64_t first_ms)
+{
+	enum probe_kind kind = process_probe_kind(p);
 	p->probed = true;
-	probe_begin(&p->probe, first_ms, probe->interval_ms, probe->timeout_ms, p->kind != NULL);
+	p->probe.spread_ms = share_of(p, SPREAD_MS);
+	probe_begin(&p->probe, first_ms, probe_interval_ms(p), p->rules->probe.timeout_ms,
+		kind != PROBE_HTTP && kind != PROBE_TCP);
 }
 
 static void end_probes(struct process *p)
 {
 	p->probed = false;
 	probe_end(&p->probe);
+	p->ops->probe_over(p);
 }
 
 /* A restart that waits is due by the new interval; one that did not change is not drawn anew. */
@@ -379,30 +407,42 @@ static void adjust_due(struct process *p, int64_t old_interval_ms)
 	p->ops->changed(p);
 }
 
+/* It is asked otherwise now, or not at all: what the old question found says nothing any more. */
+static void change_probe(struct process *p)
+{
+	if (p->state != PROCESS_RUNNING)
+		return;
+	end_probes(p);
+	p->strikes = 0;
+	p->ops->save(p);
+	if (p->held)
+		feed(p, EV_WELL);
+	if (process_probe_kind(p) == PROBE_NONE)
+		p->ready = true;
+	else
+		begin_probes(p, p->rules->probe.interval_ms);
+	p->ops->changed(p);
+}
+
 void process_adjust(struct process *p, const struct config_supervision *rules)
 {
 	int64_t old_interval_ms = p->rules->restart.min_interval_ms;
+	enum probe_kind old_kind = process_probe_kind(p);
 	p->rules = rules;
 	adjust_due(p, old_interval_ms);
-	probe_adjust(&p->probe, rules->probe.interval_ms, rules->probe.timeout_ms);
-	if (p->kind || p->state != PROCESS_RUNNING)
-		return;
-	if (!p->probed && rules->probe.http)
-		begin_probes(p, rules->probe.interval_ms);
-	if (!p->probed || rules->probe.http)
-		return;
-	/* Its probe was taken away, and what followed from it too. */
-	end_probes(p);
-	p->ready = true;
-	p->strikes = 0;
-	if (p->held)
-		feed(p, EV_WELL);
+	if (process_probe_kind(p) != old_kind)
+		change_probe(p);
+	else
+		probe_adjust(&p->probe, first_probe_ms(p), probe_interval_ms(p),
+			rules->probe.timeout_ms);
 }
 
 void process_orphan(struct process *p)
 {
 	p->kept_rules = *p->rules;
-	p->kept_rules.probe.http = NULL;
+	p->kept_rules.probe.http = p->kept_rules.probe.tcp = NULL;
+	p->kept_rules.probe.exec = (struct config_strings) { 0 };
+	p->kept_rules.probe.notify = false;
 	p->rules = &p->kept_rules;
 	p->rank = p->service ? p->service->rank : 0;
 	p->worker = NULL;
@@ -539,6 +579,9 @@ static void note_start(struct process *p)
 	p->due_at_ms = 0;
 	p->main_ended = false;
 	p->ready = false;
+	p->said[0] = '\0';
+	p->extend_until_ms = 0;
+	p->told_interval_ms = p->rules->probe.interval_ms;
 	p->end_cause = CAUSE_NONE;
 	p->start_error[0] = '\0';
 	if (!MUTANT(STRIKES_KEPT_OVER_RESTART))
@@ -546,10 +589,16 @@ static void note_start(struct process *p)
 	p->ops->save(p);
 }
 
+static int64_t ready_within_ms(const struct process *p)
+{
+	const struct config_probe *probe = &p->rules->probe;
+	return p->kind ? READY_MS : probe->start_period_ms + probe->timeout_ms;
+}
+
 static void await(struct process *p)
 {
-	if (p->kind)
-		set_deadline(p, EV_LATE, READY_MS);
+	if (p->kind || process_probe_kind(p) == PROBE_NOTIFY)
+		set_deadline(p, EV_LATE, ready_within_ms(p));
 }
 
 static void spawn(struct process *p)
@@ -581,39 +630,33 @@ static void spawn(struct process *p)
 	await(p);
 }
 
-/* First questions never come all in one tick. */
-static int64_t spread_ms(const struct process *p)
-{
-	return (int64_t)(str_hash(p->name, strlen(p->name)) %
-			 (uint64_t)(1 + MIN(p->rules->probe.interval_ms, SPREAD_MS)));
-}
-
 static void watch(struct process *p)
 {
-	const struct config_probe *probe = &p->rules->probe;
+	enum probe_kind kind = process_probe_kind(p);
 	loop_timer_stop(p->deadline_timer);
 	p->next_cause = CAUSE_NONE;
 	log_info(MAIN, "process_running", KV_STR("name", p->name), KV_INT("pid", p->pid),
 		KV_INT("incarnation", p->incarnation));
 	remember(p, "process_running", NULL, NULL);
-	if (p->kind || !probe->http)
+	if (kind == PROBE_NONE || kind == PROBE_BEAT || kind == PROBE_NOTIFY)
 		become_ready(p);
-	if (p->kind)
-		begin_probes(p, probe->interval_ms);
-	else if (probe->http)
-		begin_probes(p, probe->start_period_ms + spread_ms(p));
+	if (kind != PROBE_NONE)
+		begin_probes(p, first_probe_ms(p));
 }
 
 /* As if we had watched it all the time. */
 static void adopt(struct process *p)
 {
-	const struct config_probe *probe = &p->rules->probe;
+	enum probe_kind kind = process_probe_kind(p);
 	int64_t lived_ms = clock_boot_ms() - p->last_start_ms;
+	int64_t first_ms = first_probe_ms(p);
 	p->next_cause = CAUSE_NONE;
-	if (p->kind)
-		begin_probes(p, probe->interval_ms);
-	else if (probe->http)
-		begin_probes(p, MAX(probe->start_period_ms - lived_ms, (int64_t)0) + spread_ms(p));
+	/* Of the start period only the rest is left. One that speaks for itself has the whole
+	 * interval: what it said before, nobody heard. */
+	if (kind != PROBE_NOTIFY)
+		first_ms -= MIN(MAX(lived_ms, (int64_t)0), p->rules->probe.start_period_ms);
+	if (kind != PROBE_NONE)
+		begin_probes(p, first_ms);
 	if (!p->probed) {
 		p->ready = true;
 		p->strikes = 0;
@@ -661,8 +704,10 @@ static enum process_event gone_event(const struct process *p)
 	/* A worker leaves when its supervisor is lost: that is no end of its own. */
 	if (p->kind && p->next_cause == CAUSE_LOST)
 		return EV_GONE_AGAIN;
-	return restart_allowed(&p->rules->restart, p->next_cause, p->end_failed) ? EV_GONE_AGAIN
-										 : EV_GONE_FINAL;
+	/* Whatever code it ends with when it is told to end: it was ended for a failure. */
+	bool failed = p->end_failed || p->end_cause == CAUSE_PROBE;
+	return restart_allowed(&p->rules->restart, p->next_cause, failed) ? EV_GONE_AGAIN
+									  : EV_GONE_FINAL;
 }
 
 static void tree_is_gone(struct process *p)
@@ -816,12 +861,13 @@ static void on_deadline(void *arg)
 	/* We were stopped or starved: what it said meanwhile was not read yet. */
 	if (p->deadline_event != EV_KILL_DUE && loop_now_ms(p->loop) - p->deadline_ms > STALL_MS) {
 		set_deadline(
-			p, p->deadline_event, p->deadline_event == EV_LATE ? READY_MS : KILLED_MS);
+			p, p->deadline_event,
+			p->deadline_event == EV_LATE ? ready_within_ms(p) : KILLED_MS);
 		return;
 	}
 	if (p->deadline_event == EV_LATE) {
 		log_error(MAIN, "process_not_ready", KV_STR("name", p->name),
-			KV_INT("incarnation", p->incarnation), KV_INT("wait_ms", READY_MS));
+			KV_INT("incarnation", p->incarnation), KV_INT("wait_ms", ready_within_ms(p)));
 		remember(p, "process_not_ready", NULL, NULL);
 		snprintf(p->start_error, sizeof(p->start_error), "not ready in time");
 		p->next_cause = p->end_cause = CAUSE_PROBE;

@@ -23,7 +23,7 @@ struct loop_timer;
 struct process;
 struct worker_kind;
 
-enum { SLOT_NAME_SIZE = 80, PROCESS_DETAIL = HISTORY_DETAIL };
+enum { SLOT_NAME_SIZE = 80, PROCESS_DETAIL = HISTORY_DETAIL, SAID_EXTEND_MAX_MS = 3600000 };
 
 struct process_ops {
 	/** Makes the instance; its outcome comes later by process_ready() or process_exited(). */
@@ -44,6 +44,9 @@ struct process_ops {
 	void (*changed)(struct process *p);
 	/** A start is due: may it begin? Else `why` says what it waits for. NULL: always. */
 	bool (*may_start)(const struct process *p, char *why, size_t size);
+	/** The question has its verdict, or is not of interest any more: what was begun for it
+	 * ends. */
+	void (*probe_over)(struct process *p);
 };
 
 /* A service that is to go down, or anew, once what depends on it is down: order.h. */
@@ -105,6 +108,9 @@ struct process {
 		enum probe_verdict verdict;
 		char detail[PROCESS_DETAIL];
 	} last_probe;
+	int64_t told_interval_ms; /* notify: how often the instance was told to speak */
+	int64_t extend_until_ms;   /* notify: loop time that a late READY=1 may reach; 0: not asked */
+	char said[PROCESS_DETAIL]; /* notify: its STATUS=, "" none */
 
 	struct probe probe;
 	struct loop_timer *start_timer, *deadline_timer, *sweep_timer;
@@ -168,6 +174,16 @@ void process_exited(struct process *p, const siginfo_t *info);
 void process_fail(struct process *p, const char *why);
 bool process_probe_answer(
 	struct process *p, uint64_t seq, bool ok, int64_t latency_ms, const char *detail);
+/** A service that speaks for itself said READY=1. */
+void process_said_ready(struct process *p);
+/** WATCHDOG=1, or WATCHDOG=trigger. */
+void process_said_well(struct process *p, bool well);
+/** STOPPING=1: nothing may depend on it any more; its end, or its silence, is what counts. */
+void process_said_stopping(struct process *p);
+/** EXTEND_TIMEOUT_USEC=: more time to become ready, at most SAID_EXTEND_MAX_MS after its start. */
+void process_said_extend(struct process *p, uint64_t usec);
+/** STATUS=; the text is cut and made fit for a terminal. */
+void process_said_status(struct process *p, const char *text);
 /** New rules after a reload: live, nothing is armed again, no strike is lost. */
 void process_adjust(struct process *p, const struct config_supervision *rules);
 /** No longer configured: goes on without a configuration, until nothing is left of it. */
@@ -182,5 +198,10 @@ static inline bool process_is_down(const struct process *p)
 }
 /** Is this its name, or that of its kind or service, of which there may be several? */
 bool process_is_of(const struct process *p, const char *name);
+/** How it is asked: workers by beat. */
+static inline enum probe_kind process_probe_kind(const struct process *p)
+{
+	return p->kind ? PROBE_BEAT : config_probe_kind(&p->rules->probe);
+}
 /** "worker" kinds' name, or "service". */
 const char *process_kind_name(const struct process *p);

@@ -2,6 +2,7 @@
 #include "restart_policy.h"
 
 #include "base/compiler.h"
+#include "base/mutant.h"
 #include "config/config.h"
 
 enum {
@@ -64,5 +65,5 @@ enum strike_verdict strike_count(int64_t *strikes, int64_t failures, bool ok, bo
 		return held ? STRIKE_OVER : STRIKE_NOTHING;
 	}
 	++*strikes;
-	return *strikes >= failures && !held ? STRIKE_RESTART : STRIKE_NOTHING;
+	return *strikes >= failures + MUTANT(FOUR_STRIKES) && !held ? STRIKE_RESTART : STRIKE_NOTHING;
 }

@@ -244,6 +244,8 @@ static int change_identity(const struct spawn_spec *spec, const struct identity 
 		return -1;
 	if (same && !spec->groups && !(spec->user && geteuid() == 0))
 		return 0;
+	if (spec->own_path && lchown(spec->own_path, id->uid, (gid_t)-1) == -1)
+		return -1;
 	if (set_groups(spec, id) == -1)
 		return -1;
 	if (setresgid(id->gid, id->gid, id->gid) == -1 ||

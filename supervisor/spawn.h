@@ -35,6 +35,7 @@ struct spawn_spec {
 	uint64_t limit_mark;	 /* becomes the soft MARK_LIMIT of contain.h; 0: left as it is */
 	int stdin_fd, output_fd; /* become 0, and 1 and 2; output_fd -1: 1 and 2 stay */
 	int own_output;		 /* the output is a FIFO that is given to the user */
+	const char *own_path;	 /* a socket that is given to the user too; NULL: none */
 	int channel_fd;		 /* becomes 3; -1: none */
 	int cgroup_fd;		 /* the group that it is born into; 0 or -1: ours */
 	int record_fd;		 /* the child writes *record with its own pid there; -1: none */

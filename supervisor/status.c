@@ -132,6 +132,7 @@ void status_process(struct json_out *j, struct process *p)
 	write_exit(j, p);
 	json_int(j, "strikes", p->strikes);
 	write_probe(j, p);
+	json_str(j, "status_text", p->said[0] ? p->said : NULL);
 	json_time(j, "restart_due_at", p->due_at_ms);
 	json_str(j, "waits_for", p->blocked ? p->waits_for : NULL);
 	json_str(j, "error", p->start_error[0] ? p->start_error : NULL);

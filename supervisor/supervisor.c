@@ -21,6 +21,7 @@
 #include "order.h"
 #include "owners.h"
 #include "place.h"
+#include "probe_exec.h"
 #include "records.h"
 #include "relay.h"
 #include "reload.h"
@@ -170,6 +171,8 @@ static bool is_own(void *arg, int pid)
 	LIST_FOR_EACH (node, &sv->processes) {
 		const struct process *p = LIST_ENTRY(node, struct process, node);
 		if (p->instance && p->instance->pid == pid && !p->main_ended)
+			return true;
+		if (probe_exec_owns(p, pid))
 			return true;
 	}
 	return false;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker_link.h"
 
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "config/config.h"
 #include "config/kind.h"
@@ -167,24 +169,45 @@ void worker_link_message(struct process *p, struct message *m)
 	}
 }
 
-static bool ask_monitor(struct process *p, uint64_t seq)
+static bool ask_http(const struct process *p, struct process *monitor, uint64_t seq)
+{
+	const struct config_probe *probe = &p->rules->probe;
+	CLEANUP(buf_finish) struct buf status = BUF_INIT;
+	for (size_t i = 0; i < probe->http_status.count; i++)
+		buf_addf(&status, "%s%s", i ? "," : "", probe->http_status.items[i]);
+	if (!probe->http_status.count)
+		buf_add_str(&status, "2xx");
+	const struct msg_check_http check = { .id = seq,
+		.slot = p->name,
+		.incarnation = p->incarnation,
+		.url = probe->http,
+		.status = buf_str(&status),
+		.body = probe->http_body ? probe->http_body : "",
+		.timeout_ms = (uint64_t)probe->timeout_ms };
+	return !buf_failed(&status) && instance_send(monitor, MSG_CHECK_HTTP, &check, NULL, 0);
+}
+
+static bool ask_tcp(const struct process *p, struct process *monitor, uint64_t seq)
+{
+	const struct msg_check_tcp check = { .id = seq,
+		.slot = p->name,
+		.incarnation = p->incarnation,
+		.address = p->rules->probe.tcp,
+		.timeout_ms = (uint64_t)p->rules->probe.timeout_ms };
+	return instance_send(monitor, MSG_CHECK_TCP, &check, NULL, 0);
+}
+
+bool worker_link_ask_monitor(struct process *p, uint64_t seq)
 {
 	struct process *monitor = supervisor_worker(p->owner, "monitor");
 	if (!monitor)
 		return false;
-	const struct msg_check_http check = { .id = seq,
-		.slot = p->name,
-		.incarnation = p->incarnation,
-		.url = p->rules->probe.http,
-		.timeout_ms = (uint64_t)p->rules->probe.timeout_ms };
-	return instance_send(monitor, MSG_CHECK_HTTP, &check, NULL, 0);
+	return p->rules->probe.tcp ? ask_tcp(p, monitor, seq) : ask_http(p, monitor, seq);
 }
 
 bool worker_link_probe(struct process *p, uint64_t seq)
 {
 	const struct msg_probe body = { .seq = seq };
-	if (!p->kind)
-		return p->rules->probe.http && ask_monitor(p, seq);
 	/* A worker that cannot be sent a probe is not excused: its silence counts. */
 	instance_send(p, MSG_PROBE, &body, NULL, 0);
 	return true;

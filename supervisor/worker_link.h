@@ -13,8 +13,10 @@ struct worker_kind;
 void worker_link_message(struct process *p, struct message *m);
 /** Sends the present configuration, first or reloaded. */
 void worker_link_configure(struct process *p);
-/** Asks a worker for its beat, or the monitor for a service's health. */
+/** Asks a worker for its beat. */
 bool worker_link_probe(struct process *p, uint64_t seq);
+/** Asks monitor for a service's health over HTTP or TCP. @return false when monitor is away */
+bool worker_link_ask_monitor(struct process *p, uint64_t seq);
 /** Where the kind's program is; a static buffer. Beside droverd, else in libexec/drover. */
 const char *worker_link_program(const struct supervisor *sv, const struct worker_kind *kind);
 /** The same for any program of ours. */

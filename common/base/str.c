@@ -301,3 +301,60 @@ void str_hex(char *dst, const void *data, size_t len)
 	}
 	dst[2 * len] = '\0';
 }
+
+void str_clean(char *dst, size_t size, const char *src)
+{
+	size_t n = 0;
+	for (size_t left = strlen(src); left > 0;) {
+		uint32_t code_point = 0;
+		size_t len = str_utf8_decode(src, left, &code_point);
+		bool fit = len > 0 && !str_steers_terminal(code_point);
+		if (n + (fit ? len : 1) >= size)
+			break;
+		if (fit)
+			memcpy(dst + n, src, len);
+		else
+			dst[n] = *src == '\t' ? ' ' : '?';
+		n += fit ? len : 1;
+		src += len ? len : 1;
+		left -= len ? len : 1;
+	}
+	dst[n] = '\0';
+}
+
+static bool add_statuses(struct str_statuses *set, const char *word, size_t len)
+{
+	bool class = len == 3 && memcmp(word + 1, "xx", 2) == 0;
+	if (len != 3 || word[0] < '1' || word[0] > '5')
+		return false;
+	int first = (word[0] - '0') * 100, last = first + 99;
+	if (!class) {
+		if (word[1] < '0' || word[1] > '9' || word[2] < '0' || word[2] > '9')
+			return false;
+		first = last = first + (word[1] - '0') * 10 + word[2] - '0';
+	}
+	for (int status = first - 100; status <= last - 100; status++)
+		set->bits[status / 8] |= (uint8_t)(1u << (status % 8));
+	return true;
+}
+
+bool str_statuses(struct str_statuses *out, const char *text)
+{
+	struct str_statuses set = { 0 };
+	for (;;) {
+		size_t len = strcspn(text, ",");
+		if (!add_statuses(&set, text, len))
+			return false;
+		if (!text[len])
+			break;
+		text += len + 1;
+	}
+	*out = set;
+	return true;
+}
+
+bool str_has_status(const struct str_statuses *set, long status)
+{
+	return status >= 100 && status < 100 + 8 * (long)sizeof(set->bits) &&
+	       set->bits[(status - 100) / 8] >> ((status - 100) % 8) & 1;
+}

@@ -33,8 +33,18 @@ size_t str_utf8_decode(const char *s, size_t left, uint32_t *code_point);
 /** Controls, C1 controls, bidirectional marks, line separators: what no terminal may get from
  * outside (X4). */
 bool str_steers_terminal(uint32_t code_point);
+/** Copies a text from outside for a log or a terminal: cut at a character's end, '?' for what is no
+ * UTF-8 or steers a terminal, a space for a tab. */
+void str_clean(char *dst, size_t size, const char *src);
 /** Damerau-Levenshtein distance, bounded: returns limit + 1 when greater than limit. */
 size_t str_distance(const char *a, const char *b, size_t limit);
+/* A set of HTTP statuses, 100 to 599. */
+struct str_statuses {
+	uint8_t bits[75];
+};
+/** Reads "200", "2xx", "200,204,4xx". @return false when it is none of them; empty is none */
+bool str_statuses(struct str_statuses *out, const char *text) MUST_CHECK;
+bool str_has_status(const struct str_statuses *set, long status);
 /** The nearest of n candidates (an array of strings), NULL when none is near enough to suggest. */
 const char *str_nearest(const char *word, const char *const *candidates, size_t n);
 /** FNV-1a 64 bit. */

@@ -108,12 +108,14 @@ static bool is_list(struct config_context *ctx, struct node *node)
 static bool build_strings(struct config_context *ctx, const struct config_field *field,
 	struct node *node, struct config_strings *out)
 {
-	if (!is_list(ctx, node))
+	bool single = field->single && node->kind == NODE_SCALAR;
+	if (!single && !is_list(ctx, node))
 		return false;
-	const char **items = context_alloc(ctx, node->count * sizeof(items[0]));
+	size_t count = single ? 1 : node->count;
+	const char **items = context_alloc(ctx, count * sizeof(items[0]));
 	bool ok = items;
-	for (size_t i = 0; items && i < node->count; i++) {
-		struct node *item = node->items[i];
+	for (size_t i = 0; items && i < count; i++) {
+		struct node *item = single ? node : node->items[i];
 		if (node_is_null(item)) {
 			config_error(ctx, &item->mark, "an item of %s is empty", ctx->path);
 			ok = false;
@@ -125,7 +127,7 @@ static bool build_strings(struct config_context *ctx, const struct config_field 
 		}
 	}
 	if (ok)
-		*out = (struct config_strings) { items, node->count };
+		*out = (struct config_strings) { items, count };
 	return ok;
 }
 

@@ -79,6 +79,48 @@ void check_store_url(struct config_context *ctx, const struct config_mark *mark,
 			check_shown(ctx, value));
 }
 
+void check_status(struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *text = *(const char *const *)value;
+	struct str_statuses set;
+	if (!str_statuses(&set, text) || strchr(text, ','))
+		config_error(ctx, mark, "\"%.60s\" is no status (200) and no class of them (2xx)",
+			check_shown(ctx, value));
+}
+
+void check_body(struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	size_t len = strlen(*(const char *const *)value);
+	if (len == 0 || len > PROBE_BODY_MAX)
+		config_error(ctx, mark, "a text to look for has 1 to %d bytes", PROBE_BODY_MAX);
+}
+
+void check_address(struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *text = *(const char *const *)value, *colon = strrchr(text, ':');
+	struct in6_addr v6;
+	char host[URL_HOST_MAX];
+	int64_t port;
+	if (!colon || str_to_i64(colon + 1, 1, 65535, &port) < 0) {
+		config_error(ctx, mark, "\"%.100s\" has no port: write 127.0.0.1:5432",
+			check_shown(ctx, value));
+		return;
+	}
+	size_t len = (size_t)(colon - text);
+	bool bracket = len > 2 && *text == '[' && colon[-1] == ']';
+	len -= bracket ? 2 : 0;
+	bool fits = len > 0 && len < sizeof(host);
+	memcpy(host, text + bracket, fits ? len : 0);
+	host[fits ? len : 0] = '\0';
+	bool named = fits && strspn(host, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+					  "0123456789.-_") == len;
+	if (bracket ? inet_pton(AF_INET6, host, &v6) != 1 : !named)
+		config_error(ctx, mark,
+			"\"%.100s\" is no HOST:PORT: write 127.0.0.1:5432, [::1]:5432 or "
+			"db.example.org:5432",
+			check_shown(ctx, value));
+}
+
 /* "ADDRESS:PORT", "[ADDRESS]:PORT" */
 void check_listen(struct config_context *ctx, const struct config_mark *mark, const void *value)
 {

@@ -16,6 +16,12 @@ void check_absolute_path(
 void check_runtime_dir(
 	struct config_context *ctx, const struct config_mark *mark, const void *value);
 void check_store_url(struct config_context *ctx, const struct config_mark *mark, const void *value);
+/** A status (200) or a class of them (2xx). */
+void check_status(struct config_context *ctx, const struct config_mark *mark, const void *value);
+/** What an HTTP probe looks for in a body. */
+void check_body(struct config_context *ctx, const struct config_mark *mark, const void *value);
+/** "HOST:PORT", "[ADDRESS]:PORT" */
+void check_address(struct config_context *ctx, const struct config_mark *mark, const void *value);
 void check_listen(struct config_context *ctx, const struct config_mark *mark, const void *value);
 void check_account(struct config_context *ctx, const struct config_mark *mark, const void *value);
 void check_environment(

@@ -17,16 +17,32 @@ struct buf;
 struct err;
 struct worker_kind;
 
-enum probe_kind { PROBE_NONE, PROBE_BEAT, PROBE_HTTP };
+enum probe_kind { PROBE_NONE, PROBE_BEAT, PROBE_HTTP, PROBE_TCP, PROBE_EXEC, PROBE_NOTIFY };
+enum { PROBE_BODY_MAX = 1000 };
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
 enum log_compress { COMPRESS_NONE, COMPRESS_ZSTD };
 enum when_held { HELD_DEFAULT, HELD_KEEP, HELD_STOP };
 
+/* How a service is asked: at most one of http, tcp, exec, notify. */
 struct config_probe {
-	const char *http; /* services: the URL to ask; NULL: none */
+	const char *http;		   /* the URL to ask; NULL: none */
+	struct config_strings http_status; /* "200", "2xx"; empty: 2xx */
+	const char *http_body;		   /* must be in the answer; NULL: anything will do */
+	const char *tcp;		   /* "HOST:PORT" */
+	struct config_strings exec;
+	bool notify;
 	int64_t interval_ms, timeout_ms, start_period_ms;
 	int64_t failures;
 };
+/** How a service is asked, PROBE_NONE when only its end is watched. */
+static inline enum probe_kind config_probe_kind(const struct config_probe *probe)
+{
+	return probe->notify	   ? PROBE_NOTIFY
+	       : probe->exec.count ? PROBE_EXEC
+	       : probe->tcp	   ? PROBE_TCP
+	       : probe->http	   ? PROBE_HTTP
+				   : PROBE_NONE;
+}
 struct config_restart {
 	int policy; /* enum restart_policy */
 	int64_t min_interval_ms, jitter_ms;

@@ -86,6 +86,15 @@ void check_schedule(struct config_context *ctx, struct config_job *job)
 
 /* ---- supervision ---- */
 
+static void check_program(
+	struct config_context *ctx, const void *object, const char *path, const char *program)
+{
+	if (!*program || (strchr(program, '/') && *program != '/'))
+		error_at(ctx, object, path,
+			"a command begins with an absolute path, or with a name that is found in "
+			"PATH");
+}
+
 static void check_probe(struct config_context *ctx, const void *object,
 	const struct config_probe *probe, bool inherits)
 {
@@ -101,15 +110,46 @@ static void check_probe(struct config_context *ctx, const void *object,
 		"probe.timeout (%s) is longer than probe.interval (%s)", timeout, interval);
 }
 
+/* The second is where the error is; the first is named too. */
+static void check_probe_kind(struct config_context *ctx, const struct config_service *service)
+{
+	static const char *const names[] = { "http", "tcp", "exec", "notify" };
+	const struct config_probe *probe = &service->supervision.probe;
+	const bool here[] = { probe->http, probe->tcp, probe->exec.count, probe->notify };
+	const char *first = NULL;
+	char path[32];
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "probe.%s", names[i]);
+		if (here[i] && first)
+			error_at(ctx, service, path,
+				"a probe is only one of http, tcp, exec, notify; here are %s and "
+				"%s",
+				first, names[i]);
+		first = first ? first : here[i] ? names[i] : NULL;
+	}
+	/* Of `http: URL` the node is the URL's. */
+	const struct node *status = context_node(ctx, service, "probe.http.status");
+	if (!probe->http_status.count && status && status->kind == NODE_SEQUENCE &&
+		!is_faulty(ctx, service))
+		error_at(ctx, service, "probe.http.status", "a list of statuses cannot be empty");
+	if (!probe->exec.count && context_node(ctx, service, "probe.exec") &&
+		!is_faulty(ctx, service))
+		error_at(ctx, service, "probe.exec", "the command of a probe cannot be empty");
+	if (probe->exec.count)
+		check_program(ctx, service, "probe.exec.0", probe->exec.items[0]);
+}
+
 static void check_supervision(struct config_context *ctx)
 {
 	const struct config *config = ctx->config;
 	check_probe(ctx, &config->supervisor, &config->supervisor.supervision.probe, false);
 	for (size_t i = 0; i < config->worker_count; i++)
 		check_probe(ctx, &config->workers[i], &config->workers[i].supervision.probe, true);
-	for (size_t i = 0; i < config->service_count; i++)
+	for (size_t i = 0; i < config->service_count; i++) {
 		check_probe(
 			ctx, &config->services[i], &config->services[i].supervision.probe, true);
+		check_probe_kind(ctx, &config->services[i]);
+	}
 }
 
 /* Only like can be compared: two shares or two sizes. */
@@ -151,11 +191,7 @@ static void check_command(struct config_context *ctx, const struct config_servic
 				"the command of a service cannot be empty");
 		return;
 	}
-	const char *program = command->items[0];
-	if (!*program || (strchr(program, '/') && *program != '/'))
-		error_at(ctx, service, "command.0",
-			"a command begins with an absolute path, or with a name that is found in "
-			"PATH");
+	check_program(ctx, service, "command.0", command->items[0]);
 }
 
 /* ---- providers ---- */

@@ -53,6 +53,7 @@ struct config_field {
 	size_t element_size;		   /* of STRUCT_LIST, STRUCT_MAP */
 	const char *shorthand; /* of STRUCT and elements: a scalar stands for this one field
 				  (`title: h1`) */
+	bool single;	       /* of STRING_LIST: a scalar stands for a list of one */
 	/*
 	 * Checks one value after it was converted; reports through config_error(). `value` points
 	 * at the member; of STRING_LIST it is called for each item (const char *const *), of

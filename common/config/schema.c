@@ -45,6 +45,9 @@ static const char *pattern_of_check(const struct config_field *field)
 		{ check_store_url, "^sqlite:[^?#]" },
 		{ check_listen, ":0*([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|"
 				"655[0-2][0-9]|6553[0-5])$" },
+		{ check_address, "^[A-Za-z0-9._:-]+:[0-9]+$|^\\[[0-9A-Fa-f:.]+\\]:[0-9]+$" },
+		{ check_status, "^[1-5]([0-9]{2}|xx)$" },
+		{ check_body, "." },
 		{ check_account, "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$" },
 		{ check_umask, "^0?[0-7]{3}$" },
 		{ check_share, "^(([1-9]|[1-9][0-9]|100)%|0*[1-9][0-9]*([KMG]i?)?B)$" },
@@ -160,6 +163,21 @@ static void write_item(struct schema *s, const char *key, const char *pattern)
 	json_close_object(&s->j);
 }
 
+static void write_strings(struct schema *s, const struct config_field *field)
+{
+	const char *pattern = pattern_of_check(field);
+	if (!field->single)
+		write_types(s, field, "array", NULL, NULL);
+	else
+		write_types(s, field, "array", "string", "number");
+	if (field->single && pattern) {
+		buf_reset(&s->pattern);
+		buf_add_str(&s->pattern, pattern);
+		end_pattern(s, OR_SUBSTITUTED);
+	}
+	write_item(s, "items", pattern);
+}
+
 static void write_pairs(struct schema *s, const struct config_field *field)
 {
 	write_types(s, field, "object", NULL, NULL);
@@ -265,8 +283,7 @@ static void write_value(struct schema *s, const struct config_field *field)
 	case CONFIG_STRING:
 	case CONFIG_XPATH: write_text(s, field, pattern_of_check(field)); break;
 	case CONFIG_STRING_LIST:
-		write_types(s, field, "array", NULL, NULL);
-		write_item(s, "items", pattern_of_check(field));
+		write_strings(s, field);
 		break;
 	case CONFIG_STRING_MAP: write_pairs(s, field); break;
 	case CONFIG_RATES: write_rates(s, field); break;

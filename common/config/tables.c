@@ -67,12 +67,31 @@ static const struct config_field stop_defaults[] = { STOP_ROWS("TERM", "30s"), {
 static const struct config_field probe_fields[] = { PROBE_ROWS(NULL, NULL, NULL, NULL), { 0 } };
 static const struct config_field restart_fields[] = { RESTART_ROWS(NULL, NULL, NULL), { 0 } };
 static const struct config_field stop_fields[] = { STOP_ROWS(NULL, NULL), { 0 } };
+#define AT(member) offsetof(struct config_probe, member)
+static const struct config_field http_probe_fields[] = {
+	{ "url", CONFIG_STRING, AT(http), .required = true, .check = check_http_url,
+		.doc = "asked with GET; redirects are not followed, certificates are verified" },
+	{ "status", CONFIG_STRING_LIST, AT(http_status), .single = true, .check = check_status,
+		.doc = "statuses that are healthy: 200, 2xx, or a list; 2xx otherwise" },
+	{ "body", CONFIG_STRING, AT(http_body), .check = check_body,
+		.doc = "text that a healthy answer holds" },
+	{ 0 },
+};
+/* The members of `http` lie in the probe's own struct, hence its offset. */
 static const struct config_field service_probe_fields[] = {
-	{ "http", CONFIG_STRING, offsetof(struct config_probe, http), .check = check_http_url,
-		.doc = "asked with GET; 200 to 399 is healthy" },
+	{ "http", CONFIG_STRUCT, 0, .fields = http_probe_fields, .shorthand = "url",
+		.doc = "a URL, or what to ask and what to expect; asked by monitor" },
+	{ "tcp", CONFIG_STRING, AT(tcp), .check = check_address,
+		.doc = "HOST:PORT that accepts connections; asked by monitor" },
+	{ "exec", CONFIG_STRING_LIST, AT(exec),
+		.doc = "a command and its arguments, run as the service itself is; healthy when it "
+		       "exits with 0" },
+	{ "notify", CONFIG_BOOL, AT(notify), .apply = APPLY_RESTART,
+		.doc = "the service itself tells: READY=1 and WATCHDOG=1 to $NOTIFY_SOCKET" },
 	PROBE_ROWS(NULL, NULL, NULL, NULL),
 	{ 0 },
 };
+#undef AT
 
 #define AT(member) offsetof(struct config_memory, member)
 static const struct config_field memory_fields[] = {
@@ -206,7 +225,8 @@ const struct config_field service_fields[] = {
 	{ "depends_on", CONFIG_STRING_LIST, AT(depends_on),
 		.doc = "services that must be ready first; they are stopped after it" },
 	{ "probe", CONFIG_STRUCT, AT(supervision.probe), .fields = service_probe_fields,
-		.doc = "without http: the process is watched for its end only" },
+		.doc = "one of http, tcp, exec, notify; without it the process is watched for its "
+		       "end only" },
 	{ "restart", CONFIG_STRUCT, AT(supervision.restart), .fields = restart_fields,
 		.doc = "as supervisor.restart" },
 	{ "stop", CONFIG_STRUCT, AT(supervision.stop), .fields = stop_fields,

@@ -61,6 +61,8 @@ struct http_request {
 	int64_t max_body;  /* decoded bytes */
 	int64_t ratio_max; /* decoded : received beyond 1 MiB; 0: 100 */
 	bool allow_private;
+	bool fresh;	   /* over a connection of its own, which is not kept */
+	bool connect_only; /* connects, sends nothing, and is done; status 0 */
 };
 struct http_transfer;
 /** Sends now. @return 0 and *out; -EINVAL with words (bad URL or scheme); -ENOMEM. done() is never

@@ -253,6 +253,9 @@ int transfer_set_up(struct http_transfer *t, const struct http_request *request,
 	(void)curl_easy_setopt(e, CURLOPT_NOBODY, (long)head);
 	(void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_ms);
 	(void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)request->total_ms);
+	(void)curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, (long)request->fresh);
+	(void)curl_easy_setopt(e, CURLOPT_FORBID_REUSE, (long)request->fresh);
+	(void)curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, (long)request->connect_only);
 	t->idle_ms = request->idle_ms;
 	t->max_body = request->max_body;
 	t->ratio_max = request->ratio_max > 0 ? request->ratio_max : 100;

@@ -17,7 +17,8 @@
 #define MSG_BODY_drain(F, S) F(S, U64, deadline_ms)
 #define MSG_BODY_owner_gone(F, S) F(S, STR, owner)
 #define MSG_BODY_wake(F, S) F(S, STR, kind)
-#define MSG_BODY_check_http(F, S) F(S, U64, id) F(S, STR, slot) F(S, U64, incarnation) F(S, STR, url) F(S, U64, timeout_ms)
+#define MSG_BODY_check_http(F, S) F(S, U64, id) F(S, STR, slot) F(S, U64, incarnation) F(S, STR, url) F(S, STR, status) F(S, STR, body) F(S, U64, timeout_ms)
+#define MSG_BODY_check_tcp(F, S) F(S, U64, id) F(S, STR, slot) F(S, U64, incarnation) F(S, STR, address) F(S, U64, timeout_ms)
 #define MSG_BODY_check_result(F, S) F(S, U64, id) F(S, STR, slot) F(S, U64, incarnation) F(S, U32, ok) F(S, U64, latency_ms) F(S, STR, detail)
 #define MSG_BODY_question(F, S) F(S, U64, id) F(S, U32, uid) F(S, U32, may_change) F(S, STR, verb) F(S, BYTES, args)
 #define MSG_BODY_answer(F, S) F(S, U64, id) F(S, U32, last) F(S, U32, exit_code) F(S, BYTES, json)
@@ -28,4 +29,4 @@
 #define MSG_BODY_page(F, S) F(S, U32, last) F(S, U32, exit_code) F(S, BYTES, json)
 #define MSG_BODY_summary(F, S) F(S, STR, json)
 
-#define MSG_BODIES(B) B(empty) B(hello) B(setup) B(config) B(config_result) B(probe) B(beat) B(drain) B(owner_gone) B(wake) B(check_http) B(check_result) B(question) B(answer) B(log_open) B(log_rotated) B(log_name) B(request) B(page) B(summary)
+#define MSG_BODIES(B) B(empty) B(hello) B(setup) B(config) B(config_result) B(probe) B(beat) B(drain) B(owner_gone) B(wake) B(check_http) B(check_tcp) B(check_result) B(question) B(answer) B(log_open) B(log_rotated) B(log_name) B(request) B(page) B(summary)

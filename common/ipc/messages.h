@@ -12,7 +12,7 @@
 struct buf;
 struct err;
 
-enum { PROTOCOL_VERSION = 1, MESSAGE_MAX = 65536, PAGE_MAX = 32768 };
+enum { PROTOCOL_VERSION = 2, MESSAGE_MAX = 65536, PAGE_MAX = 32768 };
 
 enum message_direction { FROM_WORKER, TO_WORKER, TO_LOGGER, FROM_CLIENT, TO_CLIENT };
 

@@ -183,7 +183,8 @@ static void message(struct worker *w, const struct message *msg)
 {
 	struct monitor *m = worker_state(w);
 	switch (msg->id) {
-	case MSG_CHECK_HTTP: checks_ask(m->checks, &msg->body.check_http); break;
+	case MSG_CHECK_HTTP: checks_ask_http(m->checks, &msg->body.check_http); break;
+	case MSG_CHECK_TCP: checks_ask_tcp(m->checks, &msg->body.check_tcp); break;
 	case MSG_QUESTION: answer(m, &msg->body.question); break;
 	case MSG_SUMMARY:
 		buf_reset(&m->summary);

@@ -48,9 +48,11 @@ static const struct companion {
 	{ "paginate.param", "paginate.by", "page", NULL },
 	{ "paginate.size_param", "paginate.by", "page", NULL },
 	{ "paginate.size_param", "paginate.param", "page", NULL },
+	{ "probe.http.status", "probe.http.url", "\"http://127.0.0.1:1/\"", NULL },
+	{ "probe.http.body", "probe.http.url", "\"http://127.0.0.1:1/\"", NULL },
 };
 
-/* A text that a field with a check of its own accepts; others take "text". */
+/* A text that a field with a check of its own accepts, by name or path; others take "text". */
 static const struct example {
 	const char *name, *good, *bad;
 } examples[] = {
@@ -67,7 +69,9 @@ static const struct example {
 	{ "warning", "\"7%\"", "\"101%\"" },
 	{ "critical", "2GB", "\"0%\"" },
 	{ "base_url", "\"http://x.example.org/\"", "\"mailto:x\"" },
-	{ "http", "\"http://127.0.0.1:1/\"", "\"/health\"" },
+	{ "probe.http.url", "\"http://127.0.0.1:1/\"", "\"/health\"" },
+	{ "body", "\"I am well\"", "\"\"" },
+	{ "tcp", "\"[::1]:5432\"", "\"127.0.0.1\"" },
 	{ "path", "/x", "..x" },
 	{ "match", "\"^a.*b$\"", "\"a[\"" },
 	{ "table", "other", "\"a b\"" },
@@ -323,7 +327,7 @@ static void check_text(
 	const char *good = "text", *bad = NULL;
 	bool column_path = f->type == CONFIG_STRING && strstr(path, "fields.");
 	for (size_t i = 0; i < ARRAY_SIZE(examples) && !column_path; i++) {
-		if (str_eq(examples[i].name, f->name)) {
+		if (str_eq(examples[i].name, f->name) || str_eq(examples[i].name, path)) {
 			good = examples[i].good;
 			bad = examples[i].bad;
 		}
@@ -379,7 +383,9 @@ static void check_field(
 		refuses(root, path, "100001/1s", "is not a rate");
 		break;
 	case CONFIG_RETRY_WHEN: refuses(root, path, "429", "must be a list"); break;
-	case CONFIG_STRING_LIST: refuses(root, path, "one", "must be a list"); break;
+	case CONFIG_STRING_LIST:
+		refuses(root, path, "one", f->single ? "" : "must be a list");
+		break;
 	case CONFIG_STRUCT_LIST: refuses(root, path, "{a: b}", "must be a list"); return;
 	case CONFIG_STRING_MAP: refuses(root, path, "[a, b]", "must be a mapping"); break;
 	case CONFIG_STRUCT_MAP: refuses(root, path, "[a, b]", "must be a mapping"); return;

@@ -137,7 +137,7 @@ static void new_times_arm_nothing_again(void **state)
 	struct asked *a = *state;
 	probe_begin(&a->probe, 1000, 1000, 200, true);
 	fake_loop_advance(a->loop, 900);
-	probe_adjust(&a->probe, 5000, 300);
+	probe_adjust(&a->probe, 1000, 5000, 300);
 	fake_loop_advance(a->loop, 100);
 	assert_int_equal(a->sent, 1);
 	fake_loop_advance(a->loop, 300);

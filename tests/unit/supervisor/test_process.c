@@ -74,8 +74,13 @@ static void w_changed(struct process *p)
 	(void)p;
 }
 
+static void w_probe_over(struct process *p)
+{
+	(void)p;
+}
+
 static const struct process_ops ops = { w_spawn, w_terminate, w_kill, w_living, w_gone, w_probe,
-	w_save, w_changed, NULL };
+	w_save, w_changed, NULL, w_probe_over };
 static const struct worker_kind kind = { .name = "crawl" };
 
 static int set_up(void **state)
