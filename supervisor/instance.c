@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 enum {
-	OWN_VARIABLES = 8, /* of the environment, for what we add ourselves */
+	OWN_VARIABLES = 8,	/* of the environment, for what we add ourselves */
 	LOST_MS = 1000,		/* from a closed channel to the end of its worker */
 	DRAIN_MARGIN_MS = 1500, /* a worker gives up draining this long before it would be killed */
 };
@@ -126,8 +126,8 @@ static void instance_free(struct instance *i)
 void instance_add_variable(struct instance_plan *plan, const char *name, const char *value)
 {
 	if (plan->spec.environment_count < INSTANCE_ENVIRONMENT_MAX)
-		plan->environment[plan->spec.environment_count++] =
-			(struct spawn_variable) { name, value };
+		plan->environment[plan->spec.environment_count++] = (struct spawn_variable) { name,
+			value };
 }
 
 static void plan_environment(struct instance_plan *plan, const struct process *p, const char *label)

@@ -25,9 +25,9 @@ struct instance {
 	int pidfd, error_fd;
 	struct loop_exit *exit;
 	struct loop_io *error_io;
-	struct channel *channel;  /* workers, while it is open */
-	struct loop_timer *lost;  /* the channel closed: soon its end must be told */
-	bool greeted, configured; /* HELLO came; a CONFIG_RESULT was good */
+	struct channel *channel;     /* workers, while it is open */
+	struct loop_timer *lost;     /* the channel closed: soon its end must be told */
+	bool greeted, configured;    /* HELLO came; a CONFIG_RESULT was good */
 	struct probe_exec *exec;     /* services that are asked by a command; NULL: not yet */
 	struct probe_notify *notify; /* services that speak for themselves */
 };

@@ -54,8 +54,7 @@ void probe_adjust(struct probe *probe, int64_t first_ms, int64_t interval_ms, in
 	probe->timeout_ms = timeout_ms;
 	if (!moved || probe->awaiting || !loop_timer_armed(probe->timer))
 		return;
-	int64_t due_ms =
-		probe->asked ? probe->sent_ms + interval_ms : probe->begun_ms + first_ms;
+	int64_t due_ms = probe->asked ? probe->sent_ms + interval_ms : probe->begun_ms + first_ms;
 	arm(probe, due_ms - loop_now_ms(probe->loop));
 }
 

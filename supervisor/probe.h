@@ -34,7 +34,11 @@ struct probe {
 	uint64_t seq;	    /* grows over all instances, so that a late answer never fits */
 	bool awaiting, grace;
 	bool asked; /* since it began */
-	enum { PROBE_SILENT, PROBE_HEARD_WELL, PROBE_HEARD_ILL } heard; /* since the last question */
+	enum {
+		PROBE_SILENT,
+		PROBE_HEARD_WELL,
+		PROBE_HEARD_ILL
+	} heard; /* since the last question */
 	int64_t begun_ms, first_ms, sent_ms, due_ms;
 	int64_t spread_ms; /* after a stall of ours, for then all are due at once */
 };
@@ -47,8 +51,7 @@ void probe_begin(struct probe *probe, int64_t first_ms, int64_t interval_ms, int
 	bool silence_fails);
 /** New times, counted from the same beginnings: what they do not change is not armed again. A
  * question that is out keeps its timeout. */
-void probe_adjust(
-	struct probe *probe, int64_t first_ms, int64_t interval_ms, int64_t timeout_ms);
+void probe_adjust(struct probe *probe, int64_t first_ms, int64_t interval_ms, int64_t timeout_ms);
 /** Asks no more; an answer on its way is stale. */
 void probe_end(struct probe *probe);
 /**

@@ -78,9 +78,9 @@ static struct probe_exec *exec_of(struct process *p)
 
 static struct contain_target target_of(const struct probe_exec *e)
 {
-	return (struct contain_target) { .slot = e->label,
-		.main_pid = e->pid,
-		.main_start = e->start_time };
+	return (struct contain_target) {
+		.slot = e->label, .main_pid = e->pid, .main_start = e->start_time
+	};
 }
 
 static struct contain *contain_of(const struct probe_exec *e)
@@ -224,8 +224,7 @@ static void on_resume(void *arg)
 /* Why it could not be executed, when it could not. */
 static bool read_failure(struct probe_exec *e, struct spawn_failure *out)
 {
-	return e->error_fd >= 0 &&
-	       read(e->error_fd, out, sizeof(*out)) == (ssize_t)sizeof(*out);
+	return e->error_fd >= 0 && read(e->error_fd, out, sizeof(*out)) == (ssize_t)sizeof(*out);
 }
 
 static bool judge(struct probe_exec *e, const siginfo_t *info, char *detail, size_t size)
@@ -299,7 +298,7 @@ static int start(struct probe_exec *e, struct err *err)
 	if (pipe2(fds, O_CLOEXEC) == -1)
 		return err_set(err, -errno, "pipe");
 	int rc = fcntl(fds[0], F_SETFL, O_NONBLOCK) == -1 ? err_set(err, -errno, "pipe")
-							   : fork_it(e, fds[1], err);
+							  : fork_it(e, fds[1], err);
 	sys_close(fds[1]);
 	e->out_fd = fds[0];
 	if (rc == 0 && watch(e) < 0)

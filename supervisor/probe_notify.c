@@ -25,8 +25,8 @@
 #define FOLDER "notify"
 
 enum {
-	TEXT_MAX = 4096,  /* of one datagram; a longer one is not heard */
-	FDS_MAX = 16,	  /* of one datagram; the kernel closes what does not fit */
+	TEXT_MAX = 4096,   /* of one datagram; a longer one is not heard */
+	FDS_MAX = 16,	   /* of one datagram; the kernel closes what does not fit */
 	HEAR_AT_ONCE = 16, /* datagrams a turn: a flood must not hold us up */
 };
 
@@ -74,8 +74,8 @@ static int take_place(struct probe_notify *n, struct err *err)
 	struct stat old;
 	if (mkdirat(sv->runtime_fd, FOLDER, 0711) == -1 && errno != EEXIST)
 		return err_sys(err, -errno, "make %s/" FOLDER, sv->runtime_dir);
-	int len = snprintf(n->path, sizeof(n->path), "%s/" FOLDER "/%s", sv->runtime_dir,
-		n->process->name);
+	int len = snprintf(
+		n->path, sizeof(n->path), "%s/" FOLDER "/%s", sv->runtime_dir, n->process->name);
 	if (len >= (int)sizeof(n->path))
 		return err_sys(err, -ENAMETOOLONG, "make a socket in %s", sv->runtime_dir);
 	bool left = lstat(n->path, &old) == 0 && S_ISSOCK(old.st_mode);
@@ -110,8 +110,7 @@ int probe_notify_open(struct probe_notify **out, struct process *p, struct err *
 
 void probe_notify_plan(struct probe_notify *n, struct instance_plan *plan)
 {
-	snprintf(n->interval, sizeof(n->interval), "%" PRId64,
-		n->process->told_interval_ms * 1000);
+	snprintf(n->interval, sizeof(n->interval), "%" PRId64, n->process->told_interval_ms * 1000);
 	instance_add_variable(plan, "NOTIFY_SOCKET", n->path);
 	instance_add_variable(plan, "WATCHDOG_USEC", n->interval);
 	plan->spec.own_path = n->path;

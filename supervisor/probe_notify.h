@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * The socket that a service speaks to (systemd's notify protocol): runtime_dir/notify/SLOT, writable
- * by the service's user only, heard only from processes of the slot's tree. READY=1, WATCHDOG=1,
- * WATCHDOG=trigger, STATUS=, STOPPING=1, EXTEND_TIMEOUT_USEC= and BARRIER=1 are obeyed; MAINPID= is
- * not, for the main process is the one that was started; other lines mean nothing.
+ * The socket that a service speaks to (systemd's notify protocol): runtime_dir/notify/SLOT,
+ * writable by the service's user only, heard only from processes of the slot's tree. READY=1,
+ * WATCHDOG=1, WATCHDOG=trigger, STATUS=, STOPPING=1, EXTEND_TIMEOUT_USEC= and BARRIER=1 are obeyed;
+ * MAINPID= is not, for the main process is the one that was started; other lines mean nothing.
  */
 #include "base/compiler.h"
 

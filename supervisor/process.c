@@ -10,18 +10,17 @@
 #include "config/kind.h"
 #include "log/log.h"
 #include "loop/loop.h"
+#include "process_probe.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 enum {
-	READY_MS = 30000,     /* from the start of a worker to its first good CONFIG_RESULT */
 	KILLED_MS = 5000,     /* from KILL until we call it stuck */
 	SWEEP_MS = 20,	      /* how often we look whether a killed tree is gone */
 	SWEEP_SLOW_MS = 1000, /* the same for a stuck one */
 	STALL_MS = 1000,      /* a deadline met later than this is our own lateness */
-	SPREAD_MS = 1000,     /* first probes are spread over at most this */
 };
 
 static void feed(struct process *p, enum process_event event);
@@ -355,46 +354,6 @@ static void on_verdict(
 	p->ops->changed(p);
 }
 
-/* Which of the milliseconds up to most_ms is this slot's: many slots share them out. */
-static int64_t share_of(const struct process *p, int64_t most_ms)
-{
-	return (int64_t)(str_hash(p->name, strlen(p->name)) % (uint64_t)(1 + most_ms));
-}
-
-/* One that speaks for itself was told how often, and cannot be told anew. */
-static int64_t probe_interval_ms(const struct process *p)
-{
-	int64_t interval_ms = p->rules->probe.interval_ms;
-	return process_probe_kind(p) == PROBE_NOTIFY ? MAX(interval_ms, p->told_interval_ms)
-						     : interval_ms;
-}
-
-static int64_t first_probe_ms(const struct process *p)
-{
-	const struct config_probe *probe = &p->rules->probe;
-	/* It is asked nothing: it must have spoken when the first interval is over. */
-	if (process_probe_kind(p) == PROBE_NOTIFY)
-		return MAX(probe->start_period_ms, probe_interval_ms(p));
-	return probe->start_period_ms +
-	       share_of(p, MIN(probe->interval_ms, (int64_t)SPREAD_MS));
-}
-
-static void begin_probes(struct process *p, int64_t first_ms)
-{
-	enum probe_kind kind = process_probe_kind(p);
-	p->probed = true;
-	p->probe.spread_ms = share_of(p, SPREAD_MS);
-	probe_begin(&p->probe, first_ms, probe_interval_ms(p), p->rules->probe.timeout_ms,
-		kind != PROBE_HTTP && kind != PROBE_TCP);
-}
-
-static void end_probes(struct process *p)
-{
-	p->probed = false;
-	probe_end(&p->probe);
-	p->ops->probe_over(p);
-}
-
 /* A restart that waits is due by the new interval; one that did not change is not drawn anew. */
 static void adjust_due(struct process *p, int64_t old_interval_ms)
 {
@@ -412,7 +371,7 @@ static void change_probe(struct process *p)
 {
 	if (p->state != PROCESS_RUNNING)
 		return;
-	end_probes(p);
+	process_end_probes(p);
 	p->strikes = 0;
 	p->ops->save(p);
 	if (p->held)
@@ -420,7 +379,7 @@ static void change_probe(struct process *p)
 	if (process_probe_kind(p) == PROBE_NONE)
 		p->ready = true;
 	else
-		begin_probes(p, p->rules->probe.interval_ms);
+		process_begin_probes(p, p->rules->probe.interval_ms);
 	p->ops->changed(p);
 }
 
@@ -433,7 +392,7 @@ void process_adjust(struct process *p, const struct config_supervision *rules)
 	if (process_probe_kind(p) != old_kind)
 		change_probe(p);
 	else
-		probe_adjust(&p->probe, first_probe_ms(p), probe_interval_ms(p),
+		probe_adjust(&p->probe, process_first_probe_ms(p), process_probe_interval_ms(p),
 			rules->probe.timeout_ms);
 }
 
@@ -449,7 +408,7 @@ void process_orphan(struct process *p)
 	p->service = NULL;
 	p->removed = true;
 	if (!p->kind)
-		end_probes(p);
+		process_end_probes(p);
 }
 
 /* --- what an earlier supervisor left --- */
@@ -589,16 +548,10 @@ static void note_start(struct process *p)
 	p->ops->save(p);
 }
 
-static int64_t ready_within_ms(const struct process *p)
-{
-	const struct config_probe *probe = &p->rules->probe;
-	return p->kind ? READY_MS : probe->start_period_ms + probe->timeout_ms;
-}
-
 static void await(struct process *p)
 {
 	if (p->kind || process_probe_kind(p) == PROBE_NOTIFY)
-		set_deadline(p, EV_LATE, ready_within_ms(p));
+		set_deadline(p, EV_LATE, process_ready_within_ms(p));
 }
 
 static void spawn(struct process *p)
@@ -641,7 +594,7 @@ static void watch(struct process *p)
 	if (kind == PROBE_NONE || kind == PROBE_BEAT || kind == PROBE_NOTIFY)
 		become_ready(p);
 	if (kind != PROBE_NONE)
-		begin_probes(p, first_probe_ms(p));
+		process_begin_probes(p, process_first_probe_ms(p));
 }
 
 /* As if we had watched it all the time. */
@@ -649,14 +602,14 @@ static void adopt(struct process *p)
 {
 	enum probe_kind kind = process_probe_kind(p);
 	int64_t lived_ms = clock_boot_ms() - p->last_start_ms;
-	int64_t first_ms = first_probe_ms(p);
+	int64_t first_ms = process_first_probe_ms(p);
 	p->next_cause = CAUSE_NONE;
 	/* Of the start period only the rest is left. One that speaks for itself has the whole
 	 * interval: what it said before, nobody heard. */
 	if (kind != PROBE_NOTIFY)
 		first_ms -= MIN(MAX(lived_ms, (int64_t)0), p->rules->probe.start_period_ms);
 	if (kind != PROBE_NONE)
-		begin_probes(p, first_ms);
+		process_begin_probes(p, first_ms);
 	if (!p->probed) {
 		p->ready = true;
 		p->strikes = 0;
@@ -673,7 +626,7 @@ static void terminate(struct process *p)
 	 * for. */
 	if (p->kind && p->end_cause == CAUSE_PROBE)
 		timeout_ms = MIN(timeout_ms, p->rules->probe.timeout_ms);
-	end_probes(p);
+	process_end_probes(p);
 	loop_timer_stop(p->start_timer);
 	p->ready = false;
 	p->held = false;
@@ -729,7 +682,7 @@ static void tree_is_gone(struct process *p)
 
 static void sweep(struct process *p)
 {
-	end_probes(p);
+	process_end_probes(p);
 	loop_timer_stop(p->start_timer);
 	p->ready = false;
 	p->held = false;
@@ -860,14 +813,14 @@ static void on_deadline(void *arg)
 	struct process *p = arg;
 	/* We were stopped or starved: what it said meanwhile was not read yet. */
 	if (p->deadline_event != EV_KILL_DUE && loop_now_ms(p->loop) - p->deadline_ms > STALL_MS) {
-		set_deadline(
-			p, p->deadline_event,
-			p->deadline_event == EV_LATE ? ready_within_ms(p) : KILLED_MS);
+		set_deadline(p, p->deadline_event,
+			p->deadline_event == EV_LATE ? process_ready_within_ms(p) : KILLED_MS);
 		return;
 	}
 	if (p->deadline_event == EV_LATE) {
 		log_error(MAIN, "process_not_ready", KV_STR("name", p->name),
-			KV_INT("incarnation", p->incarnation), KV_INT("wait_ms", ready_within_ms(p)));
+			KV_INT("incarnation", p->incarnation),
+			KV_INT("wait_ms", process_ready_within_ms(p)));
 		remember(p, "process_not_ready", NULL, NULL);
 		snprintf(p->start_error, sizeof(p->start_error), "not ready in time");
 		p->next_cause = p->end_cause = CAUSE_PROBE;

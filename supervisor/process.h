@@ -109,7 +109,7 @@ struct process {
 		char detail[PROCESS_DETAIL];
 	} last_probe;
 	int64_t told_interval_ms; /* notify: how often the instance was told to speak */
-	int64_t extend_until_ms;   /* notify: loop time that a late READY=1 may reach; 0: not asked */
+	int64_t extend_until_ms; /* notify: loop time that a late READY=1 may reach; 0: not asked */
 	char said[PROCESS_DETAIL]; /* notify: its STATUS=, "" none */
 
 	struct probe probe;

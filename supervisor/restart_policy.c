@@ -65,5 +65,6 @@ enum strike_verdict strike_count(int64_t *strikes, int64_t failures, bool ok, bo
 		return held ? STRIKE_OVER : STRIKE_NOTHING;
 	}
 	++*strikes;
-	return *strikes >= failures + MUTANT(FOUR_STRIKES) && !held ? STRIKE_RESTART : STRIKE_NOTHING;
+	return *strikes >= failures + MUTANT(FOUR_STRIKES) && !held ? STRIKE_RESTART
+								    : STRIKE_NOTHING;
 }

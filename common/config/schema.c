@@ -282,9 +282,7 @@ static void write_value(struct schema *s, const struct config_field *field)
 	case CONFIG_SIGNAL: write_words(s, field, signal_names); break;
 	case CONFIG_STRING:
 	case CONFIG_XPATH: write_text(s, field, pattern_of_check(field)); break;
-	case CONFIG_STRING_LIST:
-		write_strings(s, field);
-		break;
+	case CONFIG_STRING_LIST: write_strings(s, field); break;
 	case CONFIG_STRING_MAP: write_pairs(s, field); break;
 	case CONFIG_RATES: write_rates(s, field); break;
 	case CONFIG_RETRY_WHEN: write_retry_when(s, field); break;

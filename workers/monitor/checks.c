@@ -263,8 +263,8 @@ void checks_ask_http(struct checks *c, const struct msg_check_http *ask)
 void checks_ask_tcp(struct checks *c, const struct msg_check_tcp *ask)
 {
 	char url[512];
-	struct check *check =
-		check_new(c, ask->id, ask->slot, ask->incarnation, ask->timeout_ms, "");
+	struct check *check = check_new(
+		c, ask->id, ask->slot, ask->incarnation, ask->timeout_ms, "");
 	if (!check)
 		return;
 	snprintf(url, sizeof(url), "http://%s/", ask->address);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * Probes asked by the supervisor, answered by CHECK_RESULT. One deadline, counted from the question,
- * holds for all of it: name, connection, TLS, headers, body. Each has a connection of its own.
+ * Probes asked by the supervisor, answered by CHECK_RESULT. One deadline, counted from the
+ * question, holds for all of it: name, connection, TLS, headers, body. Each has a connection of its
+ * own.
  */
 struct checks;
 struct monitor;

@@ -115,6 +115,40 @@ static void a_cut_copy_is_told(void **state)
 	assert_string_equal(small, "abc");
 }
 
+static void statuses_are_numbers_classes_and_lists_of_them(void **state)
+{
+	struct str_statuses set;
+	(void)state;
+	assert_true(str_statuses(&set, "200,204,4xx"));
+	assert_true(str_has_status(&set, 200) && str_has_status(&set, 204));
+	assert_true(str_has_status(&set, 400) && str_has_status(&set, 499));
+	assert_false(str_has_status(&set, 201) || str_has_status(&set, 500));
+	assert_true(str_statuses(&set, "5xx"));
+	assert_true(str_has_status(&set, 599));
+	static const long never[] = { -1, 0, 99, 200, 600, 700, 100000 };
+	for (size_t i = 0; i < ARRAY_SIZE(never); i++)
+		assert_false(str_has_status(&set, never[i]));
+	static const char *const bad[] = { "", ",", "20", "2000", "6xx", "099", "2xX", "200,",
+		",200", "200 204", "-20", "2x0" };
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		if (str_statuses(&set, bad[i]))
+			fail_msg("\"%s\" is taken for statuses", bad[i]);
+}
+
+static void a_cleaned_text_steers_no_terminal_and_ends_at_a_character(void **state)
+{
+	char out[8];
+	(void)state;
+	str_clean(out, sizeof(out), "a\tb\033c\xff");
+	assert_string_equal(out, "a b?c?");
+	str_clean(out, sizeof(out), "123456\xc3\xa9");
+	assert_string_equal(out, "123456");
+	str_clean(out, sizeof(out), "12345\xc3\xa9!");
+	assert_string_equal(out, "12345\xc3\xa9");
+	str_clean(out, 1, "x");
+	assert_string_equal(out, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -125,6 +159,8 @@ int main(void)
 		cmocka_unit_test(utf8_is_told_from_what_looks_like_it),
 		cmocka_unit_test(near_misses_are_suggested_and_far_ones_are_not),
 		cmocka_unit_test(a_cut_copy_is_told),
+		cmocka_unit_test(statuses_are_numbers_classes_and_lists_of_them),
+		cmocka_unit_test(a_cleaned_text_steers_no_terminal_and_ends_at_a_character),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,6 +144,95 @@ static void new_times_arm_nothing_again(void **state)
 	assert_int_equal(a->failed, 1);
 }
 
+static void times_that_did_not_change_arm_nothing_again(void **state)
+{
+	struct asked *a = *state;
+	probe_begin(&a->probe, 1000, 1000, 200, true);
+	for (int i = 0; i < 1000; i++) {
+		fake_loop_advance(a->loop, 1);
+		probe_adjust(&a->probe, 1000, 1000, 200);
+	}
+	assert_int_equal(a->sent, 1);
+	probe_answer(&a->probe, a->last_seq, true, -1, "ok");
+	for (int i = 0; i < 1000; i++) {
+		fake_loop_advance(a->loop, 1);
+		probe_adjust(&a->probe, 1000, 1000, 200);
+	}
+	assert_int_equal(a->sent, 2);
+}
+
+static void a_shorter_interval_does_not_wait_for_the_end_of_the_longer(void **state)
+{
+	struct asked *a = *state;
+	probe_begin(&a->probe, 0, 3600000, 200, true);
+	fake_loop_advance(a->loop, 0);
+	probe_answer(&a->probe, a->last_seq, true, -1, "ok");
+	fake_loop_advance(a->loop, 5000);
+	probe_adjust(&a->probe, 0, 6000, 200);
+	fake_loop_advance(a->loop, 999);
+	assert_int_equal(a->sent, 1);
+	fake_loop_advance(a->loop, 1);
+	assert_int_equal(a->sent, 2);
+}
+
+static void after_a_stall_not_all_are_asked_in_one_tick(void **state)
+{
+	struct asked *a = *state;
+	a->probe.spread_ms = 400;
+	probe_begin(&a->probe, 0, 1000, 200, true);
+	fake_loop_advance(a->loop, 0);
+	probe_answer(&a->probe, a->last_seq, true, -1, "ok");
+	fake_loop_stall(a->loop, 300000);
+	fake_loop_advance(a->loop, 399);
+	assert_int_equal(a->sent, 1);
+	fake_loop_advance(a->loop, 1);
+	assert_int_equal(a->sent, 2);
+	fake_loop_stall(a->loop, 300000); /* this time with a question out */
+	assert_int_equal(a->unknown, 1);
+	assert_int_equal(a->failed, 0);
+	fake_loop_advance(a->loop, 399);
+	assert_int_equal(a->sent, 2);
+	fake_loop_advance(a->loop, 1);
+	assert_int_equal(a->sent, 3);
+}
+
+static void a_word_unasked_answers_the_next_question(void **state)
+{
+	struct asked *a = *state;
+	probe_hear(&a->probe, true, "before it began");
+	assert_int_equal(a->ok, 0);
+	probe_begin(&a->probe, 1000, 1000, 200, true);
+	for (int i = 0; i < 5; i++)
+		probe_hear(&a->probe, true, "well");
+	assert_int_equal(a->ok, 1);
+	fake_loop_advance(a->loop, 1999);
+	assert_int_equal(a->sent, 0); /* the one at 1000 was answered */
+	fake_loop_advance(a->loop, 1);
+	assert_int_equal(a->sent, 1);
+	fake_loop_advance(a->loop, 199);
+	probe_hear(&a->probe, true, "just in time");
+	assert_int_equal(a->ok, 2);
+	fake_loop_advance(a->loop, 1000);
+	assert_int_equal(a->failed, 0);
+	fake_loop_advance(a->loop, 1);
+	assert_int_equal(a->failed, 1);
+}
+
+static void complaints_count_once_between_two_questions(void **state)
+{
+	struct asked *a = *state;
+	probe_begin(&a->probe, 1000, 1000, 200, true);
+	probe_hear(&a->probe, true, "well");
+	for (int i = 0; i < 5; i++)
+		probe_hear(&a->probe, false, "ill");
+	probe_hear(&a->probe, true, "well after all");
+	assert_int_equal(a->ok, 1);
+	assert_int_equal(a->failed, 1);
+	fake_loop_advance(a->loop, 1000);
+	probe_hear(&a->probe, false, "ill");
+	assert_int_equal(a->failed, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +248,17 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_monitor_that_is_silent_or_away_is_unknown, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(new_times_arm_nothing_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			times_that_did_not_change_arm_nothing_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_shorter_interval_does_not_wait_for_the_end_of_the_longer, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(
+			after_a_stall_not_all_are_asked_in_one_tick, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_word_unasked_answers_the_next_question, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			complaints_count_once_between_two_questions, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

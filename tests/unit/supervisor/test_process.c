@@ -10,6 +10,7 @@
 #include "fakes/loop.h"
 #include "process.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 struct world {
@@ -712,6 +713,188 @@ static void a_worker_is_ready_when_it_is_configured(void **state)
 	assert_false(w->p->ready);
 }
 
+/* Advances until a question is out. @return its loop time */
+static int64_t asked_at(struct world *w)
+{
+	for (int before = w->probes; w->probes == before;)
+		fake_loop_advance(w->loop, 1);
+	return loop_now_ms(w->loop);
+}
+
+static void the_restart_begins_at_the_third_failed_probe_and_in_time(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	int64_t sent_ms[3];
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(w->terminated, 0);
+		sent_ms[i] = asked_at(w);
+		/* Not later than interval + timeout + 1 s: here to the millisecond. */
+		if (i > 0)
+			assert_int_equal(sent_ms[i] - sent_ms[i - 1], 1000);
+	}
+	while (w->terminated == 0)
+		fake_loop_advance(w->loop, 1);
+	assert_true(loop_now_ms(w->loop) - sent_ms[2] <= 200 + 1000);
+	assert_int_equal(w->probes, 3);
+}
+
+static void the_first_probe_waits_for_the_start_period_and_names_share_out_a_second(void **state)
+{
+	struct world *w = *state;
+	int64_t first[8], different = 0;
+	w->rules.probe.start_period_ms = 5000;
+	w->rules.probe.interval_ms = 60000;
+	for (int i = 0; i < 8; i++) {
+		snprintf(w->p->name, sizeof(w->p->name), "service-%d", i);
+		up(w);
+		int64_t begun_ms = loop_now_ms(w->loop);
+		first[i] = asked_at(w) - begun_ms;
+		assert_true(first[i] >= 5000 && first[i] <= 6000);
+		different += i > 0 && first[i] != first[i - 1];
+		process_stop(w->p, CAUSE_OPERATOR);
+		end(w, CLD_EXITED, 0);
+	}
+	assert_true(different >= 5);
+}
+
+static void speaker(struct world *w)
+{
+	w->p->kind = NULL;
+	w->rules.probe.notify = true;
+	w->rules.probe.start_period_ms = 2000;
+	process_start(w->p, CAUSE_NONE);
+	fake_loop_advance(w->loop, 0);
+	assert_int_equal(w->p->state, PROCESS_STARTING);
+}
+
+static void a_speaker_that_is_not_ready_in_time_is_a_failed_start(void **state)
+{
+	struct world *w = *state;
+	speaker(w);
+	fake_loop_advance(w->loop, 2199);
+	assert_int_equal(w->terminated, 0);
+	fake_loop_advance(w->loop, 1);
+	assert_int_equal(w->terminated, 1);
+	end(w, CLD_EXITED, 0);
+	assert_string_equal(w->p->last_exit.reason, "probe");
+}
+
+static void more_time_to_get_ready_is_bounded(void **state)
+{
+	struct world *w = *state;
+	speaker(w);
+	process_said_extend(w->p, 1000); /* less than it has */
+	process_said_extend(w->p, 5000000);
+	fake_loop_advance(w->loop, 4999);
+	assert_int_equal(w->terminated, 0);
+	for (int i = 0; i < 4000 && !w->terminated; i++) {
+		process_said_extend(w->p, UINT64_MAX);
+		fake_loop_advance(w->loop, 1000);
+	}
+	assert_int_equal(w->terminated, 1);
+	assert_int_equal(w->p->state, PROCESS_STOPPING);
+}
+
+static void a_speaker_is_ready_by_its_word_and_judged_by_its_silence(void **state)
+{
+	struct world *w = *state;
+	speaker(w);
+	process_said_well(w->p, true); /* too early to mean anything */
+	process_said_ready(w->p);
+	assert_int_equal(w->p->state, PROCESS_RUNNING);
+	assert_true(w->p->ready);
+	for (int i = 0; i < 40; i++) {
+		process_said_well(w->p, true);
+		fake_loop_advance(w->loop, 500);
+	}
+	assert_int_equal(w->p->strikes, 0);
+	/* The supervisor sleeps; what was said meanwhile is read afterwards. */
+	fake_loop_stall(w->loop, 10000);
+	assert_int_equal(w->p->strikes, 0);
+	process_said_well(w->p, true);
+	int64_t silent_ms = loop_now_ms(w->loop);
+	while (w->terminated == 0)
+		fake_loop_advance(w->loop, 1);
+	assert_true(loop_now_ms(w->loop) - silent_ms <= 4 * 1000 + 200 + 1000);
+	assert_int_equal(w->p->strikes, 3);
+}
+
+static void a_speaker_keeps_the_interval_that_it_was_told(void **state)
+{
+	struct world *w = *state;
+	struct config_supervision shorter;
+	speaker(w);
+	process_said_ready(w->p);
+	shorter = w->rules;
+	shorter.probe.interval_ms = 300;
+	process_adjust(w->p, &shorter);
+	for (int i = 0; i < 20; i++) {
+		process_said_well(w->p, true);
+		fake_loop_advance(w->loop, 900);
+	}
+	assert_int_equal(w->p->strikes, 0);
+	assert_int_equal(w->terminated, 0);
+}
+
+static void one_that_says_it_is_stopping_is_not_ready(void **state)
+{
+	struct world *w = *state;
+	speaker(w);
+	process_said_ready(w->p);
+	process_said_status(w->p, "bye \033[1m\xff\tnow");
+	process_said_stopping(w->p);
+	assert_false(w->p->ready);
+	assert_int_equal(w->p->state, PROCESS_RUNNING);
+	assert_string_equal(w->p->said, "bye ?[1m? now");
+}
+
+static void a_probe_of_another_kind_begins_anew_and_one_taken_away_forgives(void **state)
+{
+	struct world *w = *state;
+	struct config_supervision tcp, none;
+	w->p->kind = NULL;
+	w->rules.probe.http = "http://127.0.0.1/";
+	w->rules.restart.min_interval_ms = 3600000;
+	up(w);
+	for (int i = 0; i < 2; i++) {
+		asked_at(w);
+		process_probe_answer(w->p, w->seq, false, 1, "500");
+	}
+	assert_int_equal(w->p->strikes, 2);
+	tcp = none = w->rules;
+	asked_at(w);
+	uint64_t old = w->seq;
+	tcp.probe.http = none.probe.http = NULL;
+	tcp.probe.tcp = "127.0.0.1:1";
+	process_adjust(w->p, &tcp);
+	assert_int_equal(w->p->strikes, 0);
+	assert_false(process_probe_answer(w->p, old, false, 1, "of the old kind"));
+	asked_at(w);
+	process_probe_answer(w->p, w->seq, false, 1, "refused");
+	assert_int_equal(w->p->strikes, 1);
+	process_adjust(w->p, &none);
+	assert_int_equal(w->p->strikes, 0);
+	assert_true(w->p->ready);
+	int before = w->probes;
+	fake_loop_advance(w->loop, 100000);
+	assert_int_equal(w->probes, before);
+	assert_int_equal(w->terminated, 0);
+}
+
+static void what_was_ended_for_its_probe_failed_whatever_its_exit_code(void **state)
+{
+	struct world *w = *state;
+	w->rules.restart.policy = RESTART_ON_FAILURE;
+	w->rules.restart.min_interval_ms = 0;
+	up(w);
+	while (w->terminated == 0)
+		fake_loop_advance(w->loop, 1);
+	end(w, CLD_EXITED, 0);
+	fake_loop_advance(w->loop, 100);
+	assert_int_equal(w->spawned, 2);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void)
 {
@@ -751,6 +934,15 @@ int main(void)
 		TEST(a_held_restart_follows_a_new_interval),
 		TEST(a_service_is_ready_at_once_or_by_its_first_good_probe),
 		TEST(a_worker_is_ready_when_it_is_configured),
+		TEST(the_restart_begins_at_the_third_failed_probe_and_in_time),
+		TEST(the_first_probe_waits_for_the_start_period_and_names_share_out_a_second),
+		TEST(a_speaker_that_is_not_ready_in_time_is_a_failed_start),
+		TEST(more_time_to_get_ready_is_bounded),
+		TEST(a_speaker_is_ready_by_its_word_and_judged_by_its_silence),
+		TEST(a_speaker_keeps_the_interval_that_it_was_told),
+		TEST(one_that_says_it_is_stopping_is_not_ready),
+		TEST(a_probe_of_another_kind_begins_anew_and_one_taken_away_forgives),
+		TEST(what_was_ended_for_its_probe_failed_whatever_its_exit_code),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

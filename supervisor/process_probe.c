@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include "process_probe.h"
+
+#include "base/compiler.h"
+#include "base/str.h"
+#include "process.h"
+#include <string.h>
+
+enum {
+	READY_MS = 30000, /* from the start of a worker to its first good CONFIG_RESULT */
+	SPREAD_MS = 1000, /* first probes are spread over at most this */
+};
+
+/* Which of the milliseconds up to most_ms is this slot's: many slots share them out. */
+static int64_t share_of(const struct process *p, int64_t most_ms)
+{
+	return (int64_t)(str_hash(p->name, strlen(p->name)) % (uint64_t)(1 + most_ms));
+}
+
+/* One that speaks for itself was told how often, and cannot be told anew. */
+int64_t process_probe_interval_ms(const struct process *p)
+{
+	int64_t interval_ms = p->rules->probe.interval_ms;
+	return process_probe_kind(p) == PROBE_NOTIFY ? MAX(interval_ms, p->told_interval_ms)
+						     : interval_ms;
+}
+
+int64_t process_first_probe_ms(const struct process *p)
+{
+	const struct config_probe *probe = &p->rules->probe;
+	/* It is asked nothing: it must have spoken when the first interval is over. */
+	if (process_probe_kind(p) == PROBE_NOTIFY)
+		return MAX(probe->start_period_ms, process_probe_interval_ms(p));
+	return probe->start_period_ms + share_of(p, MIN(probe->interval_ms, (int64_t)SPREAD_MS));
+}
+
+void process_begin_probes(struct process *p, int64_t first_ms)
+{
+	enum probe_kind kind = process_probe_kind(p);
+	p->probed = true;
+	p->probe.spread_ms = share_of(p, SPREAD_MS);
+	probe_begin(&p->probe, first_ms, process_probe_interval_ms(p), p->rules->probe.timeout_ms,
+		kind != PROBE_HTTP && kind != PROBE_TCP);
+}
+
+void process_end_probes(struct process *p)
+{
+	p->probed = false;
+	probe_end(&p->probe);
+	p->ops->probe_over(p);
+}
+
+int64_t process_ready_within_ms(const struct process *p)
+{
+	const struct config_probe *probe = &p->rules->probe;
+	return p->kind ? READY_MS : probe->start_period_ms + probe->timeout_ms;
+}
