@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import pathlib
+import resource
 import signal
 import socket
 import ssl
@@ -279,6 +280,18 @@ def test_a_command_runs_as_its_service_does(drover):
     drover.start(config({"a": asked({"exec": ["sh", "-c", "echo $(id -un) $(pwd) $GREETING $(ls /proc/self/fd | wc -l)"]}, user="nobody",
                                     directory="/usr", environment={"GREETING": "hello"})}))
     assert probed(drover, "a", True)["detail"] == "exit code 0: nobody /usr hello 4"
+
+
+def test_a_command_that_cannot_be_started_is_unknown_and_no_failure(drover):
+    drover.start(config({"a": asked({"exec": ["true"]})}))
+    probed(drover, "a", True)
+    soft, hard = resource.prlimit(drover.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(drover.pid, resource.RLIMIT_NOFILE, (10, hard))  # all below are in use
+    until(lambda: len(health(drover, "probe_not_started", name="a")) >= 4, "four questions could not be asked")
+    resource.prlimit(drover.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    probed(drover, "a", True)
+    assert not strikes(drover, "a")
+    assert drover.slot("a")["incarnation"] == 1
 
 
 def test_commands_of_a_dead_supervisor_are_ended(drover):
