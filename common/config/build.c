@@ -670,10 +670,8 @@ void build_config(struct config_context *ctx, const struct node *root)
 	static const struct build_elements jobs = { sizeof(struct config_job), build_job, "job" };
 	struct config *config = ctx->config;
 	struct config_array array;
-	build_section(ctx, root, "supervisor", supervisor_fields, &config->supervisor);
-	build_section(ctx, root, "logs", logs_fields, &config->logs);
-	build_section(ctx, root, "store", store_fields, &config->store);
-	build_section(ctx, root, "http", http_fields, &config->http);
+	for (const struct config_section *s = config_sections; s->name; s++)
+		build_section(ctx, root, s->name, s->fields, (char *)config + s->offset);
 	build_workers(ctx, (struct node *)section(root, "workers"));
 	build_named(ctx, "providers", section(root, "providers"), &providers, &array);
 	config->providers = array.items;

@@ -190,6 +190,10 @@ DEFINE_FREEP(struct config, config)
 /** The resolved configuration as YAML, secrets as "***". */
 int config_print(const struct config *config, struct buf *out) MUST_CHECK;
 
+/** The field tables of these kinds (ends with NULL) as JSON Schema, draft 2020-12, for editors.
+ * @return 0 or -ENOMEM */
+int config_schema(const struct worker_kind *const *kinds, struct buf *out) MUST_CHECK;
+
 /**
  * A sealed memfd with what one kind of worker may see: its jobs, the providers they name, shared
  * sections; the values of secrets only where the kind uses them. @return the descriptor, or

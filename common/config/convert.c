@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DURATION_MIN_MS = 50 };
-#define DURATION_MAX_MS (INT64_C(3650) * 86400000)
 
 const char *const column_types[] = { "text", "integer", "real", "boolean", "timestamp", "json",
 	NULL };
@@ -124,8 +122,8 @@ static bool convert_duration(struct config_context *ctx, const struct config_fie
 			s->shown);
 		return false;
 	}
-	if (!in_range(ctx, s, value, free_range ? DURATION_MIN_MS : field->min,
-		    free_range ? DURATION_MAX_MS : field->max, duration_text))
+	if (!in_range(ctx, s, value, free_range ? CONFIG_DURATION_MIN_MS : field->min,
+		    free_range ? CONFIG_DURATION_MAX_MS : field->max, duration_text))
 		return false;
 	*out = value;
 	return true;

@@ -144,14 +144,10 @@ enum config_change config_diff(
 	const struct config *a = old_config, *b = new_config;
 	const char *name = strchr(path, '.');
 	name = name ? name + 1 : "";
-	if (str_eq(path, "supervisor"))
-		return diff_fields(supervisor_fields, &a->supervisor, &b->supervisor);
-	if (str_eq(path, "logs"))
-		return diff_fields(logs_fields, &a->logs, &b->logs);
-	if (str_eq(path, "store"))
-		return diff_fields(store_fields, &a->store, &b->store);
-	if (str_eq(path, "http"))
-		return diff_fields(http_fields, &a->http, &b->http);
+	for (const struct config_section *s = config_sections; s->name; s++)
+		if (str_eq(path, s->name))
+			return diff_fields(s->fields, (const char *)a + s->offset,
+				(const char *)b + s->offset);
 	if (str_starts(path, "workers."))
 		return diff_workers(config_worker(a, name), config_worker(b, name));
 	if (str_starts(path, "services."))

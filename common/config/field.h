@@ -64,6 +64,10 @@ struct config_field {
 	const char *doc; /* one line */
 };
 
+/* Of a duration whose row has no range of its own. */
+enum { CONFIG_DURATION_MIN_MS = 50 };
+#define CONFIG_DURATION_MAX_MS (INT64_C(3650) * 86400000)
+
 enum {
 	CONFIG_RATES_MAX = 7,	  /* rates of one provider */
 	CONFIG_REGEX_MAX = 1000,  /* bytes of a regular expression */

@@ -245,6 +245,14 @@ const struct config_field job_fields[] = {
 };
 #undef AT
 
+const struct config_section config_sections[] = {
+	{ "supervisor", supervisor_fields, offsetof(struct config, supervisor) },
+	{ "logs", logs_fields, offsetof(struct config, logs) },
+	{ "store", store_fields, offsetof(struct config, store) },
+	{ "http", http_fields, offsetof(struct config, http) },
+	{ 0 },
+};
+
 size_t fields_count(const struct config_field *fields)
 {
 	size_t n = 0;

@@ -7,6 +7,14 @@
 struct arena;
 struct worker_kind;
 
+/* A section that is one struct of struct config. */
+struct config_section {
+	const char *name;
+	const struct config_field *fields;
+	size_t offset; /* in struct config */
+};
+extern const struct config_section config_sections[]; /* ends with a NULL name */
+
 extern const struct config_field supervisor_fields[]; /* of struct config_supervisor */
 extern const struct config_field logs_fields[];
 extern const struct config_field store_fields[];
