@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 const char *const column_types[] = { "text", "integer", "real", "boolean", "timestamp", "json",
 	NULL };
 const char *const signal_names[] = { "TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL", NULL };
