@@ -629,7 +629,7 @@ def test_fifty_kills_of_droverd_never_make_two_of_one(drover):
     text = rules(min_interval="0s") + services(**{name: TREE.format(**files(name)) for name in names})
     drover.start(text, wait=False)
     for _ in range(50):
-        time.sleep(rng.uniform(0, 0.12))  # any instant of its start
+        time.sleep(rng.uniform(0, 0.12 * SLOW))  # any instant of its start
         assert drover.process.poll() is None, drover.complaints()
         drover.kill()
         drover.start(wait=False)
