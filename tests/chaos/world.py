@@ -49,6 +49,10 @@ def start_of(pid):
 	return 0 if rest[0] in b"ZX" else int(rest[19])
 
 
+def age_s(pid):
+	return boot_us() / 1e6 - start_of(pid) / os.sysconf("SC_CLK_TCK")
+
+
 def state_of(pid):
 	try:
 		return pathlib.Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()[0].decode()
