@@ -514,6 +514,12 @@ static void probe_over(struct process *p)
 	probe_exec_kill(p);
 }
 
+static bool may_spawn(const struct process *p)
+{
+	const struct supervisor *sv = p->owner;
+	return log_room_settled(sv->logs, p->name);
+}
+
 static void changed(struct process *p)
 {
 	supervisor_changed(p->owner, p);
@@ -535,5 +541,6 @@ const struct process_ops instance_ops = {
 	.save = save,
 	.changed = changed,
 	.may_start = may_start,
+	.may_spawn = may_spawn,
 	.probe_over = probe_over,
 };

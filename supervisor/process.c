@@ -21,6 +21,7 @@ enum {
 	SWEEP_MS = 20,	      /* how often we look whether a killed tree is gone */
 	SWEEP_SLOW_MS = 1000, /* the same for a stuck one */
 	STALL_MS = 1000,      /* a deadline met later than this is our own lateness */
+	SETTLE_AGAIN_MS = 20, /* a start that waits for its log asks again */
 };
 
 static void feed(struct process *p, enum process_event event);
@@ -798,6 +799,11 @@ static void on_start_timer(void *arg)
 		feed(p, EV_HELD_DUE);
 		return;
 	}
+	/* Bounded by those who are waited for. */
+	if (p->ops->may_spawn && !p->ops->may_spawn(p)) {
+		loop_timer_start(p->start_timer, SETTLE_AGAIN_MS);
+		return;
+	}
 	if (may_start(p))
 		feed(p, EV_DUE);
 }
@@ -806,6 +812,13 @@ void process_try_start(struct process *p)
 {
 	if (p->state == PROCESS_WAITING && p->blocked)
 		on_start_timer(p);
+}
+
+void process_go_on(struct process *p)
+{
+	if (p->state == PROCESS_WAITING && loop_timer_armed(p->start_timer) &&
+		p->due_ms <= clock_boot_ms())
+		loop_timer_start(p->start_timer, 0);
 }
 
 static void on_deadline(void *arg)

@@ -44,6 +44,9 @@ struct process_ops {
 	void (*changed)(struct process *p);
 	/** A start is due: may it begin? Else `why` says what it waits for. NULL: always. */
 	bool (*may_start)(const struct process *p, char *why, size_t size);
+	/** False: what the earlier instance wrote is not put away yet; process_go_on() or a short
+	 * time tells. NULL: true */
+	bool (*may_spawn)(const struct process *p);
 	/** The question has its verdict, or is not of interest any more: what was begun for it
 	 * ends. */
 	void (*probe_over)(struct process *p);
@@ -161,6 +164,9 @@ void process_rest(struct process *p);
 void process_quit(struct process *p);
 /** The deadline of a stop that is under way becomes at most ms from now. */
 void process_hurry(struct process *p, int64_t ms);
+
+/** What may_spawn() waited for is there. */
+void process_go_on(struct process *p);
 
 /** What the real world reports. */
 void process_ready(struct process *p);
