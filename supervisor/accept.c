@@ -35,6 +35,12 @@ static int check_accounts(const struct config *config, struct buf *report)
 			rc = no_account(config, section, "user", &s->user, report);
 		if (s->group && !getgrnam(s->group))
 			rc = no_account(config, section, "group", &s->group, report);
+		if (s->log_group && !getgrnam(s->log_group))
+			rc = no_account(config, section, "group", &s->log_group, report);
+		for (size_t k = 0; k < s->groups.count; k++)
+			if (!getgrnam(s->groups.items[k]))
+				rc = no_account(
+					config, section, "group", &s->groups.items[k], report);
 	}
 	for (size_t i = 0; i < config->worker_count; i++) {
 		const struct config_worker *w = &config->workers[i];

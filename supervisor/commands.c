@@ -67,14 +67,13 @@ static int add(struct command *c, const struct process *p)
 	return 0;
 }
 
-/* A slot's own name, its kind (all of "collect"), or all. */
+/* A slot's own name, its kind's or service's (all of "collect"), or all. */
 static int add_named(struct command *c, const char *name, struct err *err)
 {
 	bool found = false;
 	LIST_FOR_EACH (node, &c->sv->processes) {
 		const struct process *p = LIST_ENTRY(node, struct process, node);
-		if (p->removed || !(str_eq(name, "all") || str_eq(name, p->name) ||
-					  (p->kind && str_eq(name, p->kind->name))))
+		if (p->removed || !(str_eq(name, "all") || process_is_of(p, name)))
 			continue;
 		found = true;
 		if (add(c, p) < 0)

@@ -12,6 +12,7 @@
 #include "ipc/channel.h"
 #include "ipc/control.h"
 #include "log/log.h"
+#include "log_room.h"
 #include "loop/loop.h"
 #include "process.h"
 #include "relay.h"
@@ -49,7 +50,7 @@ struct client {
 	enum right right;
 	struct command *command; /* start, stop, restart that is under way */
 	bool asked;		 /* a question waits for its last page */
-	bool wants_reload;
+	bool wants_reload, wants_rotate;
 };
 
 struct control {
@@ -323,8 +324,16 @@ static void answer_one(struct client *client, struct process *p)
 	page_buf(client, &json, true, 0);
 }
 
-/* As many slots on a page as fit. */
-static void answer_all(struct client *client)
+static bool any_of(const struct supervisor *sv, const char *name)
+{
+	LIST_FOR_EACH (node, &sv->processes)
+		if (process_is_of(LIST_ENTRY(node, struct process, node), name))
+			return true;
+	return false;
+}
+
+/* As many slots on a page as fit; of a kind or service when it is named. */
+static void answer_all(struct client *client, const char *name)
 {
 	struct supervisor *sv = client->control->sv;
 	struct list *node = sv->processes.next;
@@ -336,8 +345,11 @@ static void answer_all(struct client *client)
 		if (first)
 			status_supervisor(&j, sv);
 		json_open_array(&j, "processes");
-		for (; node != &sv->processes && json.len < PAGE_FILL / 2; node = node->next)
-			status_process(&j, LIST_ENTRY(node, struct process, node));
+		for (; node != &sv->processes && json.len < PAGE_FILL / 2; node = node->next) {
+			struct process *p = LIST_ENTRY(node, struct process, node);
+			if (!name || process_is_of(p, name))
+				status_process(&j, p);
+		}
 		json_close_array(&j);
 		json_close_object(&j);
 		page_buf(client, &json, node == &sv->processes, 0);
@@ -347,12 +359,14 @@ static void answer_all(struct client *client)
 static void on_status(struct client *client, const char *name)
 {
 	if (!*name) {
-		answer_all(client);
+		answer_all(client, NULL);
 		return;
 	}
 	struct process *p = supervisor_process(client->control->sv, name);
 	if (p)
 		answer_one(client, p);
+	else if (any_of(client->control->sv, name))
+		answer_all(client, name);
 	else
 		refuse_name(client, name);
 }
@@ -461,6 +475,39 @@ void control_reloaded(struct control *c, bool ok, const char *errors, const char
 	}
 }
 
+static void on_rotated(void *arg, const struct msg_log_rotated *answer)
+{
+	struct control *c = arg;
+	CLEANUP(buf_finish) struct buf json = BUF_INIT;
+	struct json_out j;
+	json_out_init(&j, &json);
+	json_open_object(&j, NULL);
+	json_bool(&j, "ok", answer != NULL);
+	if (answer) {
+		json_int(&j, "rotated", answer->rotated);
+		json_int(&j, "later", answer->later);
+	} else {
+		json_str(&j, "error", "drover-log ended before it was done; it is started again");
+	}
+	json_close_object(&j);
+	LIST_FOR_EACH (node, &c->clients) {
+		struct client *client = LIST_ENTRY(node, struct client, node);
+		if (!client->wants_rotate)
+			continue;
+		client->wants_rotate = false;
+		page_buf(client, &json, true, answer ? 0 : 1);
+	}
+}
+
+static void on_rotate(struct client *client)
+{
+	struct control *c = client->control;
+	log_info(MAIN, "command", KV_STR("verb", "rotate"), KV_INT("uid", client->uid));
+	client->asked = client->wants_rotate = true;
+	if (log_room_rotate(c->sv->logs, on_rotated, c) < 0)
+		on_rotated(c, NULL);
+}
+
 /* --- dispatch --- */
 
 static const struct control_verb *find_verb(const char *name)
@@ -484,6 +531,8 @@ static void on_own_verb(struct client *client, const char *verb, const struct me
 		on_logs(client);
 	else if (str_eq(verb, "reload"))
 		on_reload(client);
+	else if (str_eq(verb, "rotate"))
+		on_rotate(client);
 	else
 		on_command(client, verb, names);
 }

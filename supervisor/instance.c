@@ -151,6 +151,24 @@ static const char **build_command(const struct process *p)
 	return argv;
 }
 
+/* NULL: those of the user */
+static const char **build_groups(const struct process *p)
+{
+	size_t count = p->service ? p->service->groups.count : 0;
+	const char **groups = count ? calloc(count + 1, sizeof(char *)) : NULL;
+	for (size_t i = 0; groups && i < count; i++)
+		groups[i] = p->service->groups.items[i];
+	return groups;
+}
+
+static struct spawn_limits limits_of(const struct process *p)
+{
+	const struct config_rlimits none = { 0 }, *r = p->service ? &p->service->rlimits : &none;
+	return (struct spawn_limits) {
+		.nofile = r->nofile, .nproc = r->nproc, .core = r->core, .memory = r->memory
+	};
+}
+
 static int fork_it(struct process *p, struct instance *i, int log_fd, int record_fd, int channel_fd,
 	struct err *err)
 {
@@ -163,13 +181,22 @@ static int fork_it(struct process *p, struct instance *i, int log_fd, int record
 	if (!argv)
 		return err_set(err, -ENOMEM, "memory");
 	fill_record(p, &record);
+	CLEANUP(freep) const char **groups = build_groups(p);
+	if (p->service && p->service->groups.count && !groups)
+		return err_set(err, -ENOMEM, "memory");
 	const struct spawn_spec spec = { .argv = argv,
 		.directory = p->service ? p->service->directory : NULL,
 		.user = p->service ? p->service->user : p->worker->user,
 		.group = p->service ? p->service->group : NULL,
 		.environment = environment,
 		.environment_count = build_environment(p, mark, environment),
-		.nice = p->worker ? p->worker->nice : 0,
+		.groups = groups,
+		.log_group = p->service ? p->service->log_group : NULL,
+		.umask = p->service ? p->service->umask : NULL,
+		.limits = limits_of(p),
+		.nice = p->worker ? p->worker->nice : p->service->nice,
+		.oom_score_adjust = p->worker ? p->worker->oom_score_adjust
+					      : p->service->oom_score_adjust,
 		.limit_mark = contain_limit_mark(sv->epoch, p->name),
 		.stdin_fd = sv->empty_fd,
 		.output_fd = log_fd,
@@ -250,9 +277,12 @@ static int spawn(struct process *p, struct err *err)
 static void read_error_pipe(struct instance *i)
 {
 	struct spawn_failure failure;
+	ssize_t n;
 	if (i->error_fd < 0)
 		return;
-	ssize_t n = read(i->error_fd, &failure, sizeof(failure));
+	while ((n = read(i->error_fd, &failure, sizeof(failure))) == (ssize_t)sizeof(failure) &&
+		spawn_is_warning(&failure))
+		process_degraded(i->process, spawn_step_name(failure.step), failure.error);
 	if (n == -1 && errno == EAGAIN)
 		return;
 	loop_io_free(i->error_io);

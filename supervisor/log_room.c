@@ -31,7 +31,6 @@ enum {
 	SHORT_LIFE_MS = 1000, /* one that lived shorter is not restarted at once again and again */
 	DELAY_MS = 100,
 	DELAY_MAX_MS = 5000,
-	MAX_LINE = 1024 * 1024,
 };
 
 struct log_fifo {
@@ -46,8 +45,7 @@ struct log_room {
 	struct loop *loop;
 	struct log_room_place place;
 	int fifo_dir, log_dir, record_fd;
-	int64_t max_size;
-	unsigned backups;
+	struct config_logs settings;
 	struct list fifos;
 	int categories[LOG_CATEGORIES];
 	struct record record;
@@ -60,9 +58,15 @@ struct log_room {
 	unsigned restarts;
 	void (*done)(void *arg);
 	void *done_arg;
+	bool killed; /* at the end, after it had its time */
+	void (*rotated)(void *arg, const struct msg_log_rotated *answer);
+	void *rotated_arg;
 };
 
 static void start_logger(void *arg);
+static void tell_rotated(struct log_room *room, const struct msg_log_rotated *answer);
+static int open_directory(const char *path, struct err *err);
+static void renew_directory(struct log_room *room);
 static void on_timer(void *arg);
 
 /* --- FIFOs --- */
@@ -103,9 +107,19 @@ static int send_open(struct log_room *room, const struct log_fifo *f, bool with_
 {
 	const struct msg_log_open body = { .name = f->name,
 		.file = f->file,
-		.max_size = (uint64_t)room->max_size,
-		.backups = room->backups };
+		.max_size = (uint64_t)room->settings.max_size,
+		.backups = (uint32_t)room->settings.backups,
+		.max_line = (uint32_t)room->settings.max_line,
+		.max_age_ms = (uint64_t)room->settings.max_age_ms,
+		.compress = room->settings.compress == COMPRESS_ZSTD };
 	return channel_send(room->channel, MSG_LOG_OPEN, &body, &f->fd, with_fd ? 1 : 0);
+}
+
+static void send_directory(struct log_room *room)
+{
+	const struct msg_empty body = { 0 };
+	if (room->channel)
+		channel_send(room->channel, MSG_LOG_DIR, &body, &room->log_dir, 1);
 }
 
 static struct log_fifo *add(
@@ -188,11 +202,19 @@ void log_room_tidy(struct log_room *room, bool (*used)(void *arg, const char *na
 	}
 }
 
-void log_room_rotate(struct log_room *room)
+int log_room_rotate(struct log_room *room,
+	void (*rotated)(void *arg, const struct msg_log_rotated *answer), void *arg)
 {
 	const struct msg_empty body = { 0 };
-	if (room->channel)
-		channel_send(room->channel, MSG_LOG_ROTATE, &body, NULL, 0);
+	renew_directory(room);
+	if (!room->channel)
+		return -ENOTCONN;
+	int rc = channel_send(room->channel, MSG_LOG_ROTATE, &body, NULL, 0);
+	if (rc == 0 && rotated) {
+		room->rotated = rotated;
+		room->rotated_arg = arg;
+	}
+	return rc;
 }
 
 const int *log_room_categories(const struct log_room *room)
@@ -221,6 +243,7 @@ static void let_go(struct log_room *room)
 	channel_free(room->channel);
 	room->exit = NULL;
 	room->channel = NULL;
+	tell_rotated(room, NULL);
 	if (room->child.pid > 0) {
 		sys_close(room->child.pidfd);
 		sys_close(room->child.error_fd);
@@ -228,6 +251,8 @@ static void let_go(struct log_room *room)
 	room->child = (struct spawned) { 0 };
 	contain_set_exempt(room->place.contain, 0);
 }
+
+static void ended(struct log_room *room);
 
 static void on_ended(void *arg, const siginfo_t *info)
 {
@@ -244,10 +269,7 @@ static void on_ended(void *arg, const siginfo_t *info)
 	let_go(room);
 	save_record(room, 0);
 	if (expected) {
-		void (*done)(void *) = room->done;
-		room->done = NULL;
-		loop_timer_stop(room->timer);
-		done(room->done_arg);
+		ended(room);
 		return;
 	}
 	if (clock_mono_ms() - room->started_ms >= SHORT_LIFE_MS)
@@ -256,9 +278,45 @@ static void on_ended(void *arg, const siginfo_t *info)
 	room->delay_ms = MIN(MAX(room->delay_ms * 2, (int64_t)DELAY_MS), (int64_t)DELAY_MAX_MS);
 }
 
-static void on_message(void *arg UNUSED, struct message *m UNUSED)
+/*
+ * The directory of that name now: another one when somebody removed or renamed ours. Asked only
+ * when drover-log misses it and when all logs are reopened.
+ */
+static void renew_directory(struct log_room *room)
 {
-	/* It has nothing to say: each direction of TO_LOGGER is ours. */
+	struct err err = { 0 };
+	struct stat ours, named;
+	int fd = open_directory(room->place.log_dir, &err);
+	if (fd < 0) {
+		log_error(MAIN, "log_directory_lost", KV_STR("error", err.text));
+		return;
+	}
+	if (fstat(fd, &named) == 0 && fstat(room->log_dir, &ours) == 0 &&
+		named.st_ino == ours.st_ino && named.st_dev == ours.st_dev) {
+		sys_close(fd);
+		return;
+	}
+	sys_close(room->log_dir);
+	room->log_dir = fd;
+	log_warn(MAIN, "log_directory_renewed", KV_STR("path", room->place.log_dir));
+	send_directory(room);
+}
+
+static void tell_rotated(struct log_room *room, const struct msg_log_rotated *answer)
+{
+	void (*rotated)(void *, const struct msg_log_rotated *) = room->rotated;
+	room->rotated = NULL;
+	if (rotated)
+		rotated(room->rotated_arg, answer);
+}
+
+static void on_message(void *arg, struct message *m)
+{
+	struct log_room *room = arg;
+	if (m->id == MSG_LOG_LOST)
+		renew_directory(room);
+	else if (m->id == MSG_LOG_ROTATED)
+		tell_rotated(room, &m->body.log_rotated);
 }
 
 static void on_closed(void *arg, const char *why)
@@ -275,8 +333,7 @@ static void on_closed(void *arg, const char *why)
 
 static void hand_over(struct log_room *room)
 {
-	const struct msg_log_dir dir = { .max_line = MAX_LINE };
-	channel_send(room->channel, MSG_LOG_DIR, &dir, &room->log_dir, 1);
+	send_directory(room);
 	LIST_FOR_EACH (node, &room->fifos)
 		send_open(room, LIST_ENTRY(node, struct log_fifo, node), true);
 }
@@ -344,11 +401,33 @@ static void start_logger(void *arg)
 			KV_INT("incarnation", room->record.incarnation));
 }
 
+static void ended(struct log_room *room)
+{
+	void (*done)(void *) = room->done;
+	room->done = NULL;
+	loop_timer_stop(room->timer);
+	done(room->done_arg);
+}
+
+/* A stalled disk may hold even the dead one; it holds the file's lock so long, and droverd's end
+ * does not wait for it. */
+static void end_by_force(struct log_room *room)
+{
+	if (room->killed) {
+		let_go(room);
+		ended(room);
+		return;
+	}
+	room->killed = true;
+	sys_pidfd_send_signal(room->child.pidfd, SIGKILL);
+	loop_timer_start(room->timer, OLD_LOGGER_MS);
+}
+
 static void on_timer(void *arg)
 {
 	struct log_room *room = arg;
 	if (room->done && room->child.pid > 0)
-		sys_pidfd_send_signal(room->child.pidfd, SIGKILL);
+		end_by_force(room);
 	else if (!room->done)
 		start_logger(room);
 }
@@ -385,26 +464,26 @@ static int make_path(const char *path)
 	return mkdir(part, 0750) == -1 && errno != EEXIST ? -errno : 0;
 }
 
-static int open_directory(const struct config_logs *config, struct err *err)
+static int open_directory(const char *path, struct err *err)
 {
-	int rc = make_path(config->dir);
+	int rc = make_path(path);
 	if (rc < 0)
-		return err_sys(err, rc, "make the log directory %s", config->dir);
-	int fd = sys_open(config->dir, O_RDONLY | O_DIRECTORY, 0);
+		return err_sys(err, rc, "make the log directory %s", path);
+	int fd = sys_open(path, O_RDONLY | O_DIRECTORY, 0);
 	if (fd == -1)
-		return err_sys(err, -errno, "open the log directory %s", config->dir);
+		return err_sys(err, -errno, "open the log directory %s", path);
 	if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) == -1) {
 		rc = -errno;
 		sys_close(fd);
-		return err_sys(err, rc, "write to the log directory %s", config->dir);
+		return err_sys(err, rc, "write to the log directory %s", path);
 	}
 	return fd;
 }
 
 void log_room_configure(struct log_room *room, const struct config_logs *config)
 {
-	room->max_size = config->max_size;
-	room->backups = (unsigned)config->backups;
+	room->settings = *config;
+	room->settings.dir = NULL; /* the one that we began with stays */
 	if (!room->channel)
 		return;
 	LIST_FOR_EACH (node, &room->fifos)
@@ -440,8 +519,12 @@ static void end_old_logger(struct log_room *room)
 		return;
 	contain_signal(room->place.contain, &by_mark, SIGTERM, CONTAIN_TREE);
 	while (contain_count(room->place.contain, &by_mark) > 0) {
-		if (clock_mono_ms() > end_ms)
+		int64_t late_ms = clock_mono_ms() - end_ms;
+		if (late_ms > 0)
 			contain_signal(room->place.contain, &by_mark, SIGKILL, CONTAIN_TREE);
+		/* A stalled disk holds it. It holds the files' locks as well: ours will wait. */
+		if (late_ms > OLD_LOGGER_MS)
+			break;
 		poll(NULL, 0, 20);
 	}
 }
@@ -484,7 +567,7 @@ static int open_all(struct log_room *room, const struct config_logs *config, str
 	}
 	open_present(room);
 	log_room_configure(room, config);
-	room->log_dir = open_directory(config, err);
+	room->log_dir = open_directory(room->place.log_dir, err);
 	return room->log_dir < 0 ? room->log_dir : 0;
 }
 
@@ -516,6 +599,7 @@ void log_room_free(struct log_room *room)
 {
 	if (!room)
 		return;
+	room->rotated = NULL;
 	let_go(room);
 	LIST_FOR_EACH_SAFE (node, &room->fifos)
 		fifo_free(LIST_ENTRY(node, struct log_fifo, node));

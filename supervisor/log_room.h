@@ -15,10 +15,12 @@ struct contain;
 struct err;
 struct log_room;
 struct loop;
+struct msg_log_rotated;
 
 struct log_room_place {
 	int runtime_fd, slots_fd, empty_fd; /* borrowed */
 	const char *program;		    /* of drover-log */
+	const char *log_dir;		    /* borrowed */
 	const char *epoch;
 	struct contain *contain;
 };
@@ -44,7 +46,13 @@ uint64_t log_room_inode(const struct log_room *room, const char *name);
 void log_room_close(struct log_room *room, const char *name);
 /** An instance's whole tree is gone: a half line of it is ended and marked. */
 void log_room_half_line(struct log_room *room, const char *name);
-void log_room_rotate(struct log_room *room);
+/**
+ * Rotates and reopens all, also in another directory when ours was renamed. rotated(), may be NULL, is
+ * called once unless a later call takes its place; `answer` is NULL when drover-log ended before it
+ * was done. @return 0; -ENOTCONN: drover-log does not run at present; negative errno
+ */
+int log_room_rotate(struct log_room *room,
+	void (*rotated)(void *arg, const struct msg_log_rotated *answer), void *arg);
 /** New sizes after a reload; the directory stays. */
 void log_room_configure(struct log_room *room, const struct config_logs *config);
 /** Names of logs that no slot uses; each is closed unless used() says otherwise. */

@@ -67,6 +67,7 @@ void process_free(struct process *p)
 	if (!p)
 		return;
 	list_remove(&p->node);
+	history_finish(&p->history);
 	probe_finish(&p->probe);
 	loop_timer_free(p->start_timer);
 	loop_timer_free(p->deadline_timer);
@@ -79,6 +80,12 @@ const char *process_kind_name(const struct process *p)
 	return p->kind ? p->kind->name : "service";
 }
 
+bool process_is_of(const struct process *p, const char *name)
+{
+	return str_eq(p->name, name) || (p->kind && str_eq(p->kind->name, name)) ||
+	       (p->service && str_eq(p->service->name, name));
+}
+
 static uint32_t draw(void)
 {
 	uint32_t r = 0;
@@ -89,11 +96,7 @@ static uint32_t draw(void)
 
 static void remember(struct process *p, const char *event, const char *reason, const char *detail)
 {
-	struct process_event_line *line = &p->history[p->history_count++ % PROCESS_HISTORY];
-	line->at_ms = clock_real_ms();
-	line->event = event;
-	line->reason = reason;
-	snprintf(line->detail, sizeof(line->detail), "%s", detail ? detail : "");
+	history_add(&p->history, event, reason, detail);
 }
 
 /* Told by those only whose being ready is more than their running. */
@@ -185,6 +188,14 @@ void process_start_failed(struct process *p, const char *step, int error)
 	remember(p, "process_start_failed", step, strerror(error));
 }
 
+void process_degraded(struct process *p, const char *what, int error)
+{
+	log_warn(MAIN, "process_degraded", KV_STR("name", p->name),
+		KV_INT("incarnation", p->incarnation), KV_STR("step", what), KV_INT("errno", error),
+		KV_STR("error", strerror(error)));
+	remember(p, "process_degraded", what, strerror(error));
+}
+
 static void note_exit(struct process *p, const siginfo_t *info)
 {
 	bool by_signal = info && info->si_code != CLD_EXITED;
@@ -249,9 +260,22 @@ static bool send_probe(void *arg, uint64_t seq)
 	return p->ops->probe(p, seq);
 }
 
+/* The planted bug stamps starts with the wall clock, which others may set. */
+static int64_t interval_stamp_ms(void)
+{
+	return MUTANT(INTERVAL_ON_WALL_CLOCK) ? clock_real_ms() : clock_boot_ms();
+}
+
+static int64_t on_boot_clock(int64_t stamp_ms)
+{
+	if (MUTANT(INTERVAL_ON_WALL_CLOCK) && stamp_ms >= 0)
+		return stamp_ms - clock_real_ms() + clock_boot_ms();
+	return stamp_ms;
+}
+
 static struct start_history history_of(const struct process *p)
 {
-	return (struct start_history) { .last_automatic_ms = p->last_automatic_ms,
+	return (struct start_history) { .last_automatic_ms = on_boot_clock(p->last_automatic_ms),
 		.last_start_ms = p->last_start_ms,
 		.now_ms = clock_boot_ms() };
 }
@@ -484,7 +508,7 @@ static void note_start(struct process *p)
 	p->last_start_ms = now_ms;
 	p->before_automatic_ms = p->last_automatic_ms;
 	if (start_is_automatic(p->next_cause))
-		p->last_automatic_ms = now_ms;
+		p->last_automatic_ms = interval_stamp_ms();
 	p->started_at_ms = clock_real_ms();
 	p->due_ms = -1;
 	p->due_at_ms = 0;

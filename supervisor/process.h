@@ -7,6 +7,7 @@
  */
 #include "base/list.h"
 #include "config/config.h"
+#include "history.h"
 #include "probe.h"
 #include "process_fsm.h"
 #include "restart_policy.h"
@@ -22,7 +23,7 @@ struct loop_timer;
 struct process;
 struct worker_kind;
 
-enum { SLOT_NAME_SIZE = 80, PROCESS_HISTORY = 20, PROCESS_DETAIL = 160 };
+enum { SLOT_NAME_SIZE = 80, PROCESS_DETAIL = HISTORY_DETAIL };
 
 struct process_ops {
 	/** Makes the instance; its outcome comes later by process_ready() or process_exited(). */
@@ -41,12 +42,6 @@ struct process_ops {
 	void (*save)(struct process *p);
 	/** Something that status shows has changed. */
 	void (*changed)(struct process *p);
-};
-
-struct process_event_line {
-	int64_t at_ms; /* CLOCK_REALTIME */
-	const char *event, *reason;
-	char detail[PROCESS_DETAIL];
 };
 
 struct process_exit {
@@ -104,8 +99,7 @@ struct process {
 	struct loop_timer *start_timer, *deadline_timer, *sweep_timer;
 	enum process_event deadline_event;
 	int64_t deadline_ms; /* loop time */
-	struct process_event_line history[PROCESS_HISTORY];
-	size_t history_count;
+	struct history history;
 
 	struct instance *instance; /* the real ops' own; NULL while down */
 	struct {		   /* between two looks at /proc, for status */
@@ -150,6 +144,8 @@ void process_hurry(struct process *p, int64_t ms);
 void process_ready(struct process *p);
 /** It ended before it was executed: at this step, with this errno. */
 void process_start_failed(struct process *p, const char *step, int error);
+/** The kernel refused this of what it was to get; it runs without. */
+void process_degraded(struct process *p, const char *what, int error);
 /** The main process ended; info NULL: how is unknown. */
 void process_exited(struct process *p, const siginfo_t *info);
 /** A worker broke the protocol or refused its configuration: it is ended and counts as failed. */
@@ -168,5 +164,7 @@ static inline bool process_is_down(const struct process *p)
 	return p->state == PROCESS_STOPPED || p->state == PROCESS_FAILED ||
 	       p->state == PROCESS_WAITING;
 }
+/** Is this its name, or that of its kind or service, of which there may be several? */
+bool process_is_of(const struct process *p, const char *name);
 /** "worker" kinds' name, or "service". */
 const char *process_kind_name(const struct process *p);

@@ -17,11 +17,21 @@ const char *reload_change_name(enum reload_change change)
 	return names[change];
 }
 
+static void name_slot(struct slot *slot, const char *name, int64_t processes, int64_t i)
+{
+	if (processes == 1)
+		str_copy(slot->name, SLOT_NAME_SIZE, name);
+	else
+		snprintf(slot->name, SLOT_NAME_SIZE, "%.64s:%lld", name, (long long)i);
+}
+
 int slots_of(const struct config *config, size_t max, struct slots *out, struct err *err)
 {
-	size_t total = config->service_count, n = 0;
+	size_t total = 0, n = 0;
 	for (size_t w = 0; w < config->worker_count; w++)
 		total += (size_t)config->workers[w].processes;
+	for (size_t s = 0; s < config->service_count; s++)
+		total += (size_t)config->services[s].processes;
 	if (total > max)
 		return err_set(err, -E2BIG, "%zu processes are asked for, at most %zu are possible",
 			total, max);
@@ -32,16 +42,15 @@ int slots_of(const struct config *config, size_t max, struct slots *out, struct 
 		const struct config_worker *worker = &config->workers[w];
 		for (int64_t i = 1; i <= worker->processes; i++, n++) {
 			items[n].worker = worker;
-			if (worker->processes == 1)
-				str_copy(items[n].name, SLOT_NAME_SIZE, worker->kind->name);
-			else
-				snprintf(items[n].name, SLOT_NAME_SIZE, "%.60s:%lld",
-					worker->kind->name, (long long)i);
+			name_slot(&items[n], worker->kind->name, worker->processes, i);
 		}
 	}
-	for (size_t s = 0; s < config->service_count; s++, n++) {
-		items[n].service = &config->services[s];
-		str_copy(items[n].name, SLOT_NAME_SIZE, config->services[s].name);
+	for (size_t s = 0; s < config->service_count; s++) {
+		const struct config_service *service = &config->services[s];
+		for (int64_t i = 1; i <= service->processes; i++, n++) {
+			items[n].service = service;
+			name_slot(&items[n], service->name, service->processes, i);
+		}
 	}
 	*out = (struct slots) { items, n };
 	return 0;
@@ -90,7 +99,7 @@ static enum config_change of_slot(
 	char path[SLOT_NAME_SIZE + 16];
 	const struct worker_kind *kind = slot->worker ? slot->worker->kind : NULL;
 	snprintf(path, sizeof(path), "%s.%s", kind ? "workers" : "services",
-		kind ? kind->name : slot->name);
+		kind ? kind->name : slot->service->name);
 	enum config_change change = config_diff(from, to, path);
 	if (kind)
 		change = MAX(change, of_sections(from, to, kind));

@@ -35,8 +35,8 @@ struct reload_plan {
 	size_t count, cap;
 };
 
-/** Workers in the order of kinds, NAME or NAME:N, then services. @return 0, -ENOMEM, -E2BIG over
- * max */
+/** Workers in the order of kinds, NAME or NAME:N, then services likewise. @return 0, -ENOMEM,
+ * -E2BIG over max */
 int slots_of(
 	const struct config *config, size_t max, struct slots *out, struct err *err) MUST_CHECK;
 void slots_finish(struct slots *slots);

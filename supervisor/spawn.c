@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "config/config.h"
 #include "contain.h"
 #include "records.h"
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHILD_CHANNEL = 3, CHILD_ERROR, CHILD_FDS, HIGH_FD = 10 };
+enum { CHILD_CHANNEL = 3, CHILD_ERROR, CHILD_FDS, HIGH_FD = 10, GROUPS_MAX = 64 };
 static const char path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 static NORETURN void child(const struct spawn_spec *spec, int error_fd);
@@ -37,7 +38,8 @@ void spawn_raise_fd_limit(void)
 
 const char *spawn_step_name(int step)
 {
-	static const char *const names[] = { "executed", "setup", "user", "directory", "exec" };
+	static const char *const names[] = { "executed", "setup", "user", "directory", "exec",
+		"nice", "oom_score_adjust", "rlimits" };
 	return step >= 0 && (size_t)step < ARRAY_SIZE(names) ? names[step] : "unknown";
 }
 
@@ -75,6 +77,13 @@ static NORETURN void fail(int error_fd, enum spawn_step step)
 	struct spawn_failure failure = { step, errno };
 	(void)!write(error_fd, &failure, sizeof(failure));
 	_exit(127);
+}
+
+/* What was asked for cannot be had here; that is no reason not to run. */
+static void warn(int error_fd, enum spawn_step step, int error)
+{
+	struct spawn_failure failure = { step, error };
+	(void)!write(error_fd, &failure, sizeof(failure));
 }
 
 /* First of all: from here on the next supervisor finds us even when this one dies now. */
@@ -177,15 +186,51 @@ static int find_identity(const struct spawn_spec *spec, struct identity *id)
 	return spec->group ? find_group(spec->group, &id->gid) : 0;
 }
 
+/*
+ * Programs open /dev/stdout: for that the FIFO must be their user's. One that changes its user
+ * itself opens it by the group that was named; the group of the runtime directory must not.
+ */
+static int give_output(const struct spawn_spec *spec, const struct identity *id)
+{
+	gid_t gid = (gid_t)-1;
+	struct stat st;
+	if (!spec->own_output || fstat(STDOUT_FILENO, &st) == -1)
+		return spec->own_output ? -1 : 0;
+	if (spec->log_group && find_group(spec->log_group, &gid) == -1)
+		return -1;
+	mode_t mode = spec->log_group ? 0620 : 0600;
+	if ((st.st_uid != id->uid || (spec->log_group && st.st_gid != gid)) &&
+		fchown(STDOUT_FILENO, id->uid, gid) == -1)
+		return -1;
+	/* After the change of the group: before it, the old one would get in. */
+	return (st.st_mode & 0777) == mode ? 0 : fchmod(STDOUT_FILENO, mode);
+}
+
+static int set_groups(const struct spawn_spec *spec, const struct identity *id)
+{
+	gid_t gids[GROUPS_MAX];
+	size_t n = 0;
+	if (!spec->groups)
+		return initgroups(id->name, id->gid);
+	for (; spec->groups[n]; n++) {
+		if (n == GROUPS_MAX) {
+			errno = E2BIG;
+			return -1;
+		}
+		if (find_group(spec->groups[n], &gids[n]) == -1)
+			return -1;
+	}
+	return setgroups(n, gids);
+}
+
 static int change_identity(const struct spawn_spec *spec, const struct identity *id)
 {
 	bool same = id->uid == geteuid() && id->gid == getegid();
-	if (same && !(spec->user && geteuid() == 0))
-		return 0;
-	/* Programs open /dev/stdout: for that the FIFO must be their user's. */
-	if (spec->own_output && fchown(STDOUT_FILENO, id->uid, (gid_t)-1) == -1)
+	if (give_output(spec, id) == -1)
 		return -1;
-	if (initgroups(id->name, id->gid) == -1)
+	if (same && !spec->groups && !(spec->user && geteuid() == 0))
+		return 0;
+	if (set_groups(spec, id) == -1)
 		return -1;
 	if (setresgid(id->gid, id->gid, id->gid) == -1 ||
 		setresuid(id->uid, id->uid, id->uid) == -1)
@@ -205,6 +250,52 @@ static int build_environment(const struct spawn_spec *spec, const struct identit
 	return 0;
 }
 
+static void set_limit(int error_fd, int resource, int64_t value)
+{
+	struct rlimit limit = { (rlim_t)value, (rlim_t)value }, own;
+	if (setrlimit(resource, &limit) == 0)
+		return;
+	/* Above what we may give: as much as we may. */
+	warn(error_fd, SPAWN_LIMIT, errno);
+	if (getrlimit(resource, &own) == 0) {
+		own.rlim_cur = own.rlim_max;
+		setrlimit(resource, &own);
+	}
+}
+
+static void set_limits(const struct spawn_limits *limits, int error_fd)
+{
+	set_limit(error_fd, RLIMIT_CORE, limits->core);
+	if (limits->nofile)
+		set_limit(error_fd, RLIMIT_NOFILE, limits->nofile);
+	if (limits->nproc)
+		set_limit(error_fd, RLIMIT_NPROC, limits->nproc);
+}
+
+/* 0 is what a child gets of a droverd that systemd protects; what it is more than 0 may stay. */
+static void set_oom_score(int64_t wanted, int error_fd)
+{
+	char text[16] = "";
+	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	if (fd == -1 || read(fd, text, sizeof(text) - 1) <= 0) {
+		if (wanted)
+			warn(error_fd, SPAWN_OOM, errno);
+	} else if (atoi(text) != wanted && !(wanted == 0 && atoi(text) > 0)) {
+		int len = snprintf(text, sizeof(text), "%d", (int)wanted);
+		if (pwrite(fd, text, (size_t)len, 0) != len)
+			warn(error_fd, SPAWN_OOM, errno);
+	}
+	if (fd != -1)
+		close(fd);
+}
+
+static void set_weights(const struct spawn_spec *spec, int error_fd)
+{
+	if (spec->nice && setpriority(PRIO_PROCESS, 0, (int)spec->nice) == -1)
+		warn(error_fd, SPAWN_NICE, errno);
+	set_oom_score(spec->oom_score_adjust, error_fd);
+}
+
 static void child(const struct spawn_spec *spec, int error_fd)
 {
 	struct identity id;
@@ -216,17 +307,21 @@ static void child(const struct spawn_spec *spec, int error_fd)
 	error_fd = lift(error_fd);
 	if (setsid() == -1 || place_descriptors(spec, &error_fd) == -1)
 		fail(error_fd, SPAWN_SETUP);
-	umask(022);
-	if (spec->nice && setpriority(PRIO_PROCESS, 0, (int)spec->nice) == -1)
-		fail(error_fd, SPAWN_SETUP);
+	umask((mode_t)config_umask(spec->umask ? spec->umask : "022"));
+	set_weights(spec, error_fd);
 	if (find_identity(spec, &id) == -1)
 		fail(error_fd, SPAWN_USER);
 	if (build_environment(spec, &id) == -1)
 		fail(error_fd, SPAWN_SETUP);
+	/* While we may. */
+	set_limits(&spec->limits, error_fd);
 	if (change_identity(spec, &id) == -1)
 		fail(error_fd, SPAWN_USER);
 	if (chdir(spec->directory ? spec->directory : "/") == -1)
 		fail(error_fd, SPAWN_DIRECTORY);
+	/* Last: we may have more mapped than it is to have, and then get nothing any more. */
+	if (spec->limits.memory)
+		set_limit(error_fd, RLIMIT_AS, spec->limits.memory);
 	execvp(spec->argv[0], (char *const *)(uintptr_t)spec->argv);
 	fail(error_fd, SPAWN_EXEC);
 }

@@ -5,6 +5,7 @@
  * policy. What may hang (chdir, user, exec on a dead mount) happens in the child.
  */
 #include "base/compiler.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -12,6 +13,10 @@
 struct err;
 struct record;
 
+/* 0: as droverd's own, but of core, which is then 0. Bytes, but nofile and nproc. */
+struct spawn_limits {
+	int64_t nofile, nproc, core, memory;
+};
 struct spawn_variable {
 	const char *name, *value;
 };
@@ -21,8 +26,12 @@ struct spawn_spec {
 	const char *directory;	  /* NULL: "/" */
 	const char *user, *group; /* NULL: droverd's own */
 	const struct spawn_variable *environment;
-	size_t environment_count; /* added to PATH, HOME, USER, LOGNAME, LANG */
-	int64_t nice;
+	size_t environment_count;  /* added to PATH, HOME, USER, LOGNAME, LANG */
+	const char *const *groups; /* supplementary, ends with NULL; NULL: those of the user */
+	const char *log_group;	   /* may open the output too; NULL: none */
+	const char *umask;	   /* octal; NULL: 022 */
+	struct spawn_limits limits;
+	int64_t nice, oom_score_adjust;
 	uint64_t limit_mark;	 /* becomes the soft MARK_LIMIT of contain.h; 0: left as it is */
 	int stdin_fd, output_fd; /* become 0, and 1 and 2; output_fd -1: 1 and 2 stay */
 	int own_output;		 /* the output is a FIFO that is given to the user */
@@ -34,7 +43,9 @@ struct spawn_spec {
 struct spawned {
 	pid_t pid;
 	int pidfd;
-	int error_fd; /* read end, non-blocking: EOF when executed, else one struct spawn_failure */
+	/* Read end, non-blocking: any number of struct spawn_failure that are warnings, then EOF
+	 * when executed, else one that is none. */
+	int error_fd;
 };
 
 enum spawn_step {
@@ -43,6 +54,10 @@ enum spawn_step {
 	SPAWN_USER,
 	SPAWN_DIRECTORY,
 	SPAWN_EXEC,
+	SPAWN_WARNINGS, /* from here on: the kernel refused, and the child goes on without */
+	SPAWN_NICE = SPAWN_WARNINGS,
+	SPAWN_OOM,
+	SPAWN_LIMIT,
 };
 struct spawn_failure {
 	int32_t step, error;
@@ -56,5 +71,9 @@ struct spawn_failure {
 int spawn_child(const struct spawn_spec *spec, struct spawned *out, struct err *err) MUST_CHECK;
 /** Raises our own limit of descriptors; children get the one that we were given. */
 void spawn_raise_fd_limit(void);
+static inline bool spawn_is_warning(const struct spawn_failure *failure)
+{
+	return failure->step >= SPAWN_WARNINGS;
+}
 /** "user" */
 const char *spawn_step_name(int step);

@@ -143,10 +143,9 @@ void status_process(struct json_out *j, struct process *p)
 
 void status_history(struct json_out *j, const struct process *p)
 {
-	size_t first = p->history_count > PROCESS_HISTORY ? p->history_count - PROCESS_HISTORY : 0;
+	const struct history_line *line;
 	json_open_array(j, "history");
-	for (size_t i = first; i < p->history_count; i++) {
-		const struct process_event_line *line = &p->history[i % PROCESS_HISTORY];
+	for (size_t i = 0; (line = history_at(&p->history, i)); i++) {
 		json_open_object(j, NULL);
 		json_time(j, "at", line->at_ms);
 		json_str(j, "event", line->event);

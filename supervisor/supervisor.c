@@ -545,7 +545,7 @@ static void on_signal(void *arg, int signo)
 	case SIGINT: supervisor_shut_down(sv); break;
 	case SIGQUIT: quit(sv); break;
 	case SIGHUP: supervisor_reload(sv); break;
-	case SIGUSR1: log_room_rotate(sv->logs); break;
+	case SIGUSR1: (void)log_room_rotate(sv->logs, NULL, NULL); break;
 	default: break;
 	}
 }
@@ -578,6 +578,7 @@ static int open_logs(struct supervisor *sv, struct err *err)
 		.slots_fd = sv->slots_fd,
 		.empty_fd = sv->empty_fd,
 		.program = sv->logger_program,
+		.log_dir = sv->log_dir,
 		.epoch = sv->epoch,
 		.contain = sv->contain };
 	int rc = log_room_new(&sv->logs, sv->loop, &place, &sv->config->logs, err);

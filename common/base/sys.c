@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/openat2.h>
 #include <linux/sched.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,6 +26,19 @@ int sys_open(const char *path, int flags, mode_t mode)
 int sys_openat(int dirfd, const char *path, int flags, mode_t mode)
 {
 	return openat(dirfd, path, flags | O_CLOEXEC, mode);
+}
+
+int sys_open_beneath(int dirfd, const char *name, int flags, mode_t mode)
+{
+	const struct open_how how = {
+		.flags = (uint64_t)(unsigned)(flags | O_NOFOLLOW | O_CLOEXEC),
+		.mode = flags & O_CREAT ? mode : 0,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
+	if (fd != -1 || (errno != ENOSYS && errno != EPERM) || strchr(name, '/'))
+		return fd;
+	return openat(dirfd, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
 }
 
 int sys_close(int fd)

@@ -10,6 +10,12 @@
 
 int sys_open(const char *path, int flags, mode_t mode);
 int sys_openat(int dirfd, const char *path, int flags, mode_t mode);
+/**
+ * Opens a name within the directory and nothing else: no symbolic link in it is followed, no way
+ * leads out (openat2; on a kernel or in a sandbox without it the name must hold no slash). @return
+ * fd, -1
+ */
+int sys_open_beneath(int dirfd, const char *name, int flags, mode_t mode);
 int sys_close(int fd);
 ssize_t sys_read(int fd, void *buf, size_t len);
 ssize_t sys_write(int fd, const void *buf, size_t len);

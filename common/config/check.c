@@ -123,6 +123,50 @@ void check_environment(
 			ctx, mark, "\"%.60s\" is no name of an environment variable", pair->name);
 }
 
+void check_umask(struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *text = *(const char *const *)value;
+	size_t len = strlen(text);
+	if (len < 3 || len > 4 || strspn(text, "01234567") != len || (len == 4 && *text != '0'))
+		config_error(ctx, mark, "\"%.60s\" is no umask: write three octal digits, as 022",
+			check_shown(ctx, value));
+}
+
+unsigned config_umask(const char *text)
+{
+	unsigned bits = 0;
+	for (const char *c = text; *c; c++)
+		bits = bits * 8 + (unsigned)(*c - '0');
+	return bits;
+}
+
+static bool percent_of(const char *text, int64_t *out)
+{
+	char digits[4];
+	size_t len = strlen(text);
+	if (len < 2 || len > sizeof(digits) || text[len - 1] != '%')
+		return false;
+	str_copy(digits, len, text);
+	return str_to_i64(digits, 1, 100, out) == 0;
+}
+
+void check_share(struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *text = *(const char *const *)value;
+	int64_t n;
+	if (!percent_of(text, &n) && (str_to_size(text, &n) < 0 || n <= 0))
+		config_error(ctx, mark, "\"%.60s\" is neither 1%% to 100%% nor a size as 400MB",
+			check_shown(ctx, value));
+}
+
+int64_t config_share(const char *text, int64_t whole)
+{
+	int64_t n = 0;
+	if (percent_of(text, &n))
+		return whole / 100 * n;
+	return str_to_size(text, &n) < 0 ? whole : n;
+}
+
 void check_header(struct config_context *ctx, const struct config_mark *mark, const void *value)
 {
 	static const char *const ours[] = { "Host", "Content-Length", "Transfer-Encoding",

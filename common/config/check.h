@@ -20,6 +20,10 @@ void check_listen(struct config_context *ctx, const struct config_mark *mark, co
 void check_account(struct config_context *ctx, const struct config_mark *mark, const void *value);
 void check_environment(
 	struct config_context *ctx, const struct config_mark *mark, const void *value);
+/** Three or four octal digits, at most 0777. */
+void check_umask(struct config_context *ctx, const struct config_mark *mark, const void *value);
+/** "80%", 1 to 100, or a size. */
+void check_share(struct config_context *ctx, const struct config_mark *mark, const void *value);
 void check_header(struct config_context *ctx, const struct config_mark *mark, const void *value);
 void check_table_name(
 	struct config_context *ctx, const struct config_mark *mark, const void *value);

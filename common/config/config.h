@@ -19,6 +19,7 @@ struct worker_kind;
 
 enum probe_kind { PROBE_NONE, PROBE_BEAT, PROBE_HTTP };
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
+enum log_compress { COMPRESS_NONE, COMPRESS_ZSTD };
 enum when_held { HELD_DEFAULT, HELD_KEEP, HELD_STOP };
 
 struct config_probe {
@@ -43,14 +44,23 @@ struct config_supervision {
 	struct config_stop stop;
 };
 
+/* What is done about memory: at `warning` workers are told to trim, at `critical` they take no
+ * tasks. */
+struct config_memory {
+	const char *warning, *critical; /* "80%" or a size: config_share() */
+	int64_t check_ms, trim_ms;
+};
 struct config_supervisor {
 	const char *state_dir, *runtime_dir; /* absolute, after options and defaults */
 	struct config_supervision supervision;
+	struct config_memory memory;
 };
 struct config_logs {
 	const char *dir;
-	int64_t max_size, backups;
-	int level; /* enum log_level */
+	int64_t max_size, backups, max_line;
+	int64_t max_age_ms; /* 0: no bound */
+	int compress;	    /* enum log_compress */
+	int level;	    /* enum log_level */
 };
 struct config_store {
 	const char *url; /* "sqlite:PATH", PATH relative to state_dir */
@@ -65,15 +75,31 @@ struct config_worker {
 	const struct worker_kind *kind;
 	int64_t processes, concurrency, parsers;
 	const char *user;
-	int64_t nice;
+	int64_t nice, oom_score_adjust;
+	int64_t memory_limit; /* bytes of its whole tree */
 	struct config_supervision supervision;
+};
+
+/* Soft and hard limits; 0: as droverd's own, but of core, which is then 0. */
+struct config_rlimits {
+	int64_t nofile, nproc;
+	int64_t core, memory; /* bytes */
 };
 
 struct config_service {
 	const char *name;
 	struct config_strings command;
 	const char *directory, *user, *group;
+	struct config_strings groups; /* supplementary; none given: those of the user */
+	const char *log_group;	      /* may open the log, beside the user; NULL: none */
+	const char *umask;	      /* octal: config_umask() */
 	struct config_pairs environment;
+	struct config_rlimits rlimits;
+	int64_t processes, nice, oom_score_adjust;
+	int64_t memory_limit; /* bytes of its whole tree; 0: none */
+	struct config_strings depends_on;
+	const struct config_service **needs; /* what depends_on names */
+	size_t need_count;
 	struct config_supervision supervision;
 };
 
@@ -218,6 +244,11 @@ const struct config_xpath *config_xpaths(const struct config *config, size_t i);
 /** Appends one error about it to a report, in the style of config_load(). */
 void config_report(
 	struct buf *report, const struct config_xpath *xpath, const char *problem, bool color);
+
+/** Bytes of "80%" of a whole or of "1GB", checked by the tables. */
+int64_t config_share(const char *text, int64_t whole);
+/** The mode bits of "022", checked by the tables. */
+unsigned config_umask(const char *text);
 
 const struct config_job *config_job(const struct config *config, const char *name);
 const struct config_provider *config_provider(const struct config *config, const char *name);

@@ -141,6 +141,10 @@ void build_config(struct config_context *ctx, const struct node *root);
 void report_unknown_key(
 	struct config_context *ctx, struct node *key, const char *const *known, size_t count);
 
+/* depends.c */
+/** services[].needs from depends_on; no unknown names, no rings. */
+void check_depends(struct config_context *ctx);
+
 /* cross.c */
 /** Cross-checks; fills in what they resolve (schedules, providers, zones). */
 void check_config(struct config_context *ctx);

@@ -135,6 +135,11 @@ static bool convert_size(struct config_context *ctx, const struct config_field *
 	bool free_range = !field->min && !field->max;
 	int64_t value;
 	int rc = str_to_size(s->text, &value);
+	/* Nothing is nothing in every unit. */
+	if (rc == -EDOM && str_eq(s->text, "0") && !field->min) {
+		*out = 0;
+		return true;
+	}
 	if (rc == -EDOM) {
 		config_error(ctx, &s->mark, "a size needs a unit: write %sB or %sKB", s->shown,
 			s->shown);

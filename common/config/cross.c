@@ -112,6 +112,22 @@ static void check_supervision(struct config_context *ctx)
 			ctx, &config->services[i], &config->services[i].supervision.probe, true);
 }
 
+/* Only like can be compared: two shares or two sizes. */
+static void check_memory(struct config_context *ctx)
+{
+	const struct config_supervisor *s = &ctx->config->supervisor;
+	const struct config_memory *m = &s->memory;
+	if (!m->warning || !m->critical || is_faulty(ctx, s) ||
+		!!strchr(m->warning, '%') != !!strchr(m->critical, '%'))
+		return;
+	if (config_share(m->warning, 10000) > config_share(m->critical, 10000))
+		error_at(ctx, s,
+			context_node(ctx, s, "memory.critical") ? "memory.critical"
+								: "memory.warning",
+			"memory.critical (%s) is below memory.warning (%s)",
+			check_shown(ctx, &m->critical), check_shown(ctx, &m->warning));
+}
+
 /* A service shares the namespace of slots and of log files with drover's own. */
 static void check_service_name(struct config_context *ctx, const struct config_service *service)
 {
@@ -291,11 +307,13 @@ static void check_jobs(struct config_context *ctx)
 void check_config(struct config_context *ctx)
 {
 	check_supervision(ctx);
+	check_memory(ctx);
 	for (size_t i = 0; i < ctx->config->provider_count; i++)
 		check_one_provider(ctx, &ctx->config->providers[i]);
 	for (size_t i = 0; i < ctx->config->service_count; i++) {
 		check_service_name(ctx, &ctx->config->services[i]);
 		check_command(ctx, &ctx->config->services[i]);
 	}
+	check_depends(ctx);
 	check_jobs(ctx);
 }

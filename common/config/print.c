@@ -183,6 +183,8 @@ static bool is_absent(const struct config_field *field, const void *member)
 	switch (field->type) {
 	case CONFIG_STRING:
 	case CONFIG_XPATH: return !*(const char *const *)member;
+	case CONFIG_INT:
+	case CONFIG_SIZE:
 	case CONFIG_DURATION_MS: return *(const int64_t *)member == 0 && field->min > 0;
 	case CONFIG_STRING_LIST:
 	case CONFIG_STRING_MAP:

@@ -46,6 +46,8 @@ static const char *pattern_of_check(const struct config_field *field)
 		{ check_listen, ":0*([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|"
 				"655[0-2][0-9]|6553[0-5])$" },
 		{ check_account, "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$" },
+		{ check_umask, "^0?[0-7]{3}$" },
+		{ check_share, "^(([1-9]|[1-9][0-9]|100)%|0*[1-9][0-9]*([KMG]i?)?B)$" },
 		{ check_environment, "^[A-Za-z_][A-Za-z0-9_]{0,62}$" },
 		{ check_header, "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" },
 		{ check_table_name, "^[A-Za-z_][A-Za-z0-9_]{0,62}$" },
@@ -108,7 +110,12 @@ static void write_duration(struct schema *s, const struct config_field *field)
 static void write_size(struct schema *s, const struct config_field *field)
 {
 	bool bounded = field->min || field->max;
-	write_types(s, field, "string", NULL, NULL);
+	/* 0 needs no unit. */
+	write_types(s, field, "string", field->min ? NULL : "integer", NULL);
+	if (!field->min) {
+		json_int(&s->j, "minimum", 0);
+		json_int(&s->j, "maximum", 0);
+	}
 	pattern_size(begin_pattern(s), bounded ? field->min : 0, bounded ? field->max : INT64_MAX);
 	end_pattern(s, ")$" OR_SUBSTITUTED);
 }

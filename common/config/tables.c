@@ -57,6 +57,7 @@
 
 static const char *const policies[] = { "always", "on-failure", "never", NULL };
 static const char *const held_names[] = { "~", "keep", "stop", NULL };
+static const char *const compressions[] = { "none", "zstd", NULL };
 static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
 
 static const struct config_field probe_defaults[] = { PROBE_ROWS("1m", "10s", "3", "30s"), { 0 } };
@@ -73,6 +74,21 @@ static const struct config_field service_probe_fields[] = {
 	{ 0 },
 };
 
+#define AT(member) offsetof(struct config_memory, member)
+static const struct config_field memory_fields[] = {
+	{ "warning", CONFIG_STRING, AT(warning), .def = "80%", .check = check_share,
+		.doc = "then workers are told to give memory back; % of a worker's limit and of "
+		       "the machine, or a size of a worker" },
+	{ "critical", CONFIG_STRING, AT(critical), .def = "90%", .check = check_share,
+		.doc = "then they take no tasks either" },
+	{ "check", CONFIG_DURATION_MS, AT(check_ms), .def = "5m", .min = 50, .max = DAY_MS,
+		.doc = "time from one look to the next" },
+	{ "trim", CONFIG_DURATION_MS, AT(trim_ms), .def = "1h", .min = 50, .max = 30 * DAY_MS,
+		.doc = "workers give memory back this often in any case" },
+	{ 0 },
+};
+#undef AT
+
 #define AT(member) offsetof(struct config_supervisor, member)
 const struct config_field supervisor_fields[] = {
 	{ "state_dir", CONFIG_STRING, AT(state_dir), .check = check_absolute_path,
@@ -86,6 +102,8 @@ const struct config_field supervisor_fields[] = {
 		.doc = "restarts of processes, unless they say otherwise" },
 	{ "stop", CONFIG_STRUCT, AT(supervision.stop), .fields = stop_defaults,
 		.doc = "how processes are stopped, unless they say otherwise" },
+	{ "memory", CONFIG_STRUCT, AT(memory), .fields = memory_fields,
+		.doc = "what is done before a process reaches its memory_limit" },
 	{ 0 },
 };
 #undef AT
@@ -98,6 +116,13 @@ const struct config_field logs_fields[] = {
 		.max = INT64_C(1) << 40, .doc = "a file of this size is rotated" },
 	{ "backups", CONFIG_INT, AT(backups), .def = "5", .min = 0, .max = 1000,
 		.doc = "rotated files that are kept" },
+	{ "max_age", CONFIG_DURATION_MS, AT(max_age_ms), .def = "30d", .min = 0,
+		.max = 36500 * DAY_MS,
+		.doc = "rotated files that end before that time ago are deleted; 0s: none is" },
+	{ "max_line", CONFIG_SIZE, AT(max_line), .def = "1MiB", .min = 4096, .max = 1 << 30,
+		.doc = "a line that is longer is cut there with a mark" },
+	{ "compress", CONFIG_ENUM, AT(compress), .def = "none", .names = compressions,
+		.doc = "how rotated files are compressed: none, zstd" },
 	{ "level", CONFIG_ENUM, AT(level), .def = "info", .names = levels,
 		.doc = "least level of drover's own records" },
 	{ 0 },
@@ -117,6 +142,41 @@ const struct config_field http_fields[] = {
 	{ 0 },
 };
 
+#define OOM_ROW                                                                                 \
+	{                                                                                       \
+		"oom_score_adjust", CONFIG_INT, AT(oom_score_adjust),                           \
+			.def = "0", .min = -1000, .max = 1000, .apply = APPLY_RESTART,          \
+			.doc = "whom the kernel kills first when memory is short: 1000 first, " \
+			       "-1000 never"                                                    \
+	}
+#define NICE_ROW                                                                             \
+	{                                                                                    \
+		"nice", CONFIG_INT, AT(nice), .def = "0", .min = -20, .max = 19,             \
+					      .apply = APPLY_RESTART,                        \
+					      .doc = "scheduling priority, 19 is the lowest" \
+	}
+#define MEMORY_LIMIT_ROW(standard)                                                                \
+	{                                                                                         \
+		"memory_limit", CONFIG_SIZE, AT(memory_limit),                                    \
+			.def = (standard), .min = 1 << 20, .max = INT64_C(1) << 50,               \
+			.doc = "resident memory of the process and its children; over it, it is " \
+			       "restarted in order"                                               \
+	}
+
+#define AT(member) offsetof(struct config_rlimits, member)
+static const struct config_field rlimits_fields[] = {
+	{ "nofile", CONFIG_INT, AT(nofile), .min = 8, .max = 1 << 30, .apply = APPLY_RESTART,
+		.doc = "open descriptors" },
+	{ "nproc", CONFIG_INT, AT(nproc), .min = 1, .max = 1 << 22, .apply = APPLY_RESTART,
+		.doc = "processes and threads of its user" },
+	{ "core", CONFIG_SIZE, AT(core), .def = "0B", .min = 0, .max = INT64_C(1) << 50,
+		.apply = APPLY_RESTART, .doc = "size of a core dump" },
+	{ "memory", CONFIG_SIZE, AT(memory), .min = 1 << 20, .max = INT64_C(1) << 50,
+		.apply = APPLY_RESTART, .doc = "address space of each of its processes" },
+	{ 0 },
+};
+#undef AT
+
 #define AT(member) offsetof(struct config_service, member)
 const struct config_field service_fields[] = {
 	{ "command", CONFIG_STRING_LIST, AT(command), .required = true, .apply = APPLY_RESTART,
@@ -127,8 +187,24 @@ const struct config_field service_fields[] = {
 		.doc = "user the command runs as" },
 	{ "group", CONFIG_STRING, AT(group), .check = check_account, .apply = APPLY_RESTART,
 		.doc = "group the command runs as; the user's own otherwise" },
+	{ "groups", CONFIG_STRING_LIST, AT(groups), .check = check_account, .apply = APPLY_RESTART,
+		.doc = "supplementary groups; the user's own otherwise" },
+	{ "log_group", CONFIG_STRING, AT(log_group), .check = check_account, .apply = APPLY_RESTART,
+		.doc = "group that may open /dev/stdout too: for programs that change user "
+		       "themselves" },
+	{ "umask", CONFIG_STRING, AT(umask), .def = "022", .check = check_umask,
+		.apply = APPLY_RESTART, .doc = "mode bits that new files do not get, octal" },
 	{ "environment", CONFIG_STRING_MAP, AT(environment), .check = check_environment,
 		.apply = APPLY_RESTART, .doc = "variables besides PATH and HOME" },
+	{ "rlimits", CONFIG_STRUCT, AT(rlimits), .fields = rlimits_fields,
+		.doc = "limits of the kernel, soft and hard" },
+	NICE_ROW,
+	OOM_ROW,
+	MEMORY_LIMIT_ROW(NULL),
+	{ "processes", CONFIG_INT, AT(processes), .def = "1", .min = 1, .max = 500,
+		.doc = "how many run: NAME, or NAME:1 to NAME:N" },
+	{ "depends_on", CONFIG_STRING_LIST, AT(depends_on),
+		.doc = "services that must be ready first; they are stopped after it" },
 	{ "probe", CONFIG_STRUCT, AT(supervision.probe), .fields = service_probe_fields,
 		.doc = "without http: the process is watched for its end only" },
 	{ "restart", CONFIG_STRUCT, AT(supervision.restart), .fields = restart_fields,
@@ -264,7 +340,7 @@ size_t fields_count(const struct config_field *fields)
 #define AT(member) offsetof(struct config_worker, member)
 const struct config_field *worker_fields(struct arena *arena, const struct worker_kind *kind)
 {
-	struct config_field *rows = arena_alloc(arena, 10 * sizeof(*rows)), *row = rows;
+	struct config_field *rows = arena_alloc(arena, 12 * sizeof(*rows)), *row = rows;
 	const char *processes = arena_printf(arena, "%" PRId64, kind->default_processes);
 	const char *concurrency = arena_printf(arena, "%" PRId64, kind->default_concurrency);
 	const char *parsers = arena_printf(arena, "%" PRId64, kind->default_parsers);
@@ -283,8 +359,9 @@ const struct config_field *worker_fields(struct arena *arena, const struct worke
 			.min = 1, .max = 64, .doc = "parser children kept ready by each process" };
 	*row++ = (struct config_field) { "user", CONFIG_STRING, AT(user), .check = check_account,
 		.apply = APPLY_RESTART, .doc = "user it runs as" };
-	*row++ = (struct config_field) { "nice", CONFIG_INT, AT(nice), .def = "0", .min = -20,
-		.max = 19, .apply = APPLY_RESTART, .doc = "scheduling priority, 19 is the lowest" };
+	*row++ = (struct config_field)NICE_ROW;
+	*row++ = (struct config_field)OOM_ROW;
+	*row++ = (struct config_field)MEMORY_LIMIT_ROW("512MB");
 	*row++ = (struct config_field) { "probe", CONFIG_STRUCT, AT(supervision.probe),
 		.fields = probe_fields, .doc = "as supervisor.probe" };
 	*row++ = (struct config_field) { "restart", CONFIG_STRUCT, AT(supervision.restart),

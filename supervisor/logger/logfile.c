@@ -5,16 +5,12 @@
 #include "base/sys.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static int open_file(struct logfile *lf);
-static void close_file(struct logfile *lf);
-static void backup_name(char *dst, size_t size, const struct logfile *lf, unsigned n);
-static unsigned first_gap(const struct logfile *lf);
-static void remove_oldest(const struct logfile *lf);
 
 bool logfile_is_name(const char *name)
 {
@@ -28,9 +24,19 @@ void logfile_init(struct logfile *lf, int dir, const char *name)
 	str_copy(lf->name, sizeof(lf->name), name);
 }
 
+void logfile_close(struct logfile *lf)
+{
+	if (lf->fd != -1)
+		sys_close(lf->fd);
+	lf->fd = -1;
+}
+
 void logfile_finish(struct logfile *lf)
 {
-	close_file(lf);
+	logfile_close(lf);
+	free(lf->births);
+	lf->births = NULL;
+	lf->birth_count = 0;
 }
 
 int64_t logfile_seek_end(struct logfile *lf)
@@ -43,7 +49,7 @@ int64_t logfile_seek_end(struct logfile *lf)
 		return -errno;
 	if (st.st_nlink == 0) {
 		/* Deleted by somebody: go on in a file that can be seen. */
-		close_file(lf);
+		logfile_close(lf);
 		rc = open_file(lf);
 		if (rc < 0)
 			return rc;
@@ -77,38 +83,15 @@ int logfile_append(struct logfile *lf, const char *text, size_t len)
 	int code = n == -1 ? errno : ENOSPC;
 	/* A piece of a mark is worse than none; the bytes are our own. */
 	if (n > 0 && (ftruncate(lf->fd, size) == -1 || lseek(lf->fd, size, SEEK_SET) == -1))
-		close_file(lf);
+		logfile_close(lf);
 	return -code;
-}
-
-int logfile_rotate(struct logfile *lf)
-{
-	char from[LOGFILE_NAME_MAX + 16], to[LOGFILE_NAME_MAX + 16];
-	unsigned gap = first_gap(lf);
-	if (gap > lf->backups) {
-		backup_name(from, sizeof(from), lf, lf->backups);
-		if (sys_unlinkat(lf->dir, from, 0) == -1 && errno != ENOENT)
-			return -errno;
-		gap = lf->backups;
-	}
-	/* With 0 backups the line above removed the file itself. */
-	for (unsigned n = gap; n > 0; n--) {
-		backup_name(from, sizeof(from), lf, n - 1);
-		backup_name(to, sizeof(to), lf, n);
-		if (sys_renameat(lf->dir, from, lf->dir, to) == -1 && errno != ENOENT)
-			return -errno;
-	}
-	close_file(lf);
-	remove_oldest(lf);
-	return 0;
 }
 
 static int open_file(struct logfile *lf)
 {
-	/* O_NONBLOCK, O_NOFOLLOW: whatever stands there under our name may neither stop nor mislead
-	 * us. */
-	int fd = sys_openat(
-		lf->dir, lf->name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0640);
+	/* O_NONBLOCK: whatever stands there under our name may not stop us. */
+	int fd = sys_open_beneath(
+		lf->dir, lf->name, O_RDWR | O_CREAT | O_NONBLOCK | O_NOCTTY, 0640);
 	struct stat st;
 	if (fd == -1)
 		return -errno;
@@ -119,65 +102,4 @@ static int open_file(struct logfile *lf)
 	lf->fd = fd;
 	lf->left = 0;
 	return 0;
-}
-
-static void close_file(struct logfile *lf)
-{
-	if (lf->fd != -1)
-		sys_close(lf->fd);
-	lf->fd = -1;
-}
-
-/* 0: the file itself */
-static void backup_name(char *dst, size_t size, const struct logfile *lf, unsigned n)
-{
-	if (n == 0)
-		snprintf(dst, size, "%s", lf->name);
-	else
-		snprintf(dst, size, "%s.%u", lf->name, n);
-}
-
-static bool size_of(const struct logfile *lf, unsigned n, int64_t *size)
-{
-	char name[LOGFILE_NAME_MAX + 16];
-	struct stat st;
-	backup_name(name, sizeof(name), lf, n);
-	if (fstatat(lf->dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
-		return false;
-	*size = st.st_size;
-	return true;
-}
-
-/* The youngest number that is free; more than `backups` when all are taken. */
-static unsigned first_gap(const struct logfile *lf)
-{
-	int64_t size;
-	unsigned n = 1;
-	while (n <= lf->backups && size_of(lf, n, &size))
-		n++;
-	return n;
-}
-
-static void remove_backup(const struct logfile *lf, unsigned n)
-{
-	char name[LOGFILE_NAME_MAX + 16];
-	backup_name(name, sizeof(name), lf, n);
-	/* What cannot be removed now is tried again at the next rotation. */
-	(void)sys_unlinkat(lf->dir, name, 0);
-}
-
-static void remove_oldest(const struct logfile *lf)
-{
-	int64_t size, held = 0, bound = (int64_t)lf->backups * lf->max_size + lf->max_line;
-	for (unsigned n = 1; n <= lf->backups; n++) {
-		if (!size_of(lf, n, &size))
-			continue;
-		if (lf->max_size > 0 && held + size > bound)
-			remove_backup(lf, n);
-		else
-			held += size;
-	}
-	/* Left from a time when more were kept. */
-	for (unsigned n = lf->backups + 1; size_of(lf, n, &size); n++)
-		remove_backup(lf, n);
 }

@@ -7,14 +7,18 @@
 #include "base/sys.h"
 #include "ipc/channel.h"
 #include "log/log.h"
+#include "logger/compressor.h"
 #include "logger/logfile.h"
 #include "logger/pump.h"
 #include "loop/loop.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define LOCK_FILE ".drover-log.lock"
+enum { EXPIRY_MIN_MS = 100, EXPIRY_MAX_MS = 3600 * 1000, LOST_AGAIN_MS = 1000 };
 
 struct logger {
 	struct loop *loop;
@@ -23,10 +27,38 @@ struct logger {
 	struct pump_place place; /* descriptors are -1 until LOG_DIR */
 	struct pump **pumps;
 	size_t count, cap;
+	struct loop_timer *expiry;
+	struct compressor *compressor;
+	struct pump *packed; /* whose backup is being compressed; NULL: none */
+	struct logfile_packing packing;
+	size_t next_packed; /* the logs take turns */
+	int64_t max_age_ms;
+	int64_t lost_told_ms;
 };
 
 static void on_message(void *arg, struct message *m);
 static void on_closed(void *arg, const char *why);
+static void on_expiry(void *arg);
+static void on_rotated(void *arg);
+static void stop_packing(struct logger *logger, struct pump *pump);
+static bool on_dir_lost(void *arg);
+
+static int open_tools(struct logger *logger)
+{
+	int rc = pump_tools_init(&logger->tools, logger->loop);
+	if (rc < 0)
+		return rc;
+	logger->tools.rotated = on_rotated;
+	logger->tools.dir_lost = on_dir_lost;
+	logger->tools.arg = logger;
+	logger->expiry = loop_timer_new(logger->loop, on_expiry, logger);
+	rc = logger->expiry ? compressor_new(&logger->compressor, logger->loop) : -ENOMEM;
+	if (rc < 0) {
+		loop_timer_free(logger->expiry);
+		pump_tools_finish(&logger->tools);
+	}
+	return rc;
+}
 
 int logger_start(struct logger **out, struct loop *loop, int fd, struct err *err)
 {
@@ -38,7 +70,8 @@ int logger_start(struct logger **out, struct loop *loop, int fd, struct err *err
 	}
 	logger->loop = loop;
 	logger->place = (struct pump_place) { .dir = -1, .lock = -1 };
-	int rc = pump_tools_init(&logger->tools, loop);
+	logger->lost_told_ms = INT64_MIN;
+	int rc = open_tools(logger);
 	if (rc < 0) {
 		sys_close(fd);
 		free(logger);
@@ -61,10 +94,105 @@ static void leave_place(const struct pump_place *place)
 		sys_close(place->lock);
 }
 
+/* --- compression: one backup at a time --- */
+
+static void on_packed(void *arg, bool whole)
+{
+	struct logger *logger = arg;
+	if (logger->packed)
+		pump_packed(logger->packed, &logger->packing, whole ? 0 : -EIO);
+	logger->packed = NULL;
+	on_rotated(logger);
+}
+
+/* A log that goes away or elsewhere. */
+static void stop_packing(struct logger *logger, struct pump *pump)
+{
+	if (!pump || logger->packed != pump)
+		return;
+	compressor_cancel(logger->compressor);
+	pump_unpacked(pump, &logger->packing);
+	logger->packed = NULL;
+}
+
+static void pack_next(void *arg)
+{
+	struct logger *logger = arg;
+	if (compressor_busy(logger->compressor))
+		return;
+	for (size_t i = 0; i < logger->count; i++) {
+		size_t at = (logger->next_packed + i) % logger->count;
+		struct pump *pump = logger->pumps[at];
+		int rc = pump_pack(pump, &logger->packing);
+		if (rc == -ENOENT)
+			continue;
+		logger->next_packed = at + 1;
+		if (rc == 0)
+			rc = compressor_start(logger->compressor, logger->packing.from,
+				logger->packing.to, on_packed, logger);
+		else
+			logger->packing.from = logger->packing.to = -1;
+		if (rc == 0) {
+			logger->packed = pump;
+			return;
+		}
+		pump_packed(pump, &logger->packing, rc);
+	}
+}
+
+/* Deferred: a pump is in the middle of its work when it says so. */
+static void on_rotated(void *arg)
+{
+	struct logger *logger = arg;
+	loop_cancel_deferred(logger->loop, logger);
+	loop_defer(logger->loop, pack_next, logger);
+}
+
+/* --- age --- */
+
+static void arm_expiry(struct logger *logger)
+{
+	int64_t age = logger->max_age_ms;
+	if (age > 0)
+		loop_timer_start(logger->expiry,
+			MIN(MAX(age / 10, (int64_t)EXPIRY_MIN_MS), (int64_t)EXPIRY_MAX_MS));
+	else
+		loop_timer_stop(logger->expiry);
+}
+
+static void on_expiry(void *arg)
+{
+	struct logger *logger = arg;
+	for (size_t i = 0; i < logger->count; i++)
+		pump_expire(logger->pumps[i]);
+	on_rotated(logger);
+	arm_expiry(logger);
+}
+
+/* --- the directory --- */
+
+/* One telling serves all logs; again only when nothing came of it. */
+static bool on_dir_lost(void *arg)
+{
+	static const struct msg_empty body;
+	struct logger *logger = arg;
+	int64_t now = loop_now_ms(logger->loop);
+	if (!logger->channel)
+		return false;
+	if (logger->lost_told_ms != INT64_MIN && now - logger->lost_told_ms < LOST_AGAIN_MS)
+		return true;
+	logger->lost_told_ms = now;
+	return channel_send(logger->channel, MSG_LOG_LOST, &body, NULL, 0) == 0;
+}
+
 void logger_stop(struct logger *logger)
 {
 	if (!logger)
 		return;
+	stop_packing(logger, logger->packed);
+	compressor_free(logger->compressor);
+	loop_timer_free(logger->expiry);
+	loop_cancel_deferred(logger->loop, logger);
 	channel_free(logger->channel);
 	for (size_t i = 0; i < logger->count; i++)
 		pump_free(logger->pumps[i]);
@@ -114,19 +242,31 @@ static int take_fd(struct message *m)
 	return fd;
 }
 
+/* Whatever lies there under that name may neither stop nor mislead us. */
+static int open_lock(int dir)
+{
+	int fd = sys_open_beneath(dir, LOCK_FILE, O_RDWR | O_CREAT | O_NONBLOCK | O_NOCTTY, 0640);
+	struct stat st;
+	if (fd == -1 || (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)))
+		return fd;
+	sys_close(fd);
+	errno = EINVAL;
+	return -1;
+}
+
 static void take_dir(struct logger *logger, struct message *m)
 {
-	struct pump_place old = logger->place, place = {
-		.dir = take_fd(m), .lock = -1, .max_line = (int64_t)m->body.log_dir.max_line
-	};
+	struct pump_place old = logger->place, place = { .dir = take_fd(m), .lock = -1 };
 	if (place.dir != -1)
-		place.lock = sys_openat(place.dir, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW, 0640);
+		place.lock = open_lock(place.dir);
 	if (place.lock == -1) {
 		refuse("LOG_DIR", LOCK_FILE, place.dir == -1 ? -EBADF : -errno);
 		leave_place(&place);
 		return;
 	}
+	stop_packing(logger, logger->packed);
 	logger->place = place;
+	logger->lost_told_ms = INT64_MIN;
 	/* Pumps give their locks back through the old descriptor, so they move before it is closed.
 	 */
 	for (size_t i = 0; i < logger->count; i++)
@@ -161,11 +301,18 @@ static void take_log(struct logger *logger, struct message *m)
 		.name = body->name,
 		.file = body->file,
 		.max_size = (int64_t)max_size,
+		.max_line = body->max_line,
+		.max_age_ms = (int64_t)MIN(body->max_age_ms, (uint64_t)INT64_MAX / 4),
 		.backups = body->backups,
+		.compress = body->compress != 0,
 	};
 	size_t i = find(logger, body->name);
 	int fifo = take_fd(m), rc;
 	struct pump *pump = NULL;
+	logger->max_age_ms = settings.max_age_ms;
+	arm_expiry(logger);
+	if (i < logger->count)
+		stop_packing(logger, logger->pumps[i]);
 	if (fifo == -1) {
 		rc = i < logger->count ? pump_set(logger->pumps[i], &settings) : -EBADF;
 	} else {
@@ -188,7 +335,20 @@ static void take_log(struct logger *logger, struct message *m)
 		logger->pumps[logger->count++] = pump;
 	if (rc < 0)
 		refuse("LOG_OPEN", body->name, rc);
+	on_rotated(logger);
 	open_own_log(logger);
+}
+
+static void rotate_all(struct logger *logger)
+{
+	struct msg_log_rotated answer = { 0 };
+	for (size_t i = 0; i < logger->count; i++) {
+		if (pump_rotate(logger->pumps[i]))
+			answer.rotated++;
+		else
+			answer.later++;
+	}
+	channel_send(logger->channel, MSG_LOG_ROTATED, &answer, NULL, 0);
 }
 
 static void on_message(void *arg, struct message *m)
@@ -198,10 +358,7 @@ static void on_message(void *arg, struct message *m)
 	switch (m->id) {
 	case MSG_LOG_DIR: take_dir(logger, m); return;
 	case MSG_LOG_OPEN: take_log(logger, m); return;
-	case MSG_LOG_ROTATE:
-		for (i = 0; i < logger->count; i++)
-			pump_rotate(logger->pumps[i]);
-		return;
+	case MSG_LOG_ROTATE: rotate_all(logger); return;
 	default: break;
 	}
 	i = find(logger, m->body.log_name.name);
@@ -213,6 +370,7 @@ static void on_message(void *arg, struct message *m)
 		pump_half_line(logger->pumps[i]);
 		return;
 	}
+	stop_packing(logger, logger->pumps[i]);
 	pump_drain(logger->pumps[i]);
 	pump_free(logger->pumps[i]);
 	logger->pumps[i] = logger->pumps[--logger->count];

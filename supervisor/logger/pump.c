@@ -20,6 +20,10 @@ enum {
 	TURN_BYTES = 1024 * 1024, /* of one log, before the others have their turn */
 	LOCK_AGAIN_MS = 50,	  /* an earlier drover-log is about to end */
 	WRITE_AGAIN_MS = 1000,	  /* the disk is full */
+	LARGE_PIPE = 1024 * 1024, /* for a log that fills its pipe again and again */
+	LARGE_PIPES = 16,	  /* an ordinary user has 64, and then pipes of two pages */
+	FULL_TURNS = 32,
+	SMALL_PIPE = 65536,
 };
 
 struct pump {
@@ -33,6 +37,11 @@ struct pump {
 	bool locked;
 	bool rotate_asked, half_line_asked;
 	bool failing; /* said so in drover's own log */
+	bool compress, pack_asked, pack_failing;
+	bool dir_awaited; /* it was asked for once; the next time bytes are dropped */
+	bool lazy; /* a move that came short has emptied the pipe: no call to see that it is empty
+		    */
+	unsigned full_turns; /* in a row; more than FULL_TURNS: has a large pipe, or may not */
 	uint64_t dropped;
 	int dropped_why; /* errno */
 };
@@ -44,10 +53,11 @@ static void release_lock(struct pump *p);
 static void run(struct pump *p, int64_t limit);
 static void drop(struct pump *p, int code);
 static int64_t waiting(const struct pump *p);
+static bool await_dir(struct pump *p);
 
 int pump_tools_init(struct pump_tools *tools, struct loop *loop)
 {
-	tools->loop = loop;
+	*tools = (struct pump_tools) { .loop = loop, .large_pipes = LARGE_PIPES };
 	tools->null = sys_open("/dev/null", O_WRONLY, 0);
 	if (tools->null == -1)
 		return -errno;
@@ -128,21 +138,26 @@ static void set_file(struct pump *p, const char *file)
 	release_lock(p);
 	logfile_init(&p->out, p->place->dir, file);
 	p->out.max_size = old.max_size;
+	p->out.max_line = old.max_line;
+	p->out.max_age_ms = old.max_age_ms;
 	p->out.backups = old.backups;
-	p->out.max_line = p->place->max_line ? p->place->max_line : PUMP_MAX_LINE;
 }
 
 int pump_set(struct pump *p, const struct pump_settings *settings)
 {
-	if (!logfile_is_name(settings->file) || settings->max_size < 0)
+	if (!logfile_is_name(settings->file) || settings->max_size < 0 || settings->max_line < 0 ||
+		settings->max_age_ms < 0)
 		return -EINVAL;
 	str_copy(p->name, sizeof(p->name), settings->name);
 	if (!str_eq(p->out.name, settings->file)) {
 		set_file(p, settings->file);
 		loop_timer_start(p->again, 0);
 	}
-	p->out.max_size = settings->max_size;
+	p->out.max_size = MUTANT(ROTATION_BY_AGE_ONLY) ? 0 : settings->max_size;
+	p->out.max_line = settings->max_line ? settings->max_line : PUMP_MAX_LINE;
+	p->out.max_age_ms = settings->max_age_ms;
 	p->out.backups = settings->backups;
+	p->compress = p->pack_asked = settings->compress;
 	return 0;
 }
 
@@ -161,10 +176,46 @@ void pump_drain(struct pump *p)
 		run(p, waiting(p));
 }
 
-void pump_rotate(struct pump *p)
+bool pump_rotate(struct pump *p)
 {
 	p->rotate_asked = true;
 	on_again(p);
+	return !p->rotate_asked;
+}
+
+void pump_expire(struct pump *p)
+{
+	if (p->locked)
+		logfile_expire(&p->out);
+	/* What could not be compressed is tried again. */
+	p->pack_asked = p->compress;
+}
+
+int pump_pack(struct pump *p, struct logfile_packing *out)
+{
+	int rc = p->locked && p->compress && p->pack_asked ? logfile_pack(&p->out, out) : -ENOENT;
+	if (rc == -ENOENT)
+		p->pack_asked = false;
+	return rc;
+}
+
+void pump_packed(struct pump *p, struct logfile_packing *packing, int code)
+{
+	int rc = logfile_packed(&p->out, packing, code == 0);
+	code = code ? code : rc;
+	/* Rotated away meanwhile: there is a next one. */
+	bool failed = code != 0 && code != -ESTALE;
+	if (failed && !p->pack_failing)
+		log_error(MAIN, "log_not_compressed", KV_STR("name", p->name),
+			KV_STR("reason", strerror(-code)));
+	p->pack_failing = failed;
+	/* Not again and again: the next rotation asks anew. */
+	p->pack_asked = p->pack_asked && !failed;
+}
+
+void pump_unpacked(struct pump *p, struct logfile_packing *packing)
+{
+	(void)!logfile_packed(&p->out, packing, false);
 }
 
 void pump_half_line(struct pump *p)
@@ -192,6 +243,8 @@ static bool hold_lock(struct pump *p)
 		 * one. */
 		p->locked = fcntl(p->place->lock, F_OFD_SETLK, &lock) == 0 ||
 			    (errno != EAGAIN && errno != EACCES && errno != EINTR);
+		if (p->locked)
+			logfile_tidy(&p->out);
 	}
 	loop_io_set(p->io, p->locked ? LOOP_READ : 0);
 	if (!p->locked)
@@ -213,10 +266,26 @@ static void on_readable(void *arg, int fd UNUSED, unsigned events UNUSED)
 	if (!hold_lock(p))
 		return;
 	/* A full disk is asked once a second, not for every line, or the marks would fill it. */
-	if (p->failing && loop_timer_armed(p->again))
+	if (p->failing && loop_timer_armed(p->again)) {
 		drop(p, p->dropped_why);
-	else
-		run(p, TURN_BYTES);
+		return;
+	}
+	p->lazy = !MUTANT(LOG_PUMP_READ_WRITE); /* which would wait for bytes */
+	run(p, TURN_BYTES);
+	p->lazy = false;
+}
+
+/* A writer that fills its pipe faster than we come gets a larger one: fewer switches from one to
+ * the other. Refused (no right, no memory), it works as before. */
+static void judge_pipe(struct pump *p, ssize_t moved)
+{
+	if (p->full_turns > FULL_TURNS)
+		return;
+	p->full_turns = moved >= SMALL_PIPE * 3 / 4 ? p->full_turns + 1 : 0;
+	if (p->full_turns <= FULL_TURNS || p->tools->large_pipes == 0)
+		return;
+	if (fcntl(p->fifo, F_SETPIPE_SZ, LARGE_PIPE) != -1)
+		p->tools->large_pipes--;
 }
 
 static int64_t waiting(const struct pump *p)
@@ -249,7 +318,10 @@ static int move(struct pump *p, int64_t n, int64_t *limit)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	p->out.left += moved;
 	*limit -= moved;
-	return moved > 0;
+	if (!p->lazy)
+		return moved > 0;
+	judge_pipe(p, moved);
+	return moved == n;
 }
 
 /* Shows the first bytes of the pipe in the window and leaves them there. @return how many; negative
@@ -274,10 +346,15 @@ static int rotate(struct pump *p, int64_t size)
 	if (size > 0)
 		rc = logfile_rotate(&p->out);
 	else
-		logfile_finish(&p->out); /* opened again by name: it may have been moved away */
+		logfile_close(&p->out); /* opened again by name: it may have been moved away */
 	if (rc < 0)
 		return rc;
 	p->rotate_asked = false;
+	if (size > 0)
+		logfile_expire(&p->out);
+	p->pack_asked = p->compress;
+	if (p->compress && p->tools->rotated)
+		p->tools->rotated(p->tools->arg);
 	return 1;
 }
 
@@ -338,8 +415,23 @@ static int end_half_line(struct pump *p, int64_t size)
 	return rc;
 }
 
+/* Far from the file's end, the common case: no question before the move, none after it. */
+static int step_far(struct pump *p, int64_t *limit)
+{
+	int64_t size = logfile_seek_end(&p->out);
+	if (size < 0)
+		return (int)size;
+	int64_t room = p->out.max_size ? p->out.max_size - size - PUMP_WINDOW : *limit;
+	return room > 0 ? move(p, MIN(room, *limit), limit) : -EAGAIN;
+}
+
 static int step(struct pump *p, int64_t *limit)
 {
+	if (p->lazy && *limit > 0 && !p->dropped && !p->rotate_asked) {
+		int rc = step_far(p, limit);
+		if (rc != -EAGAIN)
+			return rc;
+	}
 	int64_t avail = MIN(waiting(p), *limit);
 	if (avail <= 0 && !p->dropped && !p->rotate_asked)
 		return 0;
@@ -368,8 +460,24 @@ static void run(struct pump *p, int64_t limit)
 	do
 		rc = step(p, &limit);
 	while (rc > 0);
-	if (rc < 0)
+	if (rc < 0 && !(rc == -ENOENT && await_dir(p)))
 		drop(p, -rc);
+	else if (rc == 0)
+		p->dir_awaited = false;
+}
+
+/* The directory was removed, all at once: its successor is told within milliseconds. @return true:
+ * the bytes wait for it */
+static bool await_dir(struct pump *p)
+{
+	bool first = !p->dir_awaited;
+	bool asked = p->tools->dir_lost && p->tools->dir_lost(p->tools->arg);
+	p->dir_awaited = true;
+	if (!asked || !first)
+		return false;
+	loop_io_set(p->io, 0);
+	loop_timer_start(p->again, WRITE_AGAIN_MS);
+	return true;
 }
 
 /* The writer must not wait for our trouble: what is in the pipe goes, and is counted. */
@@ -394,7 +502,7 @@ static void on_again(void *arg)
 	if (!hold_lock(p))
 		return;
 	run(p, waiting(p));
-	if (p->dropped)
+	if (p->dropped || p->dir_awaited)
 		return;
 	int64_t rc = p->half_line_asked ? logfile_seek_end(&p->out) : 0;
 	if (rc >= 0 && p->half_line_asked)

@@ -48,11 +48,11 @@ def until(condition, what="it happens"):
 class Parent:
     """droverd as far as drover-log sees it."""
 
-    def __init__(self, folder, max_line=0):
+    def __init__(self, folder, max_line=0, max_age_ms=0, compress=False):
         self.folder = folder
         self.logs = folder / "logs"
         self.logs.mkdir()
-        self.max_line = max_line
+        self.max_line, self.max_age_ms, self.compress = max_line, max_age_ms, compress
         self.opened = {}  # name: (fifo descriptor, file, max_size, backups)
         self.pid = None
         self.channel = None
@@ -72,16 +72,28 @@ class Parent:
 
     def send_open(self, name):
         fd, file, max_size, backups = self.opened[name]
-        self.send("LOG_OPEN", text(name) + text(file) + struct.pack("<QI", max_size, backups), [fd])
+        self.send("LOG_OPEN", self.order(name, file, max_size, backups), [fd])
+
+    def order(self, name, file, max_size, backups):
+        return text(name) + text(file) + struct.pack("<QIIQI", max_size, backups, self.max_line, self.max_age_ms,
+                                                     self.compress)
+
+    def send_dir(self):
+        folder = os.open(self.logs, os.O_RDONLY | os.O_DIRECTORY)
+        self.send("LOG_DIR", fds=[folder])
+        os.close(folder)
+
+    def hear(self):
+        """The next message of drover-log: (id, body)."""
+        packet = self.channel.recv(1000)
+        return struct.unpack_from("<I", packet)[0], packet[4:]
 
     def start(self):
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.posix_spawn(DROVER_LOG, ["drover-log"], os.environ,
                                   file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)])
         theirs.close()
-        folder = os.open(self.logs, os.O_RDONLY | os.O_DIRECTORY)
-        self.send("LOG_DIR", struct.pack("<I", self.max_line), [folder])
-        os.close(folder)
+        self.send_dir()
         for name in self.opened:
             self.send_open(name)
         return self.pid
@@ -312,7 +324,7 @@ def test_rotation_on_demand_and_changed_settings(parent):
     parent.send("LOG_ROTATE")
     until(lambda: (parent.logs / "api.log.1").exists(), "it is rotated")
     # No descriptor: only the settings change.
-    parent.send("LOG_OPEN", text("api") + text("api.log") + struct.pack("<QI", 5, 10))
+    parent.send("LOG_OPEN", parent.order("api", "api.log", 5, 10))
     parent.barrier()
     os.write(fd, b"two\n")
     os.write(fd, b"three\n")
@@ -369,7 +381,7 @@ def test_bad_orders_are_refused_and_leave_the_rest_running(parent):
         parent.fifo(stem)
     fd = parent.fifo("api")
     parent.start()
-    parent.send("LOG_OPEN", text("evil") + text("../evil.log") + struct.pack("<QI", 5, 10), [fd])
+    parent.send("LOG_OPEN", parent.order("evil", "../evil.log", 5, 10), [fd])
     parent.send("LOG_CLOSE", text("unknown"))
     until(lambda: len([r for r in records(parent) if r["event"] == "log_order_refused"]) == 2, "both are refused")
     parent.channel.send(b"garbage")

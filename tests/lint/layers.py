@@ -14,6 +14,7 @@ ONLY = {
     r"jansson\.h": {"json", "scheduler", "cli", "monitor"},
     r"libxml/.*": {"parser"},
     r"seccomp\.h": {"parser"},
+    r"zstd\.h": {"logger", "cli"},
     r"microhttpd\.h": {"monitor"},
     r"libsmartcols.*": {"cli"},
     r"systemd/.*": {"supervisor"},

@@ -183,6 +183,13 @@ int sys_openat(int dirfd, const char *path, int flags, mode_t mode)
 	return played(FAKE_SYS_OPENAT, NULL) ? -1 : openat(dirfd, path, flags | O_CLOEXEC, mode);
 }
 
+int sys_open_beneath(int dirfd, const char *name, int flags, mode_t mode)
+{
+	return played(FAKE_SYS_OPENAT, NULL)
+		       ? -1
+		       : openat(dirfd, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+}
+
 int sys_close(int fd)
 {
 	struct process *p = find(fd);

@@ -44,9 +44,9 @@ static int setup(void **state)
 	assert_int_equal(pump_tools_init(&tools, loop), 0);
 	assert_int_equal(mkfifoat(place_dir, "fifo", 0600), 0);
 	fifo = openat(place_dir, "fifo", O_RDWR | O_CLOEXEC);
-	place = (struct pump_place) { .dir = place_dir, .lock = open_lock(), .max_line = 1000 };
+	place = (struct pump_place) { .dir = place_dir, .lock = open_lock() };
 	settings = (struct pump_settings) {
-		.name = "x", .file = "x.log", .max_size = 100, .backups = 900
+		.name = "x", .file = "x.log", .max_size = 100, .max_line = 1000, .backups = 900
 	};
 	pump = new_pump(&place);
 	return rc;
@@ -159,8 +159,8 @@ static void a_line_of_many_pipes_full_is_moved_as_it_comes(void **state UNUSED)
 {
 	static char chunk[60001];
 	memset(chunk, 'z', 60000);
-	place.max_line = 0; /* as droverd without the setting: 1 MiB */
-	pump_set_place(pump, &place);
+	settings.max_line = 0; /* 1 MiB */
+	assert_int_equal(pump_set(pump, &settings), 0);
 	for (int i = 0; i < 10; i++) {
 		say(chunk);
 		ready();

@@ -595,6 +595,29 @@ static void a_suspend_counts_for_the_interval(void **state)
 	assert_int_equal(w->spawned, 3);
 }
 
+static void nobody_who_sets_the_wall_clock_moves_the_interval(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 100);
+	process_ready(w->p);
+	fake_clock_set_real_ms(FAKE_CLOCK_REAL_MS + 7200000);
+	end(w, CLD_KILLED, 9);
+	assert_int_equal(w->p->state, PROCESS_WAITING);
+	fake_loop_advance(w->loop, 59000);
+	assert_int_equal(w->spawned, 2);
+	fake_loop_advance(w->loop, 1000);
+	assert_int_equal(w->spawned, 3);
+	process_ready(w->p);
+	fake_clock_set_real_ms(FAKE_CLOCK_REAL_MS - 7200000);
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 59000);
+	assert_int_equal(w->spawned, 3);
+	fake_loop_advance(w->loop, 1000);
+	assert_int_equal(w->spawned, 4);
+}
+
 static void a_worker_that_never_gets_ready_is_replaced(void **state)
 {
 	struct world *w = *state;
@@ -716,6 +739,7 @@ int main(void)
 		TEST(what_ended_while_nobody_looked_is_lost_and_started_by_the_policy),
 		TEST(what_was_stopped_before_the_crash_stays_stopped),
 		TEST(a_suspend_counts_for_the_interval),
+		TEST(nobody_who_sets_the_wall_clock_moves_the_interval),
 		TEST(a_worker_that_never_gets_ready_is_replaced),
 		TEST(a_policy_that_says_no_more_ends_as_failed),
 		TEST(a_supervisor_that_was_stopped_blames_no_worker_that_starts),

@@ -176,6 +176,71 @@ static void the_child_writes_its_pid_into_the_record(void **state)
 	fclose(file);
 }
 
+static void the_mask_limits_and_weights_are_those_that_were_asked_for(void **state)
+{
+	static const char *const argv[] = { "sh", "-c",
+		"umask; ulimit -Hn; ulimit -Sn; ulimit -Hc; ulimit -v; nice; "
+		"cat /proc/self/oom_score_adj",
+		NULL };
+	struct spawn_spec spec = of(argv);
+	struct made m;
+	(void)state;
+	spec.umask = "0077";
+	spec.limits = (struct spawn_limits) { .nofile = 64, .core = 0, .memory = 512 << 20 };
+	spec.nice = 7;
+	spec.oom_score_adjust = 900;
+	run(&spec, &m);
+	assert_int_equal(m.failed, 0);
+	assert_string_equal(m.output, "0077\n64\n64\n0\n524288\n7\n900\n");
+}
+
+static void without_words_the_mask_is_022_and_nothing_is_dumped(void **state)
+{
+	static const char *const argv[] = { "sh", "-c", "umask; ulimit -Hc; nice", NULL };
+	struct spawn_spec spec = of(argv);
+	struct made m;
+	(void)state;
+	run(&spec, &m);
+	assert_string_equal(m.output, "0022\n0\n0\n");
+}
+
+static void what_the_kernel_refuses_is_told_and_not_had(void **state)
+{
+	static const char *const argv[] = { "echo", "runs", NULL };
+	struct spawn_spec spec = of(argv);
+	struct made m;
+	(void)state;
+	/* over fs.nr_open, which is refused to root too */
+	spec.limits.nofile = INT64_C(1) << 40;
+	run(&spec, &m);
+	assert_int_equal(m.failed, sizeof(m.failure));
+	assert_true(spawn_is_warning(&m.failure));
+	assert_string_equal(spawn_step_name(m.failure.step), "rlimits");
+	assert_int_equal(m.failure.error, EPERM);
+	assert_string_equal(m.output, "runs\n");
+}
+
+static void the_groups_are_those_that_were_named(void **state)
+{
+	static const char *const argv[] = { "id", "-Gn", NULL };
+	static const char *const groups[] = { "adm", "tty", NULL };
+	static const char *const unknown[] = { "no-such-group-here", NULL };
+	struct spawn_spec spec = of(argv);
+	struct made m;
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	spec.user = "nobody";
+	spec.groups = groups;
+	run(&spec, &m);
+	assert_int_equal(m.failed, 0);
+	assert_string_equal(m.output, "nogroup adm tty\n");
+	spec.groups = unknown;
+	run(&spec, &m);
+	assert_string_equal(spawn_step_name(m.failure.step), "user");
+	assert_int_equal(m.failure.error, ENOENT);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -191,6 +256,10 @@ int main(void)
 		cmocka_unit_test(the_environment_is_built_from_scratch),
 		cmocka_unit_test(signals_are_clean_and_the_session_its_own),
 		cmocka_unit_test(a_failed_start_names_its_step_and_errno),
+		cmocka_unit_test(the_mask_limits_and_weights_are_those_that_were_asked_for),
+		cmocka_unit_test(without_words_the_mask_is_022_and_nothing_is_dumped),
+		cmocka_unit_test(what_the_kernel_refuses_is_told_and_not_had),
+		cmocka_unit_test(the_groups_are_those_that_were_named),
 		cmocka_unit_test(the_child_writes_its_pid_into_the_record),
 	};
 	return cmocka_run_group_tests(tests, set_up, NULL);
