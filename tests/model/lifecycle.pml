@@ -16,7 +16,7 @@
 c_decl {
 	extern unsigned char model_next[16][64], model_action[16][64], model_met[16][64];
 	extern unsigned char model_allowed[16][2], model_automatic[16];
-	extern int model_bug, model_service, model_stop_held;
+	extern int model_bug, model_service, model_stop_held, model_codes, model_crashes, model_stalls, model_interval;
 }
 #define BUG(n)       c_expr { model_bug == n }
 #define SERVICE      c_expr { model_service }
@@ -25,23 +25,15 @@ c_decl {
 #define PROBES_COUNT c_expr { model_allowed[CAUSE_PROBE][1] }
 #define AUTOMATIC    c_expr { model_automatic[now.nc] }
 
-#ifndef NCRASH
-#define NCRASH  1       /* crashes of droverd that are explored */
-#endif
-#ifndef NSTALL
-#define NSTALL  1       /* times that droverd is stopped and goes on */
-#endif
-#ifndef MININT
-#define MININT  3       /* restart.min_interval */
-#endif
+#define MININT  c_expr { model_interval }   /* restart.min_interval: shorter than three failed probes take, or longer */
 #ifndef GRACE
-#define GRACE   2       /* stop.timeout, TERM -> KILL; also what a worker without its supervisor may take to leave */
+#define GRACE   1       /* stop.timeout, TERM -> KILL; also what a worker without its supervisor may take to leave */
 #endif
 #ifndef KILLT
 #define KILLT   1       /* KILL -> stuck */
 #endif
 #ifndef STARTT
-#define STARTT  2       /* starting -> ready */
+#define STARTT  1       /* starting -> ready */
 #endif
 #ifndef PT
 #define PT      1       /* probe.timeout */
@@ -76,10 +68,12 @@ bit killed;     /* KILL was sent to the whole tree       */
 bit same;       /* it was started with what is configured now */
 bit prep;       /* an answer lies in the socket          */
 bit bad;        /* ... and says that it is not well      */
-bit stale;      /* a bad answer for an earlier instance is on its way */
+bit flying;     /* a bad answer for an instance that is dead is on its way */
+bit stale;      /* ... and has come */
 bit tick; bit late;
 mtype cmd = NONE;
-bit crash; bit newcfg;
+bit crash;
+byte newcfg;    /* the file was changed before a crash, and no reload came: 1 its command, 2 the slot is gone */
 bit conf = 1;   /* the slot is configured                */
 byte ncrash; byte nstall;
 
@@ -89,8 +83,8 @@ bit  down;                  /* on record: the operator stopped it (stay_down) */
 byte nc;                    /* on record: cause of the next start */
 byte ec;                    /* cause of the present end */
 byte t = OFF;               /* on record: ticks until a waiting or held start is due */
-byte since = MININT;        /* ticks since the last automatic start, in memory */
-byte psince = MININT;       /* the same on record; both on the boot clock */
+byte since;        /* ticks since the last automatic start, in memory */
+byte psince;       /* the same on record; both on the boot clock */
 byte strikes;               /* on record */
 bit  held;                  /* on record */
 bit  efail;                 /* the last end was no success */
@@ -102,13 +96,14 @@ byte osince;
 byte ev = NOEV; byte act; byte nst;
 
 /* ---- ghosts: only for checking ---- */
-byte gsince = MININT; /* true ticks since the last automatic fork */
+byte gsince; /* true ticks since the last automatic fork */
 bit  gwant = 1;  /* what the operator was last told that he gets */
 byte gfail;      /* true failures of this instance in a row */
 byte ghung; byte gstop; byte gheld;
 bit  gfinal;     /* it ended, and the policy said no more; nobody asked again */
 
 #define empty    (!alive && !kids && !zombie)
+#define known    (alive && recorded)   /* a record leads to it */
 #define stopping (st == PROCESS_STOPPING)
 #define isup     (st == PROCESS_STARTING || st == PROCESS_RUNNING)
 
@@ -123,13 +118,14 @@ inline schedule() {
 	fi
 }
 inline tree_is_gone() {
-	no_deadline(); held = 0; killed = 0; mended = 0; lost = 0;
+	no_deadline(); held = 0; killed = 0; mended = 0; lost = 0; same = 0; ec = CAUSE_NONE;
 	if
-	:: !want || !conf -> ev = EV_GONE_DOWN
+	:: !want || (!conf && !BUG_REMOVEDRESTARTS) -> ev = EV_GONE_DOWN; nc = CAUSE_NONE
 	:: else ->
 		if
-		:: BUG_POLICYIGNORED || (!SERVICE && nc == CAUSE_LOST) || ALLOWED -> ev = EV_GONE_AGAIN
-		:: else -> ev = EV_GONE_FINAL; gfinal = 1
+		:: (!SERVICE && nc == CAUSE_LOST) || ALLOWED -> ev = EV_GONE_AGAIN
+		:: else -> ev = EV_GONE_FINAL; gfinal = 1;
+			if :: BUG_POLICYIGNORED -> ev = EV_GONE_AGAIN :: else -> nc = CAUSE_NONE fi
 		fi
 	fi
 }
@@ -160,19 +156,19 @@ inline settle() {
 		:: act == ACT_START_NOW -> t = 0
 		:: act == ACT_START_LATER -> schedule()
 		:: act == ACT_RETRY_LATER -> t = 1
-		:: act == ACT_FORGET -> t = OFF
+		:: act == ACT_FORGET -> t = OFF; nc = CAUSE_NONE
 		:: act == ACT_SPAWN ->          /* note_start(): on record before the fork */
-			osince = since; spawning = 1; t = OFF; mended = 0; ec = CAUSE_NONE; strikes = 0; gfail = 0;
+			osince = since; spawning = 1; t = OFF; mended = 0; ec = CAUSE_NONE; strikes = 0; gfail = 0; efail = 0;
 			if :: AUTOMATIC -> since = 0; if :: BUG_PERSISTLATE :: else -> psince = 0 fi :: else fi
 		:: act == ACT_WATCH -> no_deadline(); nc = CAUSE_NONE; begin_probes()
 		:: act == ACT_ADOPT -> nc = CAUSE_NONE; begin_probes()
 		:: act == ACT_AWAIT -> deadline(EV_LATE, STARTT)
-		:: act == ACT_TERMINATE -> terminate()
+		:: act == ACT_TERMINATE -> rdy = 0; terminate()
 		:: act == ACT_SWEEP -> sweep()
 		:: act == ACT_LINGER -> if :: !kids || BUG_MAINONLY -> tree_is_gone() :: else fi
 		:: act == ACT_KILL -> kill_tree()
 		:: act == ACT_REPORT_STUCK -> no_deadline(); gstop = 0
-		:: act == ACT_HOLD -> assert(gsince < MININT); held = 1; gheld = 0
+		:: act == ACT_HOLD -> assert(since < MININT); held = 1; gheld = 0
 		:: act == ACT_UNHOLD -> held = 0; gheld = 0; t = OFF
 		:: else -> assert(false)        /* an action that the model does not know */
 		fi;
@@ -185,7 +181,7 @@ inline settle() {
 /* ---- what the world reports ---- */
 inline reap() {
 	zombie = 0; mended = 1;
-	efail = !ended_well;
+	efail = !ended_well; ended_well = 0;
 	if :: ec == CAUSE_NONE -> ec = CAUSE_EXIT; nc = CAUSE_EXIT :: else fi;
 	gfail = 0; ghung = 0; strikes = 0;
 	ev = EV_EXIT
@@ -230,7 +226,7 @@ inline on_answers() {
 		if :: BUG_STALEPROBE && st == PROCESS_RUNNING && strikes < 2 -> strikes++ :: else fi
 	:: else
 	fi;
-	if :: st == PROCESS_STARTING && rdy && !spawning -> ev = EV_READY :: else fi;
+	if :: st == PROCESS_STARTING && rdy && !spawning -> rdy = 0; ev = EV_READY :: else fi;
 	assert(strikes == gfail)
 }
 /* process_look(): what is left of a tree */
@@ -334,31 +330,32 @@ inline on_cmd() {
 inline note_lost() { efail = 1; nc = CAUSE_LOST; ec = CAUSE_LOST }
 inline on_boot() {
 	shut = 0; held = held && SERVICE; spawning = 0; osince = 0; nfail = 0;
-	end_probes(); stale = 0; no_deadline(); ghung = 0; gstop = 0;
+	end_probes(); flying = 0; stale = 0; no_deadline(); ghung = 0; gstop = 0;
 	zombie = 0;     /* whoever was its parent reaped it */
+	if :: newcfg == 1 -> same = 0 :: newcfg == 2 -> conf = 0 :: else fi;
+	newcfg = 0;
 	want = !down && conf;
 	nst = st; st = PROCESS_STOPPED;
 	if :: BUG_STRIKESLOST -> strikes = 0 :: else fi;
 	if :: BUG_LOSTINTERVAL -> since = MININT :: else -> since = psince fi;
-	if :: newcfg -> same = 0; newcfg = 0 :: else fi;
-	if
+		if
 	:: BUG_ADOPTBLIND -> mended = 0; if :: want -> nst = 0; nc = CAUSE_OPERATOR; ev = EV_START :: else -> nst = 0 fi
-	:: !BUG_ADOPTBLIND && SERVICE && alive && nst != PROCESS_STOPPING && nst != PROCESS_STUCK ->
+	:: !BUG_ADOPTBLIND && SERVICE && known && nst != PROCESS_STOPPING && nst != PROCESS_STUCK ->
 		mended = 0; ec = CAUSE_NONE;
 		if
-		:: nst == PROCESS_RUNNING -> nst = 0; if :: BUG_HELDFORGOTTEN -> held = 0; t = OFF :: else fi; ev = EV_ADOPTED
+		:: nst == PROCESS_RUNNING -> nst = 0; if :: BUG_HELDFORGOTTEN -> t = OFF :: else fi; ev = EV_ADOPTED
 		:: else -> nst = 0; ev = EV_ADOPTED_EARLY
 		fi
-	:: !BUG_ADOPTBLIND && (alive || kids) && !(SERVICE && alive && nst != PROCESS_STOPPING && nst != PROCESS_STUCK) ->
+	:: !BUG_ADOPTBLIND && (known || kids) && !(SERVICE && known && nst != PROCESS_STOPPING && nst != PROCESS_STUCK) ->
 		/* a worker; one that was being ended; what its main process left behind */
-		mended = !alive; held = 0; t = OFF; strikes = 0; gfail = 0;
+		mended = !known; held = 0; t = OFF; strikes = 0; gfail = 0;
 		if
 		:: nst == PROCESS_STOPPING || nst == PROCESS_STUCK -> if :: nc == CAUSE_NONE -> nc = CAUSE_LOST :: else fi
 		:: else -> note_lost()
 		fi;
 		nst = 0;
 		ev = EV_LEFTOVER
-	:: !BUG_ADOPTBLIND && !alive && !kids ->
+	:: !BUG_ADOPTBLIND && !known && !kids ->
 		mended = 0; held = 0; strikes = 0; gfail = 0; killed = 0;
 		if
 		:: !want -> t = OFF; nst = 0
@@ -394,38 +391,56 @@ inline fork_it() {
 	assert(!AUTOMATIC || gsince >= MININT);          /* S3 */
 	assert(!gfinal);                                 /* the policy said no more */
 	if :: AUTOMATIC -> gsince = 0 :: else fi;
-	alive = 1; hung = 0; rdy = 0; killed = 0; stale = 0; recorded = 0; lost = 0; same = 1; ended_well = 0
+	alive = 1; hung = 0; rdy = 0; killed = 0; recorded = 0; lost = 0; same = 1; ended_well = 0
 }
 #define is_due (t == 0 && (st == PROCESS_WAITING || (st == PROCESS_RUNNING && held)))
 
 active proctype sup() {
+	d_step { since = MININT; psince = MININT; gsince = MININT };
 boot:	skip;
 	{
 		/* A child that has not come to itself still holds the lock of its dead droverd. */
 		(!(alive && !recorded) || BUG_NOLOCK);
-		d_step { on_boot(); settle() };
-		d_step { after_adoption(); settle(); up = 1 };
+		d_step { on_boot(); up = 1; settle() };
+		d_step { after_adoption(); settle() };
 		do
 		:: done -> break
 		:: else ->
-			d_step { if :: zombie -> reap(); settle() :: else fi };
-			d_step { if :: tick -> on_tick(); settle() :: else fi };
-			d_step { on_answers(); settle(); look(); settle() };
-			d_step { if :: cmd != NONE -> on_cmd(); settle() :: else fi };
-			d_step {
-				if :: cmd == C_QUIT && stopping && dev == EV_KILL_DUE -> ev = EV_KILL_DUE; settle() :: else fi;
-				if :: BUG_STARTDURINGSTOP && cmd == C_START && stopping -> st = PROCESS_WAITING; t = 0 :: else fi;
-				cmd = NONE
+			atomic {
+				d_step { if :: zombie -> reap(); settle() :: else fi };
+				d_step { if :: tick -> on_tick(); settle() :: else fi };
+				d_step { on_answers(); settle(); look(); settle() };
+				if      /* the operator never tires */
+				:: cmd = NONE
+				:: cmd = C_START
+				:: cmd = C_STOP
+				:: cmd = C_RESTART
+				:: cmd = C_RELOAD
+				:: cmd = C_CHANGE
+				:: conf -> cmd = C_REMOVE
+				:: !conf -> cmd = C_ADD
+				:: cmd = C_SHUT
+				:: cmd = C_QUIT
+				fi;
+				d_step { if :: cmd != NONE -> on_cmd(); settle() :: else fi };
+				d_step {
+					if :: cmd == C_QUIT && stopping && dev == EV_KILL_DUE -> ev = EV_KILL_DUE; settle() :: else fi;
+					if :: BUG_STARTDURINGSTOP && cmd == C_START && stopping -> st = PROCESS_WAITING; t = 0 :: else fi;
+					cmd = NONE
+				};
+				if
+				:: is_due && st == PROCESS_RUNNING -> d_step {
+					assert(gfail >= 3);      /* one success cancels a held restart */
+					nc = CAUSE_PROBE; ec = CAUSE_PROBE; gfail = 0; strikes = 0; ev = EV_HELD_DUE; settle() }
+				:: is_due && st == PROCESS_WAITING -> d_step { ev = EV_DUE; settle() }
+				:: else
+				fi
 			};
-			if
-			:: is_due && st == PROCESS_RUNNING -> d_step {
-				assert(gfail >= 3);      /* one success cancels a held restart */
-				nc = CAUSE_PROBE; ec = CAUSE_PROBE; gfail = 0; strikes = 0; ev = EV_HELD_DUE; settle() }
-			:: is_due && st == PROCESS_WAITING ->
-				d_step { ev = EV_DUE; settle() };
+			if      /* a start: on record, forked, done; SIGKILL may come between */
+			:: spawning ->
 				if
 				:: d_step { fork_it(); spawning = 2 }
-				:: !nfail -> d_step { nfail = 1; spawning = 1 }
+				:: !nfail -> nfail = 1
 				fi;
 				d_step {
 					if
@@ -443,9 +458,6 @@ boot:	skip;
 				:: shut && (st == PROCESS_STOPPED || st == PROCESS_STUCK || st == PROCESS_FAILED) -> done = 1
 				:: else
 				fi };
-			/* epoll_wait(): sleep until something can happen */
-			(done || tick || cmd != NONE || zombie || (pout && prep) || stale || (st == PROCESS_STARTING && rdy) ||
-			 ((stopping || st == PROCESS_STUCK) && mended && !kids && !alive) || is_due)
 		od
 	} unless {
 		d_step { crash -> crash = 0; up = 0; cmd = NONE; ev = NOEV; act = 0; nst = 0; tick = 0; late = 0; lost = alive && !SERVICE };
@@ -456,31 +468,7 @@ boot:	skip;
 active proctype clock() {
 	do
 	:: d_step { !tick && !done && up -> tick = 1 }
-	:: d_step { !tick && !done && up && nstall < NSTALL -> tick = 1; late = 1; nstall++ }
-	:: done -> break
-	od
-}
-
-active proctype oper() {        /* the operator never tires */
-	byte w;
-	do
-	:: atomic { cmd == NONE && !done && up ->
-		if
-		:: cmd = C_START
-		:: cmd = C_STOP
-		:: cmd = C_RESTART
-		:: cmd = C_RELOAD
-		:: cmd = C_CHANGE
-		:: conf -> cmd = C_REMOVE
-		:: !conf -> cmd = C_ADD
-#ifndef NOSHUT
-		:: cmd = C_SHUT
-		:: cmd = C_QUIT
-#endif
-		fi }
-#ifdef STUTTER
-	:: d_step { w == 0 -> w = 0 }
-#endif
+	:: d_step { !tick && !done && up && nstall < c_expr { model_stalls } -> tick = 1; late = 1; nstall++ }
 	:: done -> break
 	od
 }
@@ -488,8 +476,8 @@ active proctype oper() {        /* the operator never tires */
 active proctype killer() {
 	byte z;
 	do
-	:: atomic { ncrash < NCRASH && !shut && !done && up -> ncrash++;
-		if :: SERVICE -> newcfg = 1 :: skip fi;   /* the file was changed, and no reload came */
+	:: atomic { ncrash < c_expr { model_crashes } && !shut && !done && up -> ncrash++;
+		if :: SERVICE -> newcfg = 1 :: newcfg = 2 :: skip fi;
 		crash = 1 }
 #ifdef STUTTER
 	:: d_step { z == 0 -> z = 0 }   /* weak fairness must not force the crash */
@@ -502,22 +490,20 @@ active proctype killer() {
 active proctype may() {
 	byte z;
 end:	do
-	:: d_step { alive && recorded && !hung && !rdy -> rdy = 1 }
+	:: d_step { alive && recorded && !hung && !rdy && st == PROCESS_STARTING -> rdy = 1 }
 	:: d_step { alive && recorded && !hung -> hung = 1 }
 	:: d_step { alive && hung -> hung = 0 }
 	:: d_step { alive && pout && !prep && !hung -> prep = 1; bad = 0 }
 	:: d_step { alive && pout && !prep && hung && SERVICE -> prep = 1; bad = 1 }   /* the monitor's answer; none is unknown */
+	:: d_step { flying -> flying = 0; stale = 1 }
 	:: d_step { kids && !alive -> kids = 0 }
 	:: atomic { alive ->
 		if :: kids = 1 :: kids = 0 fi;
-		if :: pout -> if :: stale = 1 :: skip fi :: else fi;
-		if :: ended_well = 1 :: ended_well = 0 fi;
+		if :: pout && BUG_STALEPROBE -> if :: flying = 1 :: skip fi :: else fi;
+		if :: c_expr { model_codes } -> ended_well = 1 :: ended_well = 0 fi;
 		alive = 0; zombie = up; hung = 0; rdy = 0; recorded = 0; prep = 0; bad = 0 }
 #ifdef STUTTER
 	:: d_step { z == 0 -> z = 0 }
-#endif
-#ifdef DSTATE
-	:: d_step { (alive || kids) && z == 0 -> z = 1 }
 #endif
 	:: done && empty -> break
 	od
@@ -530,9 +516,6 @@ end:	do
 		if :: alive -> zombie = up; ended_well = 0 :: else fi;
 		alive = 0; kids = 0; hung = 0; rdy = 0; recorded = 0; prep = 0; bad = 0 }
 	:: d_step { lost && alive && !hung -> alive = 0; zombie = up; rdy = 0; recorded = 0 }
-#ifdef STUTTER
-	:: d_step { SERVICE && alive && pout && !prep && hung -> prep = 1; bad = 1 }
-#endif
 	:: done && empty -> break
 	od
 }

@@ -708,6 +708,22 @@ static void a_worker_is_ready_when_it_is_configured(void **state)
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+static void quitting_again_does_not_put_off_that_it_is_stuck(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	w->immortal = true;
+	for (int i = 0; i < 10; i++) {
+		process_quit(w->p);
+		fake_loop_advance(w->loop, 1000);
+	}
+	assert_int_equal(w->p->state, PROCESS_STUCK);
+	w->living = 0;
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 2000);
+	assert_int_equal(w->p->state, PROCESS_STOPPED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -746,6 +762,7 @@ int main(void)
 		TEST(a_held_restart_follows_a_new_interval),
 		TEST(a_service_is_ready_at_once_or_by_its_first_good_probe),
 		TEST(a_worker_is_ready_when_it_is_configured),
+		TEST(quitting_again_does_not_put_off_that_it_is_stuck),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
