@@ -438,6 +438,12 @@ static bool probe(struct process *p, uint64_t seq)
 	return worker_link_probe(p, seq);
 }
 
+static bool may_spawn(const struct process *p)
+{
+	const struct supervisor *sv = p->owner;
+	return log_room_settled(sv->logs, p->name);
+}
+
 static void changed(struct process *p)
 {
 	supervisor_changed(p->owner, p);
@@ -452,4 +458,5 @@ const struct process_ops instance_ops = {
 	.probe = probe,
 	.save = save,
 	.changed = changed,
+	.may_spawn = may_spawn,
 };

@@ -10,6 +10,7 @@
 #include "base/sys.h"
 #include "config/config.h"
 #include "contain.h"
+#include "half_line.h"
 #include "ipc/channel.h"
 #include "loop/loop.h"
 #include "records.h"
@@ -31,6 +32,7 @@ enum {
 	SHORT_LIFE_MS = 1000, /* one that lived shorter is not restarted at once again and again */
 	DELAY_MS = 100,
 	DELAY_MAX_MS = 5000,
+	SETTLE_MS = 250, /* drover-log's answer is not waited for longer */
 };
 
 struct log_fifo {
@@ -39,12 +41,16 @@ struct log_fifo {
 	char file[NAME_SIZE + 32];
 	int fd;
 	uint64_t inode;
+	bool in_file;	  /* the FIFO was empty then */
+	bool unsettled;	  /* asked to end a half line, not answered yet */
+	int64_t asked_ms; /* CLOCK_MONOTONIC */
 };
 
 struct log_room {
 	struct loop *loop;
 	struct log_room_place place;
 	int fifo_dir, log_dir, record_fd;
+	int aux[2]; /* a pipe to look into FIFOs */
 	struct config_logs settings;
 	struct list fifos;
 	int categories[LOG_CATEGORIES];
@@ -61,6 +67,8 @@ struct log_room {
 	bool killed; /* at the end, after it had its time */
 	void (*rotated)(void *arg, const struct msg_log_rotated *answer);
 	void *rotated_arg;
+	void (*settled)(void *arg, const char *name);
+	void *settled_arg;
 };
 
 static void start_logger(void *arg);
@@ -111,7 +119,9 @@ static int send_open(struct log_room *room, const struct log_fifo *f, bool with_
 		.backups = (uint32_t)room->settings.backups,
 		.max_line = (uint32_t)room->settings.max_line,
 		.max_age_ms = (uint64_t)room->settings.max_age_ms,
-		.compress = room->settings.compress == COMPRESS_ZSTD };
+		.compress = room->settings.compress == COMPRESS_ZSTD,
+		/* What came since is another's, so the file is looked at first. */
+		.half_line = with_fd && f->unsettled && f->in_file };
 	return channel_send(room->channel, MSG_LOG_OPEN, &body, &f->fd, with_fd ? 1 : 0);
 }
 
@@ -171,7 +181,37 @@ static void send_name(struct log_room *room, enum message_id id, const char *nam
 
 void log_room_half_line(struct log_room *room, const char *name)
 {
-	send_name(room, MSG_LOG_HALF_LINE, name);
+	struct log_fifo *f = find(room, name);
+	if (!f)
+		return;
+	enum half_line end = half_line_end(f->fd, room->aux);
+	f->unsettled = end != HALF_LINE_NONE;
+	f->in_file = end == HALF_LINE_IN_FILE;
+	f->asked_ms = clock_mono_ms();
+	if (f->unsettled)
+		send_name(room, MSG_LOG_HALF_LINE, name);
+}
+
+bool log_room_settled(const struct log_room *room, const char *name)
+{
+	const struct log_fifo *f = find(room, name);
+	return !f || !f->unsettled || clock_mono_ms() - f->asked_ms > SETTLE_MS;
+}
+
+void log_room_watch(struct log_room *room, void (*settled)(void *arg, const char *name), void *arg)
+{
+	room->settled = settled;
+	room->settled_arg = arg;
+}
+
+static void settle(struct log_room *room, const char *name)
+{
+	struct log_fifo *f = find(room, name);
+	if (!f)
+		return;
+	f->unsettled = false;
+	if (room->settled)
+		room->settled(room->settled_arg, f->name);
 }
 
 static void fifo_free(struct log_fifo *f)
@@ -317,6 +357,8 @@ static void on_message(void *arg, struct message *m)
 		renew_directory(room);
 	else if (m->id == MSG_LOG_ROTATED)
 		tell_rotated(room, &m->body.log_rotated);
+	else if (m->id == MSG_LOG_LINE_ENDED)
+		settle(room, m->body.log_name.name);
 }
 
 static void on_closed(void *arg, const char *why)
@@ -334,8 +376,13 @@ static void on_closed(void *arg, const char *why)
 static void hand_over(struct log_room *room)
 {
 	send_directory(room);
-	LIST_FOR_EACH (node, &room->fifos)
-		send_open(room, LIST_ENTRY(node, struct log_fifo, node), true);
+	LIST_FOR_EACH (node, &room->fifos) {
+		const struct log_fifo *f = LIST_ENTRY(node, struct log_fifo, node);
+		send_open(room, f, true);
+		/* The one before may have died over it. */
+		if (f->unsettled && !f->in_file)
+			send_name(room, MSG_LOG_HALF_LINE, f->name);
+	}
 }
 
 static int spawn_logger(struct log_room *room, int channel_fd, struct err *err)
@@ -579,12 +626,14 @@ int log_room_new(struct log_room **out, struct loop *loop, const struct log_room
 		return err_set(err, -ENOMEM, "open the logs");
 	room->loop = loop;
 	room->place = *place;
-	room->fifo_dir = room->log_dir = room->record_fd = -1;
+	room->fifo_dir = room->log_dir = room->record_fd = room->aux[0] = room->aux[1] = -1;
 	list_init(&room->fifos);
 	str_copy(room->record.name, sizeof(room->record.name), LOGGER_SLOT);
 	str_copy(room->record.epoch, sizeof(room->record.epoch), place->epoch);
 	room->timer = loop_timer_new(loop, on_timer, room);
 	int rc = room->timer ? open_all(room, config, err) : err_set(err, -ENOMEM, "open the logs");
+	if (rc == 0 && pipe2(room->aux, O_CLOEXEC | O_NONBLOCK) == -1)
+		rc = err_sys(err, -errno, "open the logs: pipe");
 	if (rc < 0) {
 		log_room_free(room);
 		return rc;
@@ -610,5 +659,8 @@ void log_room_free(struct log_room *room)
 		sys_close(room->log_dir);
 	if (room->record_fd >= 0)
 		sys_close(room->record_fd);
+	for (int i = 0; i < 2; i++)
+		if (room->aux[i] >= 0)
+			sys_close(room->aux[i]);
 	free(room);
 }

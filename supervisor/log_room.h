@@ -47,9 +47,17 @@ void log_room_close(struct log_room *room, const char *name);
 /** An instance's whole tree is gone: a half line of it is ended and marked. */
 void log_room_half_line(struct log_room *room, const char *name);
 /**
- * Rotates and reopens all, also in another directory when ours was renamed. rotated(), may be NULL, is
- * called once unless a later call takes its place; `answer` is NULL when drover-log ended before it
- * was done. @return 0; -ENOTCONN: drover-log does not run at present; negative errno
+ * Whether the next instance may write: all of the earlier one is in its log, a half line ended.
+ * True too when drover-log did not answer for a quarter of a second: a disk that stands still holds
+ * nobody up.
+ */
+bool log_room_settled(const struct log_room *room, const char *name);
+/** settled(arg, name) is called when drover-log has answered. */
+void log_room_watch(struct log_room *room, void (*settled)(void *arg, const char *name), void *arg);
+/**
+ * Rotates and reopens all, also in another directory when ours was renamed. rotated(), may be NULL,
+ * is called once unless a later call takes its place; `answer` is NULL when drover-log ended before
+ * it was done. @return 0; -ENOTCONN: drover-log does not run at present; negative errno
  */
 int log_room_rotate(struct log_room *room,
 	void (*rotated)(void *arg, const struct msg_log_rotated *answer), void *arg);

@@ -21,6 +21,7 @@ enum {
 	SWEEP_MS = 20,	      /* how often we look whether a killed tree is gone */
 	SWEEP_SLOW_MS = 1000, /* the same for a stuck one */
 	STALL_MS = 1000,      /* a deadline met later than this is our own lateness */
+	SETTLE_AGAIN_MS = 20, /* a start that waits for its log asks again */
 	SPREAD_MS = 1000,     /* first probes of services are spread over at most this */
 };
 
@@ -755,7 +756,19 @@ static void on_start_timer(void *arg)
 		feed(p, EV_HELD_DUE);
 		return;
 	}
+	/* Bounded by those who are waited for. */
+	if (p->ops->may_spawn && !p->ops->may_spawn(p)) {
+		loop_timer_start(p->start_timer, SETTLE_AGAIN_MS);
+		return;
+	}
 	feed(p, EV_DUE);
+}
+
+void process_go_on(struct process *p)
+{
+	if (p->state == PROCESS_WAITING && loop_timer_armed(p->start_timer) &&
+		p->due_ms <= clock_boot_ms())
+		loop_timer_start(p->start_timer, 0);
 }
 
 static void on_deadline(void *arg)

@@ -42,6 +42,9 @@ struct process_ops {
 	void (*save)(struct process *p);
 	/** Something that status shows has changed. */
 	void (*changed)(struct process *p);
+	/** False: what the earlier instance wrote is not put away yet; process_go_on() or a short
+	 * time tells. NULL: true */
+	bool (*may_spawn)(const struct process *p);
 };
 
 struct process_exit {
@@ -139,6 +142,9 @@ void process_rest(struct process *p);
 void process_quit(struct process *p);
 /** The deadline of a stop that is under way becomes at most ms from now. */
 void process_hurry(struct process *p, int64_t ms);
+
+/** What may_spawn() waited for is there. */
+void process_go_on(struct process *p);
 
 /** What the real world reports. */
 void process_ready(struct process *p);

@@ -578,6 +578,13 @@ static int watch_signals(struct supervisor *sv, struct err *err)
 
 /* --- start and end --- */
 
+static void on_log_settled(void *arg, const char *name)
+{
+	struct process *p = supervisor_process(arg, name);
+	if (p)
+		process_go_on(p);
+}
+
 static int open_logs(struct supervisor *sv, struct err *err)
 {
 	char logger[PROGRAM_PATH + 256];
@@ -593,10 +600,11 @@ static int open_logs(struct supervisor *sv, struct err *err)
 		.epoch = sv->epoch,
 		.contain = sv->contain };
 	int rc = log_room_new(&sv->logs, sv->loop, &place, &sv->config->logs, err);
-	if (rc == 0)
-		log_open("droverd", log_room_categories(sv->logs),
-			(enum log_level)sv->config->logs.level);
-	return rc;
+	if (rc < 0)
+		return rc;
+	log_room_watch(sv->logs, on_log_settled, sv);
+	log_open("droverd", log_room_categories(sv->logs), (enum log_level)sv->config->logs.level);
+	return 0;
 }
 
 static int open_rooms(struct supervisor *sv, struct err *err)

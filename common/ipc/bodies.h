@@ -21,7 +21,7 @@
 #define MSG_BODY_check_result(F, S) F(S, U64, id) F(S, STR, slot) F(S, U64, incarnation) F(S, U32, ok) F(S, U64, latency_ms) F(S, STR, detail)
 #define MSG_BODY_question(F, S) F(S, U64, id) F(S, U32, uid) F(S, U32, may_change) F(S, STR, verb) F(S, BYTES, args)
 #define MSG_BODY_answer(F, S) F(S, U64, id) F(S, U32, last) F(S, U32, exit_code) F(S, BYTES, json)
-#define MSG_BODY_log_open(F, S) F(S, STR, name) F(S, STR, file) F(S, U64, max_size) F(S, U32, backups) F(S, U32, max_line) F(S, U64, max_age_ms) F(S, U32, compress)
+#define MSG_BODY_log_open(F, S) F(S, STR, name) F(S, STR, file) F(S, U64, max_size) F(S, U32, backups) F(S, U32, max_line) F(S, U64, max_age_ms) F(S, U32, compress) F(S, U32, half_line)
 #define MSG_BODY_log_rotated(F, S) F(S, U32, rotated) F(S, U32, later)
 #define MSG_BODY_log_name(F, S) F(S, STR, name)
 #define MSG_BODY_request(F, S) F(S, U32, version) F(S, STR, verb) F(S, BYTES, args)

@@ -42,6 +42,7 @@ static void on_expiry(void *arg);
 static void on_rotated(void *arg);
 static void stop_packing(struct logger *logger, struct pump *pump);
 static bool on_dir_lost(void *arg);
+static void on_line_ended(void *arg, const char *name);
 
 static int open_tools(struct logger *logger)
 {
@@ -50,6 +51,7 @@ static int open_tools(struct logger *logger)
 		return rc;
 	logger->tools.rotated = on_rotated;
 	logger->tools.dir_lost = on_dir_lost;
+	logger->tools.line_ended = on_line_ended;
 	logger->tools.arg = logger;
 	logger->expiry = loop_timer_new(logger->loop, on_expiry, logger);
 	rc = logger->expiry ? compressor_new(&logger->compressor, logger->loop) : -ENOMEM;
@@ -305,6 +307,7 @@ static void take_log(struct logger *logger, struct message *m)
 		.max_age_ms = (int64_t)MIN(body->max_age_ms, (uint64_t)INT64_MAX / 4),
 		.backups = body->backups,
 		.compress = body->compress != 0,
+		.half_line = body->half_line != 0,
 	};
 	size_t i = find(logger, body->name);
 	int fifo = take_fd(m), rc;
@@ -349,6 +352,14 @@ static void rotate_all(struct logger *logger)
 			answer.later++;
 	}
 	channel_send(logger->channel, MSG_LOG_ROTATED, &answer, NULL, 0);
+}
+
+static void on_line_ended(void *arg, const char *name)
+{
+	struct logger *logger = arg;
+	const struct msg_log_name answer = { .name = name };
+	if (logger->channel)
+		channel_send(logger->channel, MSG_LOG_LINE_ENDED, &answer, NULL, 0);
 }
 
 static void on_message(void *arg, struct message *m)

@@ -36,7 +36,8 @@ struct pump {
 	struct loop_timer *again;
 	bool locked;
 	bool rotate_asked, half_line_asked;
-	bool failing; /* said so in drover's own log */
+	bool half_line_first; /* what is in the pipe is of another writer */
+	bool failing;	      /* said so in drover's own log */
 	bool compress, pack_asked, pack_failing;
 	bool dir_awaited; /* it was asked for once; the next time bytes are dropped */
 	bool lazy; /* a move that came short has emptied the pipe: no call to see that it is empty
@@ -94,6 +95,7 @@ int pump_new(struct pump **out, struct pump_tools *tools, const struct pump_plac
 		pump_free(p);
 		return rc;
 	}
+	p->half_line_asked = p->half_line_first = settings->half_line;
 	on_again(p);
 	*out = p;
 	return 0;
@@ -268,6 +270,10 @@ static void on_readable(void *arg, int fd UNUSED, unsigned events UNUSED)
 	/* A full disk is asked once a second, not for every line, or the marks would fill it. */
 	if (p->failing && loop_timer_armed(p->again)) {
 		drop(p, p->dropped_why);
+		return;
+	}
+	if (p->half_line_first) {
+		on_again(p);
 		return;
 	}
 	p->lazy = !MUTANT(LOG_PUMP_READ_WRITE); /* which would wait for bytes */
@@ -501,14 +507,22 @@ static void on_again(void *arg)
 	struct pump *p = arg;
 	if (!hold_lock(p))
 		return;
-	run(p, waiting(p));
+	if (!p->half_line_first)
+		run(p, waiting(p));
 	if (p->dropped || p->dir_awaited)
 		return;
-	int64_t rc = p->half_line_asked ? logfile_seek_end(&p->out) : 0;
+	bool asked = p->half_line_asked;
+	int64_t rc = asked ? logfile_seek_end(&p->out) : 0;
 	if (rc >= 0 && p->half_line_asked)
 		rc = end_half_line(p, rc);
 	if (rc < 0)
 		drop(p, (int)-rc);
 	else
 		p->failing = p->failing && loop_timer_armed(p->again);
+	if (asked && !p->half_line_asked && p->tools->line_ended)
+		p->tools->line_ended(p->tools->arg, p->name);
+	if (p->half_line_first) {
+		p->half_line_first = false;
+		loop_timer_start(p->again, 0);
+	}
 }

@@ -32,6 +32,8 @@ struct pump_tools {
 	unsigned large_pipes;	     /* may still be made */
 	void (*rotated)(void *arg);  /* a log has a new backup that it wants compressed */
 	bool (*dir_lost)(void *arg); /* @return true: there will be another one */
+	/* pump_half_line() was done; name is the log's */
+	void (*line_ended)(void *arg, const char *name);
 	void *arg;
 	char window[PUMP_WINDOW];
 };
@@ -53,6 +55,8 @@ struct pump_settings {
 	int64_t max_age_ms; /* of backups; 0: no bound */
 	unsigned backups;
 	bool compress;
+	bool half_line; /* of a new one: a half line in the file is ended before anything is pumped
+			 */
 };
 
 /**

@@ -74,9 +74,9 @@ class Parent:
         fd, file, max_size, backups = self.opened[name]
         self.send("LOG_OPEN", self.order(name, file, max_size, backups), [fd])
 
-    def order(self, name, file, max_size, backups):
-        return text(name) + text(file) + struct.pack("<QIIQI", max_size, backups, self.max_line, self.max_age_ms,
-                                                     self.compress)
+    def order(self, name, file, max_size, backups, half_line=False):
+        return text(name) + text(file) + struct.pack("<QIIQII", max_size, backups, self.max_line, self.max_age_ms,
+                                                     self.compress, half_line)
 
     def send_dir(self):
         folder = os.open(self.logs, os.O_RDONLY | os.O_DIRECTORY)
@@ -297,6 +297,23 @@ def test_a_half_line_of_a_dead_writer_is_ended_and_marked(parent):
     parent.send("LOG_HALF_LINE", text("api"))
     until(lambda: b"]" in parent.read("api"), "the mark is there")
     os.write(fd, b"next\n")
+    parent.stop()
+    assert parent.read("api") == b"whole\nhalf [drover: line not ended]\nnext\n"
+
+
+def test_a_half_line_in_the_file_is_ended_before_what_waits_in_the_pipe(parent):
+    """An earlier drover-log died over it, and the next writer has begun."""
+    fd = parent.fifo("api")
+    parent.start()
+    os.write(fd, b"whole\nhalf")
+    until(lambda: parent.read("api") == b"whole\nhalf", "it is in the file")
+    parent.kill()
+    os.write(fd, b"next\n")
+    del parent.opened["api"]
+    parent.start()
+    parent.send("LOG_OPEN", parent.order("api", "api.log", 10_000, 5, half_line=True), [fd])
+    assert parent.hear() == (MESSAGES["LOG_LINE_ENDED"], text("api"))
+    until(lambda: parent.read("api").endswith(b"next\n"), "the next one's are there")
     parent.stop()
     assert parent.read("api") == b"whole\nhalf [drover: line not ended]\nnext\n"
 

@@ -20,7 +20,7 @@ struct world {
 	int living;
 	int spawn_error;
 	uint64_t seq;
-	bool immortal, mute;
+	bool immortal, mute, unsettled;
 	int64_t last_stop_ms;
 	int64_t automatic_at_save;
 };
@@ -74,8 +74,13 @@ static void w_changed(struct process *p)
 	(void)p;
 }
 
+static bool w_may_spawn(const struct process *p)
+{
+	return !((struct world *)p->owner)->unsettled;
+}
+
 static const struct process_ops ops = { w_spawn, w_terminate, w_kill, w_living, w_gone, w_probe,
-	w_save, w_changed };
+	w_save, w_changed, w_may_spawn };
 static const struct worker_kind kind = { .name = "crawl" };
 
 static int set_up(void **state)
@@ -144,6 +149,32 @@ static void a_killed_process_is_back_at_once(void **state)
 	assert_string_equal(w->p->last_exit.reason, "signal");
 	assert_int_equal(w->p->last_exit.signal, 9);
 	assert_int_equal(w->p->last_exit.code, -1);
+}
+
+static void a_start_waits_until_the_log_of_the_earlier_one_is_settled(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	fake_loop_advance(w->loop, 500);
+	w->unsettled = true;
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 100);
+	assert_int_equal(w->spawned, 1);
+	assert_int_equal(w->p->state, PROCESS_WAITING);
+	w->unsettled = false;
+	process_go_on(w->p);
+	fake_loop_advance(w->loop, 0);
+	assert_int_equal(w->spawned, 2);
+	/* Told or not: it asks again by itself. */
+	process_ready(w->p);
+	w->rules.restart.min_interval_ms = 0;
+	w->unsettled = true;
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 100);
+	assert_int_equal(w->spawned, 2);
+	w->unsettled = false;
+	fake_loop_advance(w->loop, 200);
+	assert_int_equal(w->spawned, 3);
 }
 
 static void a_second_death_inside_the_interval_is_held_and_shown(void **state)
@@ -754,6 +785,7 @@ int main(void)
 		TEST(what_has_to_go_goes_before_the_start),
 		TEST(what_ended_while_nobody_looked_is_lost_and_started_by_the_policy),
 		TEST(what_was_stopped_before_the_crash_stays_stopped),
+		TEST(a_start_waits_until_the_log_of_the_earlier_one_is_settled),
 		TEST(a_suspend_counts_for_the_interval),
 		TEST(nobody_who_sets_the_wall_clock_moves_the_interval),
 		TEST(a_worker_that_never_gets_ready_is_replaced),

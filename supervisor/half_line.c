@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#include "half_line.h"
+
+#include "base/sys.h"
+#include <fcntl.h>
+#include <limits.h>
+#include <unistd.h>
+
+enum { CHUNK = 4096 };
+
+/* Of `len` bytes in the pipe, which is empty then; '\n' when they cannot be read. */
+static char last_byte(int pipe, ssize_t len)
+{
+	char bytes[CHUNK];
+	char last = '\n';
+	while (len > 0) {
+		ssize_t n = sys_read(pipe, bytes, sizeof(bytes));
+		if (n <= 0)
+			break;
+		last = bytes[n - 1];
+		len -= n;
+	}
+	return last;
+}
+
+/* As many buffers as the FIFO, so that tee finds room for all. */
+static void match_size(int fifo, int pipe)
+{
+	int size = fcntl(fifo, F_GETPIPE_SZ);
+	if (size > fcntl(pipe, F_GETPIPE_SZ))
+		fcntl(pipe, F_SETPIPE_SZ, size);
+}
+
+enum half_line half_line_end(int fifo, const int aux[2])
+{
+	static const char mark[] = " [drover: line not ended]\n";
+	const ssize_t len = sizeof(mark) - 1;
+	match_size(fifo, aux[1]);
+	ssize_t n = sys_tee(fifo, aux[1], INT_MAX, SPLICE_F_NONBLOCK);
+	if (n <= 0)
+		return HALF_LINE_IN_FILE;
+	if (last_byte(aux[0], n) == '\n')
+		return HALF_LINE_NONE;
+	/* By way of the other pipe: the FIFO's own description blocks. */
+	if (sys_write(aux[1], mark, (size_t)len) != len)
+		return HALF_LINE_NO_ROOM;
+	if (sys_splice(aux[0], fifo, (size_t)len, SPLICE_F_NONBLOCK) == len)
+		return HALF_LINE_NONE;
+	last_byte(aux[0], len);
+	return HALF_LINE_NO_ROOM;
+}

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT
+"""
+Proves the guarantees from what the services wrote down themselves and from what the harness did; the supervisor is
+not asked. Each check gives a list of violations in words.
+"""
+import collections
+import os
+import pathlib
+import re
+
+from log_keeper import BOUND
+from world import ADOPTION, EXTRA, FAILURES, MIN_INTERVAL_MS, SERVICES, state_of
+
+GRACE_US = 2_500_000  # an effect may come this much later than the end of what brought it about
+TICK_US = 10_000  # start times in /proc are in steps of 10 ms
+LATE_US = 60_000  # from the supervisor's own stamp to its fork, on a busy machine
+LINE = re.compile(rb"line (\S+) (\d+) (a*|b*|c*|d*|e*|f*|g*|h*|i*|j*|k*|l*|m*|n*|o*|p*|q*|r*|s*|t*|u*|v*|w*|x*|y*|z*)")
+MARK = re.compile(rb"\[drover: (?:line not ended|line cut|(\d+) bytes dropped: [^\]]*)\]")
+
+
+def no_doubles(world):
+	"""S1: each instance looked for members of all earlier ones before it did anything else."""
+	path = world.folder / "double"
+	return [f"S1: {line}" for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def failed_in_a_row(probes):
+	"""The longest run of failed probes at the end of a life."""
+	run = 0
+	for record in probes:
+		run = 0 if record.detail == "ok" else run + (record.detail in ("fail", "hang"))
+	return run
+
+
+def lives_of(tail):
+	"""[(start record, the next start record or None, own records)]"""
+	starts = tail.starts()
+	own = collections.defaultdict(list)
+	for record in tail.read():
+		own[record.pid, record.start].append(record)
+	return [(s, following, own[s.pid, s.start]) for s, following in zip(starts, [*starts[1:], None])]
+
+
+def causes_of_end(world, name, start, following, own):
+	"""Whatever outside the supervisor can have brought the next start about."""
+	history, begin, end = world.history, start.at, following.at
+	found = [r for r in own if r.what == "X" and r.detail != "asked"]
+	found += [e for e in history.events if e["what"] == "kill" and e.get("key") == (start.pid, start.start)]
+	found += history.between(begin, end, "start", "stop", "restart", "good reload", slot=name, grace_us=GRACE_US)
+	if failed_in_a_row([r for r in own if r.what == "P"]) >= FAILURES:
+		found.append("probe")
+	if not ADOPTION:
+		found += history.between(begin, end, "kill supervisor", grace_us=GRACE_US)
+	return found
+
+
+def every_end_has_a_cause(world):
+	"""
+	S2 (not two), S5 and S6: what nobody touched goes on, over reloads, crashes of the supervisor, dead drover-logs and
+	all the rest. An instance that was followed by another was ended by something in the harness's or its own books.
+	"""
+	violations = []
+	for name, tail in world.tails.items():
+		for start, following, own in lives_of(tail):
+			if following and not causes_of_end(world, name, start, following, own):
+				near = [e for e in world.history.events if e["to"] and start.at < e["to"] and e["from"] < following.at]
+				violations.append(f"S2/S5/S6: {name} was started again without a cause: {start}, then {following}; its last "
+					f"records {own[-5:]}; the harness dealt {near[-6:]}")
+	return violations
+
+
+def not_four(world):
+	"""S2: three failed probes in a row are the end, unless the supervisor was away or the restart was held meanwhile."""
+	violations = []
+	for start, _, own in lives_of(world.tails["hanging"]):
+		run = []
+		for probe in (r for r in own if r.what == "P" and r.detail != "unheard"):
+			run = [*run, probe] if probe.detail != "ok" else []
+			if len(run) <= FAILURES:
+				continue
+			# held: at most min_interval after the last automatic start
+			held = run[0].at - start.at < 1000 * MIN_INTERVAL_MS * 3
+			if not held and not world.history.between(run[0].at, run[-1].at, "kill supervisor", "stop supervisor",
+					"no descriptors", "good reload", "full disk", "restart", "stop", "start", grace_us=GRACE_US):
+				violations.append(f"S2: {len(run)} failed probes and no restart: {run}")
+	return violations
+
+
+def intervals_are_kept(world):
+	"""S3: starts that nobody ordered are min_interval apart, also across crashes of the supervisor."""
+	violations, shortest = [], None
+	ticks = os.sysconf("SC_CLK_TCK")
+	for name, tail in world.tails.items():
+		automatic = []
+		for before, start in zip(tail.starts(), tail.starts()[1:]):
+			if not world.history.between(before.at, start.at, "start", "restart", "good reload", slot=name, grace_us=GRACE_US):
+				automatic.append(start)
+		for one, two in zip(automatic, automatic[1:]):
+			gap_us = (two.start - one.start) * 1_000_000 // ticks
+			# Stopped between its stamp and its fork, the supervisor makes the gap look shorter than it was.
+			if world.history.between(one.at - 2_000_000, one.at, "stop supervisor"):
+				continue
+			shortest = gap_us if shortest is None else min(shortest, gap_us)
+			if gap_us < MIN_INTERVAL_MS * 1000 - TICK_US - LATE_US:
+				violations.append(f"S3: {name} was started again after {gap_us / 1000:.0f} ms: {one}, then {two}")
+	return violations
+
+
+def stops_hold(world):
+	"""S4, S5: after a stop was answered nothing starts until somebody says so, whatever happens to the supervisor."""
+	violations = []
+	for event in world.history.events:
+		if event["what"] != "stop" or not event["answer"] or event["answer"][0] != 0:
+			continue
+		name = event["slots"][0]
+		later = [e["from"] for e in world.history.events if e["what"] in ("start", "restart") and name in e["slots"] and
+			e["from"] >= event["to"]]
+		until_us = min(later, default=float("inf"))
+		started = [r for r in world.tails[name].starts() if event["to"] < r.at < until_us]
+		# Executed before the stop, and slow to come to itself: then it is dead already.
+		started = [r for r in started if r.start * 10_000 > event["to"]]
+		violations += [f"S4/S5: {name} was stopped at {event['to']}, and there is {r}" for r in started]
+	return violations
+
+
+def every_wanted_is_up_and_nothing_else(world, wanted):
+	"""At the end: one main process for each service, its own members, droverd with its workers; nothing else."""
+	violations, mine = [], set()
+	for name in [*SERVICES, EXTRA]:
+		tail = world.tails[name]
+		main = tail.main()
+		if (main is not None) != (name in wanted):
+			violations.append(f"{name} should be {'up' if name in wanted else 'down'}, its last start is {tail.starts()[-1:]}")
+		for member in tail.members():
+			if not main or member.incarnation != main.incarnation:
+				violations.append(f"S1: {name} has {member} beside {main}")
+			mine.add(member.pid)
+	actor = str(world.actor)
+	for entry in pathlib.Path("/proc").iterdir():
+		if not entry.name.isdigit() or int(entry.name) in mine:
+			continue
+		try:
+			if os.readlink(entry / "exe") == actor and str(world.folder).encode() in (entry / "cmdline").read_bytes() and \
+					state_of(entry.name) not in "ZX":
+				violations.append(f"an actor that nobody knows: {entry.name}")
+		except OSError:
+			pass
+	return violations
+
+
+# -- L1, L2 --
+
+
+def line_size(key, n):
+	return len(f"line {key} {n} ") + n * 7919 % 300 + 1
+
+
+def whole(line):
+	"""(key, n) of a line as it was written, else None."""
+	match = LINE.fullmatch(line)
+	if not match:
+		return None
+	key, n = match[1].decode(), int(match[2])
+	right = len(line) + 1 == line_size(key, n) and (not match[3] or match[3][0] == ord("a") + n % 26)
+	return (key, n) if right else None
+
+
+class LogCheck:
+	"""One service's log against what its lives say that they wrote."""
+
+	def __init__(self, world, name, text):
+		self.name, self.text = name, text
+		self.lives = {}
+		for path in world.lives.glob(f"{name}.*.*"):
+			data = path.read_bytes()
+			self.lives[path.name] = (int.from_bytes(data[:8], "little"), int.from_bytes(data[8:16], "little"))
+		self.seen = collections.defaultdict(list)  # {key: numbers in the order of the log}
+		self.halves = collections.Counter()
+		self.strange, self.dropped, self.drops, self.fragments = [], 0, 0, 0
+		self.read()
+
+	def read(self):
+		for line in self.text.split(b"\n"):
+			if whole(line):
+				key, n = whole(line)
+				self.seen[key].append(n)
+			elif line:
+				self.read_odd(line)
+
+	def read_odd(self, line):
+		mark = MARK.search(line)
+		if mark and mark[1]:
+			self.dropped += int(mark[1])
+			self.drops += 1
+			self.fragments += len(line) - (mark.end() - mark.start())
+		elif mark and line.endswith(b" [drover: line not ended]"):
+			rest = line[:-len(b" [drover: line not ended]")]
+			half = re.fullmatch(rb"half (\S+)", rest)
+			if half:
+				self.halves[half[1].decode()] += 1
+			self.fragments += len(rest)
+		else:
+			self.strange.append(line[:100])
+			self.fragments += len(line) + 1
+
+	def violations(self):
+		found = []
+		for key, numbers in self.seen.items():
+			n, _ = self.lives.get(key, (0, 0))
+			if numbers != sorted(set(numbers)):
+				found.append(f"L1: lines of {key} twice or out of order: {disorder(numbers)}")
+			if numbers[-1] > n + 1:
+				found.append(f"L1: {key} wrote {n} lines, and there is one with number {numbers[-1]}")
+		return found + (self.balance() if self.drops else self.exact())
+
+	def exact(self):
+		found = [f"L1: strange text in the log of {self.name}: {self.strange[:3]}"] if self.strange else []
+		for key, (n, half) in self.lives.items():
+			missing = sorted(set(range(1, n + 1)) - set(self.seen[key]))
+			if missing:
+				found.append(f"L1: {len(missing)} of {n} lines of {key} are lost: {missing[:5]}")
+			if self.halves[key] > 1 or (half == 2 and self.halves[key] == 0) or (half == 0 and self.halves[key]):
+				found.append(f"L1: half lines of {key}: {self.halves[key]}, wrote {half}")
+		return found
+
+	def balance(self):
+		"""Bytes written = bytes in the log + bytes said to be dropped; a life that was killed may have written one line more."""
+		least = sum(sum(line_size(key, i) for i in range(1, n + 1)) + (len(f"half {key}") if half == 2 else 0)
+			for key, (n, half) in self.lives.items())
+		most = least + sum(line_size(key, n + 1) + (len(f"half {key}") if half == 1 else 0) for key, (n, half) in self.lives.items())
+		here = sum(line_size(key, n) for key, numbers in self.seen.items() for n in numbers) + self.fragments
+		slack = 2 * self.drops + len(self.strange)  # a newline may be the writer's or drover's
+		if not least - slack <= here + self.dropped <= most + slack:
+			return [f"L1: {self.name} wrote {least} to {most} bytes, {here} are in the log and {self.dropped} were said to be "
+				f"dropped in {self.drops} pieces"]
+		return []
+
+
+def disorder(numbers):
+	at = next(i for i in range(1, len(numbers)) if numbers[i] <= numbers[i - 1])
+	return numbers[max(at - 2, 0):at + 3]
+
+
+def logs_are_whole(world, texts, largest):
+	violations, lines, dropped = [], 0, 0
+	for name, text in texts.items():
+		check = LogCheck(world, name, text)
+		violations += check.violations()
+		lines += sum(map(len, check.seen.values()))
+		dropped += check.dropped
+		if largest[name] > BOUND:
+			violations.append(f"L2: the logs of {name} took {largest[name]} bytes, {BOUND} are allowed")
+	return violations, lines, dropped

@@ -1,0 +1,391 @@
+# SPDX-License-Identifier: MIT
+"""
+The faults: three dealers draw them from seeds of their own, one at the supervisor, one at its services, one gives
+commands. Each counts a fault only when it was really dealt, and notes it in the history with its span of time.
+"""
+import collections
+import contextlib
+import os
+import random
+import resource
+import signal
+import subprocess
+import threading
+import time
+
+from harness import until
+from world import ACTOR, EXTRA, ORDERS, ROOT, SERVICES, STOP_MS, start_of, state_of
+
+STOP_PATIENCE_S = STOP_MS / 1000 + 0.1 + 1  # S4, for the slowest of them
+COUNTED_S = 1.3  # until the log tells what was dropped
+LATE_S = 1.5  # what a busy machine may add to what is measured here
+
+
+class Dealer(threading.Thread):
+	"""Draws what was dealt least twice as often, until the time is over."""
+	faults = ()
+	pause_s = 0.05
+
+	def __init__(self, world, seed, until_s):
+		super().__init__(daemon=True)
+		self.world, self.history = world, world.history
+		self.rng = random.Random(f"{type(self).__name__} {seed}")
+		self.until_s = until_s
+		self.counts = collections.Counter()
+		self.error = None
+
+	def draw(self, faults=None):
+		faults = faults or self.faults
+		least = min(faults, key=lambda name: (self.counts[name], name))
+		return self.rng.choice([least, self.rng.choice(faults)])
+
+	def run(self):
+		try:
+			while time.monotonic() < self.until_s:
+				fault = self.draw()
+				if getattr(self, fault)():
+					self.counts[fault] += 1
+				time.sleep(self.rng.uniform(0, 2 * self.pause_s))
+			self.finish()
+		except BaseException as error:  # noqa: BLE001
+			self.error = error
+
+	def finish(self):
+		"""Nothing stays broken."""
+
+
+class AtSupervisor(Dealer):
+	faults = ("kill_supervisor", "stop_supervisor", "kill_logger", "kill_during_rename", "kill_before_exec", "bad_reload",
+		"good_reload", "full_disk", "no_descriptors")
+	pause_s = 0.02
+	calm = ("stop_supervisor", "bad_reload", "good_reload", "no_descriptors")
+	calm_until_s = 0
+
+	def draw(self):
+		"""What a full disk cost is counted in drover-log's memory for a second: it may not die over that."""
+		if time.monotonic() < self.calm_until_s:
+			return super().draw(self.calm)
+		return super().draw()
+
+	def up(self):
+		self.world.wait("droverd answers", self.world.control).close()
+
+	def restart(self):
+		self.world.droverd.wait()
+		self.world.start()
+		if self.rng.random() < 0.7:
+			self.up()
+		else:
+			time.sleep(self.rng.uniform(0, 0.03))  # the next fault may meet it at any instant of its start
+
+	def kill_supervisor(self):
+		with self.history.span("kill supervisor"):
+			self.world.droverd.kill()
+			self.restart()
+		return True
+
+	def stop_supervisor(self):
+		with self.history.span("stop supervisor"):
+			self.world.droverd.send_signal(signal.SIGSTOP)
+			time.sleep(self.rng.choice([self.rng.uniform(0, 0.1), self.rng.uniform(0, 0.1), 1.3]))
+			self.world.droverd.send_signal(signal.SIGCONT)
+		return True
+
+	def kill_logger(self):
+		pid = self.world.logger()
+		if not pid:
+			return False
+		with self.history.span("kill drover-log"):
+			os.kill(pid, signal.SIGKILL)
+			self.world.wait("drover-log is back", lambda: self.world.logger() not in (None, pid))
+		return True
+
+	def strike(self, what, path, pid, trigger):
+		"""Lets the fast hand strike at what the trigger brings about. True when it struck."""
+		with subprocess.Popen([ACTOR, what, path, str(pid)], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as hand:
+			if hand.stdout.readline() == b"armed\n":
+				trigger()
+			hand.stdout.read()
+		return hand.returncode == 0
+
+	def kill_during_rename(self):
+		self.up()
+		pid = self.world.wait("drover-log is there", self.world.logger)
+		with self.history.span("kill drover-log"):
+			struck = self.strike("strike-rename", self.world.logs, pid,
+				lambda: self.world.droverd.send_signal(signal.SIGUSR1))
+			really = struck and self.world.holes()
+			self.world.wait("drover-log is back", lambda: self.world.logger() not in (None, pid) or not struck)
+		return bool(really)
+
+	def kill_before_exec(self):
+		"""A child of droverd has its record and waits at the file of its program: then droverd is killed."""
+		if not ROOT:
+			return False
+		self.up()
+		name, client = self.rng.choice(SERVICES), None
+
+		def trigger():
+			nonlocal client
+			client = self.world.control()
+			if client:
+				client.send("restart", name)
+		with self.world.command_lock, self.history.span("restart", name), self.history.span("kill supervisor"):
+			struck = self.strike("strike-exec", ACTOR, self.world.droverd.pid, trigger)
+			if self.world.droverd.poll() is not None or struck:
+				self.restart()
+			elif client:
+				client.receive()
+			if client:
+				client.close()
+		return struck
+
+	# -- reloads --
+
+	def broken(self):
+		good = self.world.text(0)
+		at = good.index("services:")
+		return self.rng.choice([
+			("half a file", good[:self.rng.randrange(good.index("\n", at) + 3, len(good) - 1)].rstrip("}\n") + "\n"),
+			("unknown key", good + "nonsense: 1\n"),
+			("bad value", good.replace('"timeout": "400ms"', '"timeout": "400"', 1)),
+			("no such user", good.replace('"command"', '"user": "nobody-of-that-name", "command"', 1)),
+			("no services", good[:at] + "services: 7\n"),
+			("tab", good + "\tx: 1\n")])
+
+	def bad_reload(self):
+		self.up()  # with a bad file it would not even start
+		with self.world.config_lock:
+			kind, text = self.broken()
+			good = self.world.file.read_text()
+			self.world.write(text)
+			try:
+				with self.history.span("bad reload", kind=kind):
+					code, answer = self.world.ask("reload")
+			finally:
+				self.world.write(good)
+			assert code != 0 and not answer.get("ok"), (kind, text, code, answer)
+			assert f"{self.world.file}:" in answer["errors"] and ": error: " in answer["errors"], (kind, answer)
+			with self.history.span("status"):
+				assert self.world.ask("status")[1]["supervisor"]["config_error"], kind
+		return True
+
+	def good_reload(self):
+		with self.world.config_lock:
+			old, variant = int(self.world.file.read_text().split()[2]), self.rng.randrange(8)
+			changed = [name for name, bit in (("obedient", 1), (EXTRA, 2)) if (old ^ variant) & bit]
+			self.world.write(self.world.text(variant))
+			with self.history.span("good reload", *changed, variant=variant):
+				code, answer = self.world.ask("reload")
+			assert code == 0, answer
+		return True
+
+	# -- scarcity --
+
+	def full_disk(self):
+		"""The services must not notice."""
+		tail = self.world.tails["flooding"]
+		main = tail.main()
+		with self.history.span("full disk"), self.fill() as full:
+			if main:
+				floods = sum(r.what == "F" for r in tail.read())
+				with contextlib.suppress(ProcessLookupError):
+					os.kill(main.pid, ORDERS["flood"])
+				with contextlib.suppress(AssertionError):
+					until(lambda: sum(r.what == "F" for r in tail.read()) > floods, "", 0.5)
+			else:
+				time.sleep(0.1)
+		self.calm_until_s = time.monotonic() + COUNTED_S
+		return full
+
+	@contextlib.contextmanager
+	def fill(self):
+		if not self.world.mounted:
+			pid = self.world.wait("drover-log is there", self.world.logger)
+			limits = resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+			yield True
+			with contextlib.suppress(ProcessLookupError):
+				resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+			return
+		ballast = self.world.logs / "ballast"
+		with open(ballast, "wb") as file:
+			for size in (1 << 20, 1 << 16, 1 << 12):
+				with contextlib.suppress(OSError):
+					while True:
+						os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, size)
+			yield os.statvfs(self.world.logs).f_bavail == 0
+		ballast.unlink()
+
+	def no_descriptors(self):
+		"""No descriptor is free; droverd answers all the same, and what cannot be started is tried again."""
+		self.up()
+		pid = self.world.droverd.pid
+		limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+		used = max(map(int, os.listdir(f"/proc/{pid}/fd"))) + 1
+		with self.history.span("no descriptors"):
+			resource.prlimit(pid, resource.RLIMIT_NOFILE, (self.rng.randrange(used - 2, used + 3), limits[1]))
+			try:
+				name = self.rng.choice(SERVICES)
+				main = self.world.tails[name].main()
+				if main:
+					with self.history.span("kill", name, key=(main.pid, main.start)), contextlib.suppress(ProcessLookupError):
+						os.kill(main.pid, signal.SIGKILL)
+				self.answers()
+				time.sleep(self.rng.uniform(0, 0.2))
+			finally:
+				with contextlib.suppress(ProcessLookupError):
+					resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+		return main is not None
+
+	def answers(self):
+		since = time.monotonic()
+		code, _ = self.world.ask("status")
+		assert code == 0 and time.monotonic() - since < 1 + LATE_S, "status waited for a descriptor"
+
+
+class AtServices(Dealer):
+	faults = ("kill", "kill_member", "stop", "fork_session", "fork_daemon", "flood", "crash", "half_line", "probe_fails",
+		"probe_hangs", "probe_fails_twice")
+	pause_s = 0.05
+
+	def __init__(self, *args):
+		super().__init__(*args)
+		self.stopped = []  # [(when to go on, main)]
+
+	def draw(self):
+		self.go_on()
+		return super().draw()
+
+	def go_on(self, all_of_them=False):
+		for item in list(self.stopped):
+			when, main = item
+			if (all_of_them or time.monotonic() >= when) and main.alive():
+				if state_of(main.pid) == "T":
+					self.counts["go_on"] += 1
+				with contextlib.suppress(ProcessLookupError):
+					os.kill(main.pid, signal.SIGCONT)
+			elif main.alive():
+				continue
+			self.stopped.remove(item)
+
+	def finish(self):
+		self.go_on(all_of_them=True)
+
+	def target(self, *names):
+		name = self.rng.choice(names or SERVICES)
+		return name, self.world.tails[name].main()
+
+	def signal(self, what, number, name, victim):
+		"""False when it was dead before."""
+		if not victim:
+			return False
+		with self.history.span(what, name, key=(victim.pid, victim.start)), contextlib.suppress(ProcessLookupError):
+			if start_of(victim.pid) == victim.start:
+				os.kill(victim.pid, number)
+				return True
+		return False
+
+	def order(self, what, *names):
+		name, main = self.target(*names)
+		return self.signal(what, ORDERS[what], name, main)
+
+	def kill(self):
+		return self.signal("kill", signal.SIGKILL, *self.target())
+
+	def kill_member(self):
+		name = self.rng.choice(["forking", *SERVICES])
+		members = [r for r in self.world.tails[name].members() if r.what == "J"]
+		return bool(members) and self.signal("kill member", signal.SIGKILL, name, self.rng.choice(members))
+
+	def stop(self):
+		name, main = self.target()
+		if not self.signal("freeze", signal.SIGSTOP, name, main):
+			return False
+		self.stopped.append((time.monotonic() + self.rng.uniform(0.02, 0.4), main))
+		return True
+
+	def fork_session(self):
+		return self.order("fork a session")
+
+	def fork_daemon(self):
+		return self.order("fork a daemon")
+
+	def flood(self):
+		return self.order("flood", "flooding", "obedient", "slow", "forking")
+
+	def crash(self):
+		return self.order("crash")
+
+	def half_line(self):
+		return self.order("half line")
+
+	def probe_fails(self):
+		return self.order("probe fails", "hanging")
+
+	def probe_hangs(self):
+		return self.order("probe hangs", "hanging")
+
+	def probe_fails_twice(self):
+		return self.order("probe fails twice", "hanging")
+
+
+class Commander(Dealer):
+	faults = ("command_start", "command_stop", "command_restart", "command_rotate", "command_status")
+	pause_s = 0.03
+
+	def __init__(self, *args):
+		super().__init__(*args)
+		self.violations = []
+
+	def asked(self, verb, name=""):
+		"""(exit code, answer); None when the supervisor went away over it."""
+		client = self.world.control()
+		if not client:
+			return None
+		try:
+			return client.ask(verb, name)
+		except (AssertionError, OSError) as error:
+			if isinstance(error, TimeoutError):
+				self.violations.append(f"{verb} {name} was never answered")
+			return None
+		finally:
+			client.close()
+
+	def command(self, verb):
+		name = self.rng.choice(SERVICES)
+		with self.world.command_lock:
+			with self.history.span(verb, name, answer=None) as event:
+				answer = self.asked(verb, name)
+				event["answer"] = answer
+			if answer and verb == "stop" and answer[0] == 0:
+				self.check_stopped(name, event)
+		if answer and (answer[0] not in (0, 1) or len(answer[1]["results"]) != 1):
+			self.violations.append(f"{verb} {name}: {answer}")
+		return answer is not None
+
+	def check_stopped(self, name, event):
+		left = self.world.tails[name].members()
+		if left:
+			self.violations.append(f"S4: {name} was said to be stopped, and there are {left}")
+		took_s = (event["to"] - event["from"]) / 1e6
+		disturbed = self.history.between(event["from"], event["to"], "kill supervisor", "stop supervisor", "no descriptors")
+		if took_s > STOP_PATIENCE_S + LATE_S and not disturbed:
+			self.violations.append(f"S4: the stop of {name} took {took_s:.2f} s")
+
+	def command_start(self):
+		return self.command("start")
+
+	def command_stop(self):
+		return self.command("stop")
+
+	def command_restart(self):
+		return self.command("restart")
+
+	def command_status(self):
+		return self.asked("status") is not None
+
+	def command_rotate(self):
+		with self.world.command_lock, contextlib.suppress(ProcessLookupError):
+			self.world.droverd.send_signal(signal.SIGUSR1)
+			return True
+		return False
