@@ -164,7 +164,8 @@ void process_quit(struct process *p)
 	if (p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING)
 		p->end_cause = CAUSE_OPERATOR;
 	feed(p, EV_STOP);
-	if (p->state == PROCESS_STOPPING)
+	/* What was killed already is not given its time anew. */
+	if (p->state == PROCESS_STOPPING && p->deadline_event == EV_KILL_DUE)
 		feed(p, EV_KILL_DUE);
 }
 

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "config/config.h"
 #include "config/kind.h"
+#include "config/tables.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,10 +131,9 @@ static int compare(const struct config *from, const struct config *to, const str
 		else if (change == CHANGE_LIVE)
 			rc = add(plan, slot->name, RELOAD_LIVE);
 	}
-	static const char *const sections[] = { "supervisor", "logs", "store", "http" };
-	for (size_t i = 0; i < ARRAY_SIZE(sections) && rc == 0; i++)
-		if (config_diff(from, to, sections[i]) == CHANGE_SUPERVISOR)
-			rc = add(plan, sections[i], RELOAD_SUPERVISOR);
+	for (const struct config_section *s = config_sections; s->name && rc == 0; s++)
+		if (config_diff(from, to, s->name) == CHANGE_SUPERVISOR)
+			rc = add(plan, s->name, RELOAD_SUPERVISOR);
 	return rc;
 }
 

@@ -420,6 +420,15 @@ static enum reload_change change_of(const struct reload_plan *plan, const char *
 	return RELOAD_LIVE;
 }
 
+/* What needs a new droverd stays as it is, and so each reload says anew what the file says
+ * otherwise. */
+static void keep_places(const struct supervisor *sv, struct config *fresh)
+{
+	fresh->supervisor.state_dir = sv->state_dir;
+	fresh->supervisor.runtime_dir = sv->runtime_dir;
+	fresh->logs.dir = sv->log_dir;
+}
+
 /* The new configuration is in place when this returns; the old one is freed. */
 static void take_over(struct supervisor *sv, struct config *fresh, const struct reload_plan *plan)
 {
@@ -437,6 +446,7 @@ static void take_over(struct supervisor *sv, struct config *fresh, const struct 
 		process_orphan(p);
 		order_stop(p, CAUSE_CONFIG, false, false);
 	}
+	keep_places(sv, fresh);
 	sv->config = fresh;
 	sv->generation++;
 	for (size_t i = 0; i < slots.count; i++)
@@ -513,6 +523,7 @@ void supervisor_reload(struct supervisor *sv)
 		return;
 	}
 	service_manager_reloading(sv->manager);
+	sv->options.refuse_empty = true;
 	if (config_load(&fresh, &sv->options, &report) < 0)
 		reject(sv, &report);
 	else

@@ -215,6 +215,7 @@ struct config_options {
 	const struct worker_kind *const *kinds;	       /* ends with NULL */
 	const char *(*getenv)(const char *name);       /* NULL: the real one */
 	bool color;				       /* of the error texts */
+	bool refuse_empty; /* the main file: at a reload it is one that is being written */
 };
 
 /**

@@ -75,6 +75,14 @@ static void add_file(struct loader *l, const char *path)
 	add_tree(l, source_read(&l->sources[l->count], l->ctx.scratch, path, &l->ctx.report));
 }
 
+static void refuse_empty(struct loader *l, const char *path)
+{
+	struct config_mark mark = { .file = path };
+	report_add(&l->ctx.report, &mark,
+		"is empty, as if it was being written; a comment in it says that it is meant");
+	l->unread = true;
+}
+
 static void add_folder(struct loader *l, const char *main_file)
 {
 	const char *slash = strrchr(main_file, '/');
@@ -348,6 +356,8 @@ int config_load(struct config **out, const struct config_options *options, struc
 	struct loader l = { 0 };
 	if (start(&l, options)) {
 		add_file(&l, options->file);
+		if (options->refuse_empty && !l.unread && !l.sources[0].len)
+			refuse_empty(&l, options->file);
 		add_folder(&l, options->file);
 		build(&l, options);
 	} else {

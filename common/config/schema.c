@@ -323,6 +323,16 @@ static void write_default(struct schema *s, const struct config_field *field)
 		json_str(&s->j, "default", field->def);
 }
 
+/* Of a struct each member says it. */
+static void write_apply(struct schema *s, const struct config_field *field)
+{
+	static const char *const words[] = { [APPLY_LIVE] = "reload: live",
+		[APPLY_RESTART] = "reload: restarts the process",
+		[APPLY_SUPERVISOR] = "reload: needs a new droverd" };
+	if (field->type != CONFIG_STRUCT)
+		json_str(&s->j, "$comment", words[field->apply]);
+}
+
 /* Members of the object that is open: a closed mapping of these rows. */
 static void write_object(
 	struct schema *s, const struct config_field *const *parts, size_t count, bool nullable)
@@ -336,6 +346,7 @@ static void write_object(
 			json_str(&s->j, "description", f->doc);
 			if (f->def)
 				write_default(s, f);
+			write_apply(s, f);
 			write_value(s, f);
 			json_close_object(&s->j);
 		}

@@ -72,6 +72,16 @@ static bool read_all(int fd, char *data, size_t size, size_t *len)
 	return true;
 }
 
+/* Half of a file may be good YAML: what is being written is not believed. */
+static bool unchanged(int fd, const struct stat *before, size_t len)
+{
+	struct stat now;
+	return fstat(fd, &now) == 0 && now.st_size == before->st_size &&
+	       now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+	       now.st_mtim.tv_nsec == before->st_mtim.tv_nsec &&
+	       (before->st_size > SOURCE_MAX_BYTES || (off_t)len == before->st_size);
+}
+
 bool source_read(
 	struct source *source, struct arena *arena, const char *path, struct report *report)
 {
@@ -98,6 +108,10 @@ bool source_read(
 	if (!read_all(fd, data, size, &len)) {
 		struct config_mark mark = { .file = path };
 		report_add(report, &mark, "cannot be read: %s", strerror(errno));
+		return false;
+	}
+	if (!unchanged(fd, &st, len)) {
+		whole_file_error(report, path, "was changed while it was read: try again");
 		return false;
 	}
 	return source_from_memory(source, path, data, len, report);

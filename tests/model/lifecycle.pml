@@ -1,30 +1,40 @@
 /* SPDX-License-Identifier: MIT */
-/* The lifecycle of one slot as droverd has it, checked by spin: tests/run model.
+/* The life of one slot as droverd has it, checked by spin: tests/run model. Slots do not depend on each other.
  *
- * States are those of supervisor/process_fsm.c: WAITING is down with a start due at a time, TERMING and KILLING are
- * both `stopping` (before and after the KILL). After a crash of droverd the fence ends what is left, then starts anew;
- * the interval and the wanted state outlive the crash in the slot's record. Nothing ever gives up: policy `always`.
+ * (state, event) -> (state, action) is not written here: the verifier is linked with supervisor/process_fsm.c and
+ * asks it (table.c), as it asks restart_policy.c. What is modelled is what stands around the table: supervisor/process.c
+ * (actions, flags, timers), fence.c (what a new droverd does with what an earlier one left), and the world.
+ * names.pml is made from the product's enums by table.c.
  *
- * Time is discrete (ticks).  droverd is one event loop: each turn handles, in this order,
- * dead children, the timer tick, probe answers, one operator command, due starts.
- * A crash (SIGKILL of droverd) may happen between any two atomic steps.
- * Kernel truth (alive, kids, zombie, ...) lives outside droverd and survives its crash.
- * -DBUG_xxx switches one seeded bug on: each of them must be found.
+ * Kind (worker or service), restart.policy and when_held are chosen when the verifier runs, and so is a seeded bug.
+ * Time is discrete (ticks). droverd is one event loop; a turn handles in this order: dead children, the tick, answers,
+ * what is left of a tree, one command, a due start. SIGKILL of droverd may happen between any two atomic steps.
+ * What the kernel knows (alive, kids, zombie ...) lives outside droverd and survives it. Every step of a life is on
+ * record before the loop goes on, so memory and record differ only inside a start, and are one variable elsewhere.
  */
-#ifndef NW
-#define NW      1       /* workers */
-#endif
-#ifndef NCRASH
-#define NCRASH  1       /* supervisor crashes explored */
-#endif
-#ifndef MININT
-#define MININT  3       /* min_restart_interval */
-#endif
+#include "names.pml"
+c_decl {
+	extern unsigned char model_next[16][64], model_action[16][64], model_met[16][64];
+	extern unsigned char model_allowed[16][2], model_automatic[16];
+	extern int model_bug, model_service, model_stop_held, model_codes, model_crashes, model_stalls, model_interval;
+}
+#define BUG(n)       c_expr { model_bug == n }
+#define SERVICE      c_expr { model_service }
+#define STOP_HELD    c_expr { model_stop_held }
+#define ALLOWED      c_expr { model_allowed[now.nc][now.efail] }
+#define PROBES_COUNT c_expr { model_allowed[CAUSE_PROBE][1] }
+#define AUTOMATIC    c_expr { model_automatic[now.nc] }
+
+#define MININT  c_expr { model_interval }   /* restart.min_interval: shorter than three failed probes take, or longer */
 #ifndef GRACE
-#define GRACE   2       /* stop grace, TERM -> KILL */
+#define GRACE   1       /* stop.timeout, TERM -> KILL; also what a worker without its supervisor may take to leave */
 #endif
-#define KILLT   2       /* KILL -> report STUCK (process in D state) */
-#define STARTT  2       /* start deadline: STARTING -> ready */
+#ifndef KILLT
+#define KILLT   1       /* KILL -> stuck */
+#endif
+#ifndef STARTT
+#define STARTT  1       /* starting -> ready */
+#endif
 #ifndef PT
 #define PT      1       /* probe.timeout */
 #endif
@@ -32,312 +42,425 @@
 #define PI      1       /* probe.interval */
 #endif
 #ifndef HB
-#define HB      (3*PT + 3*PI + 1)  /* bound: hang -> kill begins */
-#endif
-#ifndef G3B
-#define G3B     (PT + 1)           /* third failing probe sent -> kill begins */
+#define HB      (3*PT + 3*PI + 1)   /* bound: hang -> kill begins, or is held */
 #endif
 #ifndef SB
-#define SB      (GRACE + KILLT + 2) /* bound: stop begins -> stop ends (STOPPED or STUCK) */
+#define SB      (GRACE + KILLT + 2) /* bound: stop begins -> stop ends (down or stuck) */
 #endif
-
-mtype:state = { STOPPED, STARTING, RUNNING, TERMING, KILLING, WAITING, STUCK };
-mtype:comd  = { NONE, C_START, C_STOP, C_RESTART, C_RELOAD, C_SHUT };
-
-/* ---- kernel truth ---- */
-bit alive[NW];  /* main process lives            */
-bit kids[NW];   /* descendants live in its cgroup */
-bit zombie[NW]; /* main is dead, not yet reaped  */
-bit hung[NW];   /* main no longer answers        */
-bit rdy[NW];    /* readiness was notified        */
-bit sterm[NW];  /* SIGTERM delivered             */
-bit skill[NW];  /* cgroup.kill delivered         */
-bit prep[NW];   /* an answer to the outstanding probe is in the socket */
-bit stale[NW];  /* a failed probe result of a DEAD incarnation is in flight */
-#ifdef DSTATE
-bit dst[NW];    /* uninterruptible sleep: KILL does not act */
+#ifndef LB
+#define LB      (MININT + 1)        /* bound: a restart is held */
 #endif
-/* ---- events ---- */
-bit tick;
-mtype:comd cmd = NONE;
-byte cmdw;
+#define OFF  255
+#define NOEV 255
+
+mtype = { NONE, C_START, C_STOP, C_RESTART, C_RELOAD, C_CHANGE, C_REMOVE, C_ADD, C_SHUT, C_QUIT };
+
+/* ---- kernel and world ---- */
+bit alive;      /* the main process lives                */
+bit kids;       /* its descendants live                  */
+bit zombie;     /* it is dead and droverd was not told   */
+bit ended_well; /* its exit code was 0                   */
+bit hung;       /* it does not answer                    */
+bit rdy;        /* it said that it is ready              */
+bit recorded;   /* it wrote its pid into the slot's record (first thing that it does) */
+bit lost;       /* a worker whose channel is closed      */
+bit killed;     /* KILL was sent to the whole tree       */
+bit same;       /* it was started with what is configured now */
+bit prep;       /* an answer lies in the socket          */
+bit bad;        /* ... and says that it is not well      */
+bit flying;     /* a bad answer for an instance that is dead is on its way */
+bit stale;      /* ... and has come */
+bit tick; bit late;
+mtype cmd = NONE;
 bit crash;
-/* ---- supervisor, volatile ---- */
-mtype:state st[NW] = STOPPED;
-bit want[NW]; bit autom[NW];
-byte t[NW];     /* deadline of the present state, counts down */
-byte since[NW]; /* ticks since last start, saturates at MININT */
-byte strikes[NW];
-bit pout[NW]; byte pt[NW]; byte ivl[NW];
-bit shut; bit done; bit up;
-/* ---- persistent (fsynced state file) ---- */
-bit pwant[NW] = 1; byte psince[NW] = MININT;
+byte newcfg;    /* the file was changed before a crash, and no reload came: 1 its command, 2 the slot is gone */
+bit conf = 1;   /* the slot is configured                */
+byte ncrash; byte nstall;
+
+/* ---- droverd; what is on record outlives it ---- */
+byte st = PROCESS_STOPPED;  /* on record */
+bit  down;                  /* on record: the operator stopped it (stay_down) */
+byte nc;                    /* on record: cause of the next start */
+byte ec;                    /* cause of the present end */
+byte t = OFF;               /* on record: ticks until a waiting or held start is due */
+byte since;        /* ticks since the last automatic start, in memory */
+byte psince;       /* the same on record; both on the boot clock */
+byte strikes;               /* on record */
+bit  held;                  /* on record */
+bit  efail;                 /* the last end was no success */
+bit  want; bit mended; bit pout; bit shut; bit done; bit up; bit nfail;
+byte d = OFF; byte dev;     /* deadline and its event */
+byte pt; byte ivl;
+byte spawning;              /* inside a start: 1 on record, 2 forked */
+byte osince;
+byte ev = NOEV; byte act; byte nst;
+
 /* ---- ghosts: only for checking ---- */
-byte gsince[NW] = MININT; /* true ticks since the last fork */
-bit  gwant[NW] = 1;  /* what the operator was last ACKED to want */
-byte gfail[NW];  /* true consecutive probe failures of this incarnation */
-byte g3[NW];     /* ticks since the 3rd failing probe was sent */
-byte ghung[NW];  /* ticks hung while RUNNING */
-byte gstop[NW];  /* ticks in one stop episode */
-byte gnew[NW];   /* ticks since the third strike, until the next fork (naive claim only) */
-byte ncrash; byte nforks;
+byte gsince; /* true ticks since the last automatic fork */
+bit  gwant = 1;  /* what the operator was last told that he gets */
+byte gfail;      /* true failures of this instance in a row */
+byte ghung; byte gstop; byte gheld;
+bit  gfinal;     /* it ended, and the policy said no more; nobody asked again */
 
-#ifdef DSTATE
-#define MOVABLE(i) (!dst[i])
-#else
-#define MOVABLE(i) (true)
-#endif
-#define empty(i)    (!alive[i] && !kids[i] && !zombie[i])
-#define stopping(i) (st[i]==TERMING || st[i]==KILLING)
+#define empty    (!alive && !kids && !zombie)
+#define known    (alive && recorded)   /* a record leads to it */
+#define stopping (st == PROCESS_STOPPING)
+#define isup     (st == PROCESS_STARTING || st == PROCESS_RUNNING)
 
-inline begin_term(i, au) {
-	assert(alive[i] || zombie[i] || kids[i]);  /* never signal what is not ours (PID reuse) */
-	sterm[i] = 1; autom[i] = au; st[i] = TERMING; t[i] = GRACE;
-	pout[i] = 0; prep[i] = 0; strikes[i] = 0; gfail[i] = 0; g3[i] = 0; gstop[i] = 0
-}
-inline gone(i) {  /* main reaped and the cgroup is empty */
-	strikes[i] = 0; gfail[i] = 0; pout[i] = 0; prep[i] = 0; g3[i] = 0; ghung[i] = 0; gstop[i] = 0;
-	sterm[i] = 0; skill[i] = 0;
+inline end_probes() { pout = 0; prep = 0; bad = 0; pt = 0; ivl = 0 }
+inline begin_probes() { pout = 0; prep = 0; bad = 0; pt = 0; ivl = PI }
+inline deadline(event, ticks) { dev = event; d = ticks }
+inline no_deadline() { dev = 0; d = OFF }
+inline schedule() {
 	if
-	:: !want[i] || shut -> st[i] = STOPPED; t[i] = 0
+	:: AUTOMATIC && since < MININT && !BUG_NOINTERVAL -> t = MININT - since
+	:: else -> t = 0
+	fi
+}
+inline tree_is_gone() {
+	no_deadline(); held = 0; killed = 0; mended = 0; lost = 0; same = 0; ec = CAUSE_NONE;
+	if
+	:: !want || (!conf && !BUG_REMOVEDRESTARTS) -> ev = EV_GONE_DOWN; nc = CAUSE_NONE
 	:: else ->
 		if
-		:: !autom[i] -> st[i] = WAITING; t[i] = 0
-		:: else ->
-			st[i] = WAITING;
-#ifdef BUG_NOINTERVAL
-			t[i] = 0
-#else
-			t[i] = MININT - since[i]
-#endif
+		:: (!SERVICE && nc == CAUSE_LOST) || ALLOWED -> ev = EV_GONE_AGAIN
+		:: else -> ev = EV_GONE_FINAL; gfinal = 1;
+			if :: BUG_POLICYIGNORED -> ev = EV_GONE_AGAIN :: else -> nc = CAUSE_NONE fi
 		fi
 	fi
 }
-inline reap(i) {
-	zombie[i] = 0;
-	if
-	:: st[i]==STARTING || st[i]==RUNNING -> autom[i] = 1; gstop[i] = 0
-	:: else
-	fi;
-	pout[i] = 0; prep[i] = 0; strikes[i] = 0; gfail[i] = 0; g3[i] = 0; ghung[i] = 0;
-#ifndef BUG_NOCGROUP
-	if
-	:: kids[i] -> skill[i] = 1;
-		if :: st[i]==STUCK :: else -> st[i] = KILLING; t[i] = KILLT; gstop[i] = 0 fi
-	:: else -> gone(i)
-	fi
-#else
-	gone(i)
-#endif
+inline kill_tree() { killed = 1; deadline(EV_UNKILLABLE, KILLT) }
+inline terminate() {
+	assert(alive || zombie || kids);    /* nothing is signalled that is not ours */
+	end_probes(); t = OFF; held = 0; gheld = 0; gstop = 0; deadline(EV_KILL_DUE, GRACE)
 }
-inline on_tick(i) {
-	if :: gsince[i] < MININT -> gsince[i]++ :: else fi;
-	if :: since[i]  < MININT -> since[i]++  :: else fi;
-	if :: psince[i] < MININT -> psince[i]++ :: else fi;
-	if :: hung[i] && st[i]==RUNNING -> ghung[i]++; assert(ghung[i] <= HB) :: else -> ghung[i] = 0 fi;
-	if :: stopping(i) -> gstop[i]++; assert(gstop[i] <= SB) :: else -> gstop[i] = 0 fi;
-#ifdef NAIVE3
-	if :: gnew[i] > 0 -> gnew[i]++; assert(gnew[i] <= PT + 2) :: else fi;
-#endif
+inline sweep() {
+	end_probes(); t = OFF; held = 0; gheld = 0; gstop = 0;
 	if
-	:: st[i]==WAITING -> if :: t[i] > 0 -> t[i]-- :: else fi
-	:: st[i]==STARTING ->
-		if :: t[i] > 0 -> t[i]-- :: else -> begin_term(i, 1) fi
-	:: st[i]==TERMING ->
-		if :: t[i] > 0 -> t[i]-- :: else -> skill[i] = 1; st[i] = KILLING; t[i] = KILLT fi
-	:: st[i]==KILLING ->
-		if :: t[i] > 0 -> t[i]--
-		   :: else -> if :: empty(i) :: else -> st[i] = STUCK; gstop[i] = 0 fi
-		fi
-	:: st[i]==RUNNING ->
-		if
-		:: pout[i] && strikes[i]==2 -> g3[i]++; assert(g3[i] <= G3B)
-		:: else -> g3[i] = 0
-		fi;
-		if
-		:: pout[i] && !prep[i] ->
-			pt[i]--;
-			if
-			:: pt[i]==0 -> pout[i] = 0; strikes[i]++; gfail[i]++; ivl[i] = PI;
-				if :: strikes[i]==3 ->
-#ifdef NAIVE3
-					gnew[i] = 1;
-#endif
-					begin_term(i, 1)
-				   :: else fi
-			:: else
-			fi
-		:: !pout[i] -> if :: ivl[i] > 1 -> ivl[i]-- :: else -> pout[i] = 1; prep[i] = 0; pt[i] = PT fi
-		:: else
-		fi
-	:: else
+	:: !kids || BUG_NOCGROUP || BUG_MAINONLY -> tree_is_gone()
+	:: else -> kill_tree()
 	fi
 }
-inline on_probe(i) {
-	if
-	:: pout[i] && prep[i] -> pout[i] = 0; prep[i] = 0; strikes[i] = 0; gfail[i] = 0; g3[i] = 0; ivl[i] = PI
-	:: else
-	fi;
-	if
-	:: stale[i] -> stale[i] = 0;
-#ifdef BUG_STALEPROBE
-		if :: st[i]==RUNNING && strikes[i] < 2 -> strikes[i]++ :: else fi
-#endif
-	:: else
-	fi;
-	if
-	:: st[i]==STARTING && rdy[i] -> st[i] = RUNNING; ivl[i] = PI
-	:: else
-	fi;
-	if   /* cgroup.events populated 0 */
-	:: (stopping(i) || st[i]==STUCK) && empty(i) -> gone(i)
-	:: else
-	fi;
-	assert(strikes[i] == gfail[i])
-}
-inline now_start(i) {   /* operator start/restart */
-	autom[i] = 0; want[i] = 1;
-	if
-	:: st[i]==STOPPED || st[i]==WAITING -> st[i] = WAITING; t[i] = 0
-	:: else
-	fi
-}
-inline on_cmd(i) {
-	if
-	:: shut -> skip               /* refused while shutting down */
-	:: else ->
-		if
-		:: cmd==C_START -> pwant[i] = 1; gwant[i] = 1; now_start(i);
-#ifdef BUG_STARTDURINGSTOP
-			if :: stopping(i) -> st[i] = WAITING; t[i] = 0 :: else fi
-#endif
-		:: cmd==C_STOP ->
-#ifndef BUG_STOPNOTPERSISTED
-			pwant[i] = 0;
-#endif
-			gwant[i] = 0; want[i] = 0;
-			if
-			:: st[i]==STARTING || st[i]==RUNNING -> begin_term(i, 0)
-			:: st[i]==WAITING -> st[i] = STOPPED; t[i] = 0
-			:: else
-			fi
-		:: cmd==C_RESTART -> pwant[i] = 1; gwant[i] = 1;
-			if
-			:: st[i]==STARTING || st[i]==RUNNING -> want[i] = 1; begin_term(i, 0)
-			:: else -> now_start(i)
-			fi
-		:: cmd==C_RELOAD ->
-			/* unchanged worker: nothing moves; deadlines and strikes are kept */
-#ifdef BUG_RELOADREARMS
-			if :: st[i]==TERMING -> t[i] = GRACE :: else fi;
-#endif
-#ifdef BUG_RELOADSTRIKES
-			strikes[i] = 0; gfail[i] = 0; g3[i] = 0; pout[i] = 0; prep[i] = 0; ivl[i] = PI;
-#endif
-			skip
-		:: else
-		fi
-	fi
-}
-inline on_shut() {
-	shut = 1; k = 0;
+
+/* process.c, feed() and act(): until no event follows from an action */
+inline settle() {
 	do
-	:: k < NW ->
-		want[k] = 0;
+	:: ev != NOEV ->
+		act = c_expr { model_action[now.st][now.ev] };
+		nst = c_expr { model_next[now.st][now.ev] };
+		assert(nst != 0);               /* an unlisted cell */
+		c_code { model_met[now.st][now.ev] = 1; };
+		st = nst; nst = 0; ev = NOEV;
 		if
-		:: st[k]==STARTING || st[k]==RUNNING -> begin_term(k, 0)
-#ifndef BUG_SHUTWAITING
-		:: st[k]==WAITING -> st[k] = STOPPED; t[k] = 0
-#endif
-		:: else
+		:: act == ACT_NONE
+		:: act == ACT_START_NOW -> t = 0
+		:: act == ACT_START_LATER -> schedule()
+		:: act == ACT_RETRY_LATER -> t = 1
+		:: act == ACT_FORGET -> t = OFF; nc = CAUSE_NONE
+		:: act == ACT_SPAWN ->          /* note_start(): on record before the fork */
+			osince = since; spawning = 1; t = OFF; mended = 0; ec = CAUSE_NONE; strikes = 0; gfail = 0; efail = 0;
+			if :: AUTOMATIC -> since = 0; if :: BUG_PERSISTLATE :: else -> psince = 0 fi :: else fi
+		:: act == ACT_WATCH -> no_deadline(); nc = CAUSE_NONE; begin_probes()
+		:: act == ACT_ADOPT -> nc = CAUSE_NONE; begin_probes()
+		:: act == ACT_AWAIT -> deadline(EV_LATE, STARTT)
+		:: act == ACT_TERMINATE -> rdy = 0; terminate()
+		:: act == ACT_SWEEP -> sweep()
+		:: act == ACT_LINGER -> if :: !kids || BUG_MAINONLY -> tree_is_gone() :: else fi
+		:: act == ACT_KILL -> kill_tree()
+		:: act == ACT_REPORT_STUCK -> no_deadline(); gstop = 0
+		:: act == ACT_HOLD -> assert(since < MININT); held = 1; gheld = 0
+		:: act == ACT_UNHOLD -> held = 0; gheld = 0; t = OFF
+		:: else -> assert(false)        /* an action that the model does not know */
 		fi;
-		k++
+		act = 0
 	:: else -> break
-	od
+	od;
+	skip
 }
-inline on_boot(i) {     /* new supervisor: volatile state is gone, kernel truth and pstate remain */
-	want[i] = pwant[i]; autom[i] = 1; strikes[i] = 0;
-	pout[i] = 0; prep[i] = 0; stale[i] = 0;
-	gfail[i] = 0; g3[i] = 0; ghung[i] = 0; gstop[i] = 0;
-	zombie[i] = 0;          /* init reaps what the dead supervisor left */
-	since[i] = psince[i];
-#ifdef BUG_ADOPTBLIND
-	if :: want[i] -> st[i] = WAITING; t[i] = MININT - since[i] :: else -> st[i] = STOPPED fi
-#else
+
+/* ---- what the world reports ---- */
+inline reap() {
+	zombie = 0; mended = 1;
+	efail = !ended_well; ended_well = 0;
+	if :: ec == CAUSE_NONE -> ec = CAUSE_EXIT; nc = CAUSE_EXIT :: else fi;
+	gfail = 0; ghung = 0; strikes = 0;
+	ev = EV_EXIT
+}
+inline last_strike() {
 	if
-	:: !empty(i) -> skill[i] = 1; st[i] = KILLING; t[i] = KILLT
-	:: else -> sterm[i] = 0; skill[i] = 0;
-		if :: want[i] -> st[i] = WAITING; t[i] = MININT - since[i]
-		   :: else -> st[i] = STOPPED; t[i] = 0 fi
+	:: PROBES_COUNT ->
+		act = nc; nc = CAUSE_PROBE; schedule(); nc = act; act = 0;
+		if
+		:: t > 0 && !STOP_HELD -> ev = EV_HELD
+		:: else -> nc = CAUSE_PROBE; ec = CAUSE_PROBE; gfail = 0; strikes = 0; ev = EV_LAST_STRIKE
+		fi
+	:: else
 	fi
-#endif
 }
-inline fork_it(i) {
-	assert(empty(i));                               /* P1 no double run */
-	assert(gwant[i]);                               /* P2 never runs what the operator stopped */
-	assert(!shut);                                  /* P3 nothing starts after shutdown began */
-	assert(!autom[i] || gsince[i] >= MININT);        /* P4 min_restart_interval */
-	gsince[i] = 0; gnew[i] = 0;
-	alive[i] = 1; hung[i] = 0; rdy[i] = 0; sterm[i] = 0; skill[i] = 0; zombie[i] = 0; stale[i] = 0
+inline failed(truly) {
+	pout = 0; prep = 0; bad = 0; ivl = PI;
+	if :: strikes < 4 -> strikes++ :: else fi;
+	if :: truly && gfail < 4 -> gfail++ :: else fi;
+	assert(strikes == gfail);
+	if
+	:: strikes >= 3 + BUG_FOURSTRIKES && !held -> last_strike()
+	:: else
+	fi
 }
-#define due(i) (st[i]==WAITING && t[i]==0)
+inline went_well() {
+	pout = 0; prep = 0; ivl = PI; strikes = 0; gfail = 0; ghung = 0;
+	if :: held && !BUG_HELDNOTCANCELLED -> ev = EV_WELL :: else fi
+}
+inline unknown() {
+	pout = 0; prep = 0; bad = 0; ivl = PI; ghung = 0;
+	if :: BUG_UNKNOWNCOUNTS -> failed(0) :: else fi
+}
+inline on_answers() {
+	if
+	:: pout && prep && bad -> failed(1)
+	:: pout && prep && !bad -> went_well()
+	:: else
+	fi;
+	if
+	:: stale -> stale = 0;
+		if :: BUG_STALEPROBE && st == PROCESS_RUNNING && strikes < 2 -> strikes++ :: else fi
+	:: else
+	fi;
+	if :: st == PROCESS_STARTING && rdy && !spawning -> rdy = 0; ev = EV_READY :: else fi;
+	assert(strikes == gfail)
+}
+/* process_look(): what is left of a tree */
+inline look() {
+	if
+	:: (stopping || st == PROCESS_STUCK) && mended && (!kids || BUG_MAINONLY) && !alive -> tree_is_gone()
+	:: (stopping || st == PROCESS_STUCK) && dev == EV_UNKILLABLE && d != OFF -> killed = 1
+	:: else
+	fi
+}
+
+inline deadlines() {
+	if
+	:: d != OFF && d > 0 && !late -> d--
+	:: d != OFF && (d == 0 || late) ->
+		if
+		:: late && dev == EV_LATE -> d = STARTT       /* what it said meanwhile was not read yet */
+		:: late && dev == EV_UNKILLABLE -> d = KILLT
+		:: else ->
+			d = OFF;
+			if :: dev == EV_LATE -> nc = CAUSE_PROBE; ec = CAUSE_PROBE :: else fi;
+			ev = dev
+		fi
+	:: else
+	fi
+}
+inline probes() {
+	if
+	:: st == PROCESS_RUNNING && pout && !prep ->
+		if :: pt > 0 -> pt-- :: else fi;
+		if
+		:: late -> if :: BUG_STALLBLAMED -> failed(0) :: else -> unknown() fi
+		:: !late && pt == 0 -> if :: SERVICE -> unknown() :: else -> failed(1) fi
+		:: else
+		fi
+	:: st == PROCESS_RUNNING && !pout && ivl > 0 ->
+		if :: ivl > 1 -> ivl-- :: else -> pout = 1; prep = 0; bad = 0; pt = PT; ivl = 0 fi
+	:: else
+	fi
+}
+inline on_tick() {
+	if
+	:: late -> gsince = MININT; since = MININT; psince = MININT; gstop = 0; ghung = 0; gheld = 0;
+		if :: t != OFF -> t = 0 :: else fi
+	:: else ->
+		if :: gsince < MININT -> gsince++ :: else fi;
+		if :: since < MININT -> since++ :: else fi;
+		if :: psince < MININT -> psince++ :: else fi;
+		if :: t != OFF && t > 0 -> t-- :: else fi
+	fi;
+	if :: hung && st == PROCESS_RUNNING && !held && PROBES_COUNT -> ghung++; assert(ghung <= HB) :: else -> ghung = 0 fi;
+	if :: stopping -> gstop++; assert(gstop <= SB) :: else -> gstop = 0 fi;
+	if :: held -> gheld++; assert(gheld <= LB) :: else -> gheld = 0 fi;
+	deadlines();
+	probes();
+	tick = 0; late = 0
+}
+
+/* ---- commands and configuration ---- */
+inline start(cause) {
+	want = 1; down = 0; gfinal = 0;
+	if :: !isup -> nc = cause :: else fi;
+	ev = EV_START
+}
+inline stop(cause, by_operator) {
+	want = 0; gfail = 0; strikes = 0;
+	if :: by_operator && !BUG_STOPNOTPERSISTED -> down = 1 :: else fi;
+	if :: isup -> ec = cause :: else fi;
+	ev = EV_STOP
+}
+inline restart(cause) {
+	want = 1; down = 0; gfinal = 0; nc = cause; gfail = 0; strikes = 0;
+	if :: isup -> ec = cause :: else fi;
+	ev = EV_RESTART
+}
+inline on_cmd() {
+	if
+	:: cmd == C_SHUT && !shut ->
+		shut = 1;
+		if :: BUG_SHUTWAITING && st == PROCESS_WAITING :: else -> stop(CAUSE_SHUTDOWN, 0) fi
+	:: cmd == C_SHUT && shut ->             /* the second shortens the wait */
+		if :: stopping && dev == EV_KILL_DUE && d != OFF -> d = 0 :: else fi
+	:: cmd == C_QUIT -> shut = 1; stop(CAUSE_OPERATOR, 0)
+	:: cmd == C_START && conf && !shut -> gwant = 1; start(CAUSE_OPERATOR)
+	:: cmd == C_STOP && conf && !shut -> gwant = 0; stop(CAUSE_OPERATOR, 1)
+	:: cmd == C_RESTART && conf && !shut -> gwant = 1; restart(CAUSE_OPERATOR)
+	:: cmd == C_RELOAD && !shut ->          /* nothing changed: nothing moves */
+		if :: BUG_RELOADREARMS && stopping && dev == EV_KILL_DUE -> d = GRACE :: else fi;
+		if :: BUG_RELOADSTRIKES && st == PROCESS_RUNNING -> strikes = 0; gfail = 0; begin_probes() :: else fi
+	:: cmd == C_CHANGE && conf && !shut ->  /* its command is another */
+		if :: isup || stopping || st == PROCESS_STUCK -> same = 0 :: else fi;
+		if :: want && !BUG_CONFIGFORGOTTEN -> restart(CAUSE_CONFIG) :: else fi
+	:: cmd == C_REMOVE && conf && !shut -> conf = 0; stop(CAUSE_CONFIG, 0);
+		if :: BUG_REMOVEDRESTARTS -> want = 1 :: else fi
+	:: cmd == C_ADD && !conf && !shut -> conf = 1; gwant = 1; same = 0; start(CAUSE_CONFIG)
+	:: else                                 /* refused */
+	fi
+}
+
+/* ---- a new droverd: fence.c ---- */
+inline note_lost() { efail = 1; nc = CAUSE_LOST; ec = CAUSE_LOST }
+inline on_boot() {
+	shut = 0; held = held && SERVICE; spawning = 0; osince = 0; nfail = 0;
+	end_probes(); flying = 0; stale = 0; no_deadline(); ghung = 0; gstop = 0;
+	zombie = 0;     /* whoever was its parent reaped it */
+	if :: newcfg == 1 -> same = 0 :: newcfg == 2 -> conf = 0 :: else fi;
+	newcfg = 0;
+	want = !down && conf;
+	nst = st; st = PROCESS_STOPPED;
+	if :: BUG_STRIKESLOST -> strikes = 0 :: else fi;
+	if :: BUG_LOSTINTERVAL -> since = MININT :: else -> since = psince fi;
+		if
+	:: BUG_ADOPTBLIND -> mended = 0; if :: want -> nst = 0; nc = CAUSE_OPERATOR; ev = EV_START :: else -> nst = 0 fi
+	:: !BUG_ADOPTBLIND && SERVICE && known && nst != PROCESS_STOPPING && nst != PROCESS_STUCK ->
+		mended = 0; ec = CAUSE_NONE;
+		if
+		:: nst == PROCESS_RUNNING -> nst = 0; if :: BUG_HELDFORGOTTEN -> t = OFF :: else fi; ev = EV_ADOPTED
+		:: else -> nst = 0; ev = EV_ADOPTED_EARLY
+		fi
+	:: !BUG_ADOPTBLIND && (known || kids) && !(SERVICE && known && nst != PROCESS_STOPPING && nst != PROCESS_STUCK) ->
+		/* a worker; one that was being ended; what its main process left behind */
+		mended = !known; held = 0; t = OFF; strikes = 0; gfail = 0;
+		if
+		:: nst == PROCESS_STOPPING || nst == PROCESS_STUCK -> if :: nc == CAUSE_NONE -> nc = CAUSE_LOST :: else fi
+		:: else -> note_lost()
+		fi;
+		nst = 0;
+		ev = EV_LEFTOVER
+	:: !BUG_ADOPTBLIND && !known && !kids ->
+		mended = 0; held = 0; strikes = 0; gfail = 0; killed = 0;
+		if
+		:: !want -> t = OFF; nst = 0
+		:: want && nst == PROCESS_WAITING -> nst = 0; st = PROCESS_WAITING
+		:: want && nst == PROCESS_FAILED ->
+			nst = 0; if :: BUG_FINALFORGOTTEN -> nc = CAUSE_LOST; st = PROCESS_WAITING; schedule() :: else -> st = PROCESS_FAILED fi
+		:: want && nst == PROCESS_STOPPED -> nst = 0; nc = CAUSE_NONE; t = OFF; ev = EV_START
+		:: else ->      /* it ended while nobody looked, or with its droverd */
+			if
+			:: nst == PROCESS_STOPPING || nst == PROCESS_STUCK -> if :: nc == CAUSE_NONE -> nc = CAUSE_LOST :: else fi
+			:: else -> note_lost()
+			fi;
+			nst = 0;
+			if
+			:: !SERVICE || ALLOWED -> st = PROCESS_WAITING; schedule()
+			:: else -> st = PROCESS_FAILED; gfinal = 1; t = OFF
+			fi
+		fi
+	fi
+}
+/* An adopted one that should not be there, or not like this, is ended in order. */
+inline after_adoption() {
+	if
+	:: isup && !want && !BUG_ADOPTUNWANTED -> stop(CAUSE_CONFIG, 0)
+	:: isup && want && !same && !BUG_ADOPTSTALE -> restart(CAUSE_CONFIG)
+	:: else
+	fi
+}
+inline fork_it() {
+	assert(empty);                                   /* S1 nothing of an earlier instance lives */
+	assert(gwant && conf);                           /* nothing runs that the operator stopped or that is not configured */
+	assert(!shut);                                   /* nothing starts after the shutdown began */
+	assert(!AUTOMATIC || gsince >= MININT);          /* S3 */
+	assert(!gfinal);                                 /* the policy said no more */
+	if :: AUTOMATIC -> gsince = 0 :: else fi;
+	alive = 1; hung = 0; rdy = 0; killed = 0; recorded = 0; lost = 0; same = 1; ended_well = 0
+}
+#define is_due (t == 0 && (st == PROCESS_WAITING || (st == PROCESS_RUNNING && held)))
 
 active proctype sup() {
-	byte i; byte k;
+	d_step { since = MININT; psince = MININT; gsince = MININT };
 boot:	skip;
 	{
-		skip; d_step { i = 0; do :: i < NW -> on_boot(i); i++ :: else -> break od; i = 0; up = 1 };
+		/* A child that has not come to itself still holds the lock of its dead droverd. */
+		(!(alive && !recorded) || BUG_NOLOCK);
+		d_step { on_boot(); up = 1; settle() };
+		d_step { after_adoption(); settle() };
 		do
 		:: done -> break
 		:: else ->
-			/* 1 SIGCHLD   2 tick   3 probe/ready/cgroup   4 command: one loop turn */
-			d_step { i = 0; do :: i < NW -> if :: zombie[i] -> reap(i) :: else fi; i++ :: else -> break od; i = 0 };
-			d_step { if :: tick -> i = 0; do :: i < NW -> on_tick(i); i++ :: else -> break od; i = 0; tick = 0 :: else fi };
-			d_step { i = 0; do :: i < NW -> on_probe(i); i++ :: else -> break od; i = 0 };
-			d_step { if :: cmd==C_SHUT -> on_shut(); k = 0; cmd = NONE
-				    :: cmd!=NONE && cmd!=C_SHUT -> on_cmd(cmdw); cmd = NONE; cmdw = 0
-				    :: else fi };
-			/* 5 due starts: persist, fork, record are three separate steps */
-			i = 0;
-			do
-			:: i < NW && due(i) ->
-#ifdef BUG_PERSISTLATE
-				d_step { fork_it(i) };
-				d_step { psince[i] = 0; since[i] = 0; st[i] = STARTING; t[i] = STARTT; i++ }
-#else
-				psince[i] = 0;                         /* fsynced before the fork */
-				d_step { fork_it(i) };
-				d_step { since[i] = 0; st[i] = STARTING; t[i] = STARTT; i++ }
-#endif
-			:: i < NW && !due(i) -> i++
-			:: i >= NW -> break
-			od;
-			skip;
-			d_step { i = 0;
+			atomic {
+				d_step { if :: zombie -> reap(); settle() :: else fi };
+				d_step { if :: tick -> on_tick(); settle() :: else fi };
+				d_step { on_answers(); settle(); look(); settle() };
+				if      /* the operator never tires */
+				:: cmd = NONE
+				:: cmd = C_START
+				:: cmd = C_STOP
+				:: cmd = C_RESTART
+				:: cmd = C_RELOAD
+				:: cmd = C_CHANGE
+				:: conf -> cmd = C_REMOVE
+				:: !conf -> cmd = C_ADD
+				:: cmd = C_SHUT
+				:: cmd = C_QUIT
+				fi;
+				d_step { if :: cmd != NONE -> on_cmd(); settle() :: else fi };
+				d_step {
+					if :: cmd == C_QUIT && stopping && dev == EV_KILL_DUE -> ev = EV_KILL_DUE; settle() :: else fi;
+					if :: BUG_STARTDURINGSTOP && cmd == C_START && stopping -> st = PROCESS_WAITING; t = 0 :: else fi;
+					cmd = NONE
+				};
 				if
-				:: shut -> k = 0;
-					do
-					:: k < NW && (st[k]==STOPPED || st[k]==STUCK) -> k++
-					:: k < NW && !(st[k]==STOPPED || st[k]==STUCK) -> break
-					:: k >= NW -> done = 1; break
-					od; k = 0
+				:: is_due && st == PROCESS_RUNNING -> d_step {
+					assert(gfail >= 3);      /* one success cancels a held restart */
+					nc = CAUSE_PROBE; ec = CAUSE_PROBE; gfail = 0; strikes = 0; ev = EV_HELD_DUE; settle() }
+				:: is_due && st == PROCESS_WAITING -> d_step { ev = EV_DUE; settle() }
+				:: else
+				fi
+			};
+			if      /* a start: on record, forked, done; SIGKILL may come between */
+			:: spawning ->
+				if
+				:: d_step { fork_it(); spawning = 2 }
+				:: !nfail -> nfail = 1
+				fi;
+				d_step {
+					if
+					:: spawning == 2 -> deadline(EV_LATE, STARTT); nfail = 0
+					:: else -> since = osince; psince = osince; ev = EV_SPAWN_FAILED; settle()
+					fi;
+					if :: BUG_PERSISTLATE && AUTOMATIC -> psince = since :: else fi;
+					spawning = 0; osince = 0 }
+			:: else
+			fi;
+			d_step {
+				assert(!isup || (want && conf && gwant));   /* what is not wanted is being ended */
+				assert(!isup || same || spawning);          /* and so is what was started with another configuration */
+				if
+				:: shut && (st == PROCESS_STOPPED || st == PROCESS_STUCK || st == PROCESS_FAILED) -> done = 1
 				:: else
 				fi };
-			/* epoll_wait: sleep until something can happen */
-			(done || tick || cmd!=NONE || zombie[0] || (pout[0]&&prep[0]) || stale[0] ||
-			 (st[0]==STARTING && rdy[0]) || ((stopping(0)||st[0]==STUCK) && empty(0)) || due(0)
-#if NW > 1
-			 || zombie[1] || (pout[1]&&prep[1]) || stale[1] ||
-			 (st[1]==STARTING && rdy[1]) || ((stopping(1)||st[1]==STUCK) && empty(1)) || due(1)
-#endif
-			)
 		od
 	} unless {
-		d_step { crash -> crash = 0; up = 0; cmd = NONE; cmdw = 0; i = 0; k = 0;
-			do   /* PDEATHSIG / systemd KillMode=control-group: SIGKILL to all that is left */
-			:: i < NW -> if :: alive[i] || kids[i] -> skill[i] = 1 :: else fi; i++
-			:: else -> break
-			od; i = 0 };
+		d_step { crash -> crash = 0; up = 0; cmd = NONE; ev = NOEV; act = 0; nst = 0; tick = 0; late = 0; lost = alive && !SERVICE };
 		goto boot
 	}
 }
@@ -345,32 +468,7 @@ boot:	skip;
 active proctype clock() {
 	do
 	:: d_step { !tick && !done && up -> tick = 1 }
-	:: done -> break
-	od
-}
-
-active proctype oper() {        /* the operator never tires: unbounded commands */
-	byte w;
-	do
-	:: atomic { cmd==NONE && !done && up ->
-		if
-		:: w = 0
-#if NW > 1
-		:: w = 1
-#endif
-		fi;
-		if
-		:: cmd = C_START
-		:: cmd = C_STOP
-		:: cmd = C_RESTART
-		:: cmd = C_RELOAD
-#ifndef NOSHUT
-		:: cmd = C_SHUT
-#endif
-		fi; cmdw = w; w = 0 }
-#ifdef STUTTER
-	:: d_step { w==0 -> w = 0 }   /* nor a command */
-#endif
+	:: d_step { !tick && !done && up && nstall < c_expr { model_stalls } -> tick = 1; late = 1; nstall++ }
 	:: done -> break
 	od
 }
@@ -378,45 +476,51 @@ active proctype oper() {        /* the operator never tires: unbounded commands 
 active proctype killer() {
 	byte z;
 	do
-	:: atomic { ncrash < NCRASH && !shut && !done && up -> ncrash++; crash = 1 }
+	:: atomic { ncrash < c_expr { model_crashes } && !shut && !done && up -> ncrash++;
+		if :: SERVICE -> newcfg = 1 :: newcfg = 2 :: skip fi;
+		crash = 1 }
 #ifdef STUTTER
-	:: d_step { z==0 -> z = 0 }   /* weak fairness must not force the crash */
+	:: d_step { z == 0 -> z = 0 }   /* weak fairness must not force the crash */
 #endif
 	:: done -> break
 	od
 }
 
-/* kernel and worker behaviour; "may" half */
-active [NW] proctype work() {
+/* What the process and the kernel may do. */
+active proctype may() {
 	byte z;
-	byte me = _pid - 4;
 end:	do
-	:: d_step { alive[me] && !hung[me] && !rdy[me] -> rdy[me] = 1 }
-	:: d_step { alive[me] && !hung[me] -> hung[me] = 1 }                 /* deadlock, livelock */
-	:: d_step { alive[me] && !hung[me] && pout[me] && !prep[me] -> prep[me] = 1 }
-	:: atomic { alive[me] ->                                             /* crash or exit */
-		if :: kids[me] = 1 :: kids[me] = 0 fi;
-		if :: pout[me] -> if :: stale[me] = 1 :: skip fi :: else fi;
-		alive[me] = 0; zombie[me] = up; hung[me] = 0; rdy[me] = 0 }
+	:: d_step { alive && recorded && !hung && !rdy && st == PROCESS_STARTING -> rdy = 1 }
+	:: d_step { alive && recorded && !hung -> hung = 1 }
+	:: d_step { alive && hung -> hung = 0 }
+	:: d_step { alive && pout && !prep && !hung -> prep = 1; bad = 0 }
+	:: d_step { alive && pout && !prep && hung && SERVICE -> prep = 1; bad = 1 }   /* the monitor's answer; none is unknown */
+	:: d_step { flying -> flying = 0; stale = 1 }
+	:: d_step { kids && !alive -> kids = 0 }
+	:: atomic { alive ->
+		if :: kids = 1 :: kids = 0 fi;
+		if :: pout && BUG_STALEPROBE -> if :: flying = 1 :: skip fi :: else fi;
+		if :: c_expr { model_codes } -> ended_well = 1 :: ended_well = 0 fi;
+		alive = 0; zombie = up; hung = 0; rdy = 0; recorded = 0; prep = 0; bad = 0 }
 #ifdef STUTTER
-	:: d_step { z==0 -> z = 0 }   /* nor a death or readiness */
+	:: d_step { z == 0 -> z = 0 }
 #endif
-#ifdef DSTATE
-	:: d_step { (alive[me] || kids[me]) && !dst[me] -> dst[me] = 1 }
-#endif
-	:: done && empty(me) -> break
+	:: done && empty -> break
 	od
 }
-/* "must" half: the kernel delivers KILL to every task of the cgroup */
-active [NW] proctype kern() {
-	byte me = _pid - 4 - NW;
+/* What they must: a new process comes to itself, KILL reaches the whole tree, a worker leaves when its channel closes. */
+active proctype must() {
 end:	do
-	:: d_step { skill[me] && (alive[me] || kids[me]) && MOVABLE(me) -> if :: alive[me] -> zombie[me] = up :: else fi; alive[me] = 0; kids[me] = 0; hung[me] = 0; rdy[me] = 0 }
-	:: done && empty(me) -> break
+	:: d_step { alive && !recorded -> recorded = 1 }
+	:: d_step { killed && (alive || kids) ->
+		if :: alive -> zombie = up; ended_well = 0 :: else fi;
+		alive = 0; kids = 0; hung = 0; rdy = 0; recorded = 0; prep = 0; bad = 0 }
+	:: d_step { lost && alive && !hung -> alive = 0; zombie = up; rdy = 0; recorded = 0 }
+	:: done && empty -> break
 	od
 }
 
-ltl hunglive { [] ( hung[0] -> <> !hung[0] ) }
-ltl stoplive { [] ( stopping(0) -> <> !stopping(0) ) }
+ltl hunglive { [] ( (hung && st == PROCESS_RUNNING) -> <> !(hung && st == PROCESS_RUNNING) ) }
+ltl stoplive { [] ( stopping -> <> !stopping ) }
 ltl shutlive { [] ( shut -> <> done ) }
-ltl uplive   { [] ( (gwant[0] && !shut) -> <> (st[0]==STARTING || st[0]==RUNNING || st[0]==STUCK || !gwant[0] || shut) ) }
+ltl uplive   { [] ( (gwant && conf && !shut) -> <> (isup || st == PROCESS_FAILED || st == PROCESS_STUCK || !gwant || !conf || shut) ) }

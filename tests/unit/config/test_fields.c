@@ -84,6 +84,7 @@ static const struct example {
 };
 
 static size_t tested;
+static char last_changed[320]; /* the field whose change was seen by a comparison */
 
 /* What is set whole has no members from before. */
 static void set(struct document *doc, const char *path, const char *value)
@@ -216,6 +217,35 @@ static struct config *load_with(
 	return config;
 }
 
+static bool has_companion(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(companions); i++)
+		if (str_eq(companions[i].path, path))
+			return true;
+	return false;
+}
+
+/* A reload that changes this field alone does what its row says. */
+static void differs_as_its_row_says(const struct root *root, const struct config_field *f,
+	const char *path, const struct config *changed)
+{
+	static const enum config_change expected[] = { [APPLY_LIVE] = CHANGE_LIVE,
+		[APPLY_RESTART] = CHANGE_RESTART,
+		[APPLY_SUPERVISOR] = CHANGE_SUPERVISOR };
+	struct buf report = BUF_INIT;
+	CLEANUP(config_freep) struct config *plain = load_with(root, path, NULL, &report);
+	buf_finish(&report);
+	assert_non_null(plain);
+	enum config_change change = config_diff(plain, changed, root->path);
+	assert_int_equal(change, config_diff(changed, plain, root->path));
+	if (change == CHANGE_NONE)
+		return; /* the default, written out */
+	if (change < expected[f->apply] || (change > expected[f->apply] && !has_companion(path)))
+		fail_msg("%s.%s: a reload would do %d, its row says %d", root->path, path, change,
+			expected[f->apply]);
+	snprintf(last_changed, sizeof(last_changed), "%s.%s", root->path, path);
+}
+
 /* Accepted, and the member then holds `want` (numbers only). */
 static void accepts(const struct root *root, const struct config_field *f, size_t offset,
 	const char *path, const char *value, const int64_t *want)
@@ -232,6 +262,7 @@ static void accepts(const struct root *root, const struct config_field *f, size_
 	else if (want && *(const int64_t *)member != *want)
 		fail_msg("%s.%s: %s gives %" PRId64 ", not %" PRId64, root->path, path, value,
 			*(const int64_t *)member, *want);
+	differs_as_its_row_says(root, f, path, config);
 	buf_finish(&report);
 }
 
@@ -357,6 +388,25 @@ static void check_table(const struct root *root, const struct config_field *fiel
 	}
 }
 
+/* A list that a field accepts; NULL: its items name other things, and other tests change it. */
+static const char *list_for(const char *name)
+{
+	static const char *const lists[][2] = { { "command", "[/bin/y]" },
+		{ "groups", "[nogroup]" }, { "domains", "[x.org]" },
+		{ "start", "[\"https://x.org/\"]" } };
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		if (str_eq(lists[i][0], name))
+			return lists[i][1];
+	assert_true(str_eq(name, "key") || str_eq(name, "depends_on"));
+	return NULL;
+}
+
+static bool one_value_only(const struct config_field *f)
+{
+	return (f->type == CONFIG_ENUM && !f->names[1]) || str_eq(f->name, "kind") ||
+	       str_eq(f->name, "provider") || (f->type == CONFIG_STRING_LIST && !list_for(f->name));
+}
+
 static void check_field(
 	const struct root *root, const struct config_field *f, size_t offset, const char *path)
 {
@@ -382,12 +432,20 @@ static void check_field(
 		accepts(root, f, offset, path, "[1/1s, 100000/1h]", NULL);
 		refuses(root, path, "100001/1s", "is not a rate");
 		break;
-	case CONFIG_RETRY_WHEN: refuses(root, path, "429", "must be a list"); break;
+	case CONFIG_RETRY_WHEN:
+		accepts(root, f, offset, path, "[500]", NULL);
+		refuses(root, path, "429", "must be a list");
+		break;
 	case CONFIG_STRING_LIST:
 		refuses(root, path, "one", f->single ? "" : "must be a list");
+		if (list_for(f->name))
+			accepts(root, f, offset, path, list_for(f->name), NULL);
 		break;
 	case CONFIG_STRUCT_LIST: refuses(root, path, "{a: b}", "must be a list"); return;
-	case CONFIG_STRING_MAP: refuses(root, path, "[a, b]", "must be a mapping"); break;
+	case CONFIG_STRING_MAP:
+		refuses(root, path, "[a, b]", "must be a mapping");
+		accepts(root, f, offset, path, "{A: b}", NULL);
+		break;
 	case CONFIG_STRUCT_MAP: refuses(root, path, "[a, b]", "must be a mapping"); return;
 	case CONFIG_STRUCT:
 		refuses(root, path, "[a, b]", "must be a mapping");
@@ -395,6 +453,10 @@ static void check_field(
 		return;
 	default: fail_msg("%s: a type without a test", path);
 	}
+	char full[320];
+	snprintf(full, sizeof(full), "%s.%s", root->path, path);
+	if (!str_eq(last_changed, full) && !one_value_only(f))
+		fail_msg("%s: no change of it was seen", full);
 	if (f->type != CONFIG_STRING_MAP)
 		refuses(root, path, "{a: b}", "");
 }

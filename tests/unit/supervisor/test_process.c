@@ -927,6 +927,22 @@ static void what_was_ended_for_its_probe_failed_whatever_its_exit_code(void **st
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+static void quitting_again_does_not_put_off_that_it_is_stuck(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	w->immortal = true;
+	for (int i = 0; i < 10; i++) {
+		process_quit(w->p);
+		fake_loop_advance(w->loop, 1000);
+	}
+	assert_int_equal(w->p->state, PROCESS_STUCK);
+	w->living = 0;
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 2000);
+	assert_int_equal(w->p->state, PROCESS_STOPPED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -975,6 +991,7 @@ int main(void)
 		TEST(one_that_says_it_is_stopping_is_not_ready),
 		TEST(a_probe_of_another_kind_begins_anew_and_one_taken_away_forgives),
 		TEST(what_was_ended_for_its_probe_failed_whatever_its_exit_code),
+		TEST(quitting_again_does_not_put_off_that_it_is_stuck),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

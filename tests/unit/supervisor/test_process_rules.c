@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/* A reload gives a slot new rules: each is obeyed from then on, and nothing is armed again. */
+#include "unit.h"
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "config/config.h"
+#include "config/kind.h"
+#include "fakes/clock.h"
+#include "fakes/loop.h"
+#include "process.h"
+
+struct world {
+	struct loop *loop;
+	struct process *p;
+	struct config_supervision rules, changed;
+	int spawned, terminated, probes, living;
+	int64_t stop_ms, asked_ms;
+	uint64_t seq;
+};
+
+static int w_spawn(struct process *p, struct err *err)
+{
+	struct world *w = p->owner;
+	(void)err;
+	w->spawned++;
+	w->living = 1;
+	return 0;
+}
+static void w_terminate(struct process *p, int64_t deadline_ms)
+{
+	struct world *w = p->owner;
+	w->terminated += !p->main_ended;
+	w->stop_ms = deadline_ms;
+}
+static void w_nothing(struct process *p)
+{
+	(void)p;
+}
+static void w_kill(struct process *p)
+{
+	((struct world *)p->owner)->living = 0;
+}
+static int w_living(struct process *p)
+{
+	return ((struct world *)p->owner)->living;
+}
+static bool w_probe(struct process *p, uint64_t seq)
+{
+	struct world *w = p->owner;
+	w->probes++;
+	w->seq = seq;
+	w->asked_ms = loop_now_ms(w->loop);
+	return true;
+}
+static const struct process_ops ops = { .spawn = w_spawn,
+	.terminate = w_terminate,
+	.kill_tree = w_kill,
+	.living = w_living,
+	.gone = w_nothing,
+	.probe = w_probe,
+	.save = w_nothing,
+	.changed = w_nothing,
+	.may_spawn = NULL };
+static const struct worker_kind kind = { .name = "crawl" };
+
+static int set_up(void **state)
+{
+	static struct world w;
+	fake_clock_reset();
+	w = (struct world) { 0 };
+	w.rules = (struct config_supervision) {
+		.probe = { .interval_ms = 1000, .timeout_ms = 200, .failures = 3 },
+		.restart = { .min_interval_ms = 60000, .when_held = HELD_STOP },
+		.stop = { .signal = 15, .timeout_ms = 3000 },
+	};
+	w.changed = w.rules;
+	assert_int_equal(loop_new(&w.loop, NULL), 0);
+	w.p = process_new(w.loop, &ops, &w, "crawl", &w.rules);
+	w.p->kind = &kind;
+	*state = &w;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *w = *state;
+	process_free(w->p);
+	loop_free(w->loop);
+	return 0;
+}
+
+static void up(struct world *w)
+{
+	process_start(w->p, CAUSE_NONE);
+	fake_loop_advance(w->loop, 0);
+	process_ready(w->p);
+	assert_int_equal(w->p->state, PROCESS_RUNNING);
+}
+
+static void end(struct world *w, int code, int status)
+{
+	siginfo_t info = { .si_code = code };
+	info.si_status = status;
+	w->living = 0;
+	process_exited(w->p, &info);
+	fake_loop_advance(w->loop, 100);
+}
+
+static void ask(struct world *w)
+{
+	int before = w->probes;
+	for (int i = 0; i < 10000 && w->probes == before; i++)
+		fake_loop_advance(w->loop, 10);
+	assert_int_equal(w->probes, before + 1);
+}
+
+static void miss(struct world *w)
+{
+	ask(w);
+	fake_loop_advance(w->loop, w->p->rules->probe.timeout_ms + 10);
+}
+
+/* An automatic start at this moment: what comes next is too early. */
+static void use_up_the_interval(struct world *w)
+{
+	up(w);
+	end(w, CLD_KILLED, 9);
+	process_ready(w->p);
+	assert_int_equal(w->spawned, 2);
+}
+
+static void fewer_failures_are_enough(struct world *w)
+{
+	up(w);
+	miss(w);
+	assert_int_equal(w->p->strikes, 1);
+	w->changed.probe.failures = 2;
+	process_adjust(w->p, &w->changed);
+	assert_int_equal(w->p->strikes, 1); /* none is lost */
+	miss(w);
+	assert_int_equal(w->terminated, 1);
+}
+
+static void the_next_question_keeps_to_the_new_interval(struct world *w)
+{
+	up(w);
+	ask(w);
+	w->changed.probe.interval_ms = 400;
+	process_adjust(w->p, &w->changed);
+	process_probe_answer(w->p, w->seq, true, -1, "beat");
+	int64_t first_ms = w->asked_ms;
+	ask(w);
+	assert_int_equal(w->asked_ms - first_ms, 400);
+}
+
+static void an_answer_has_the_new_time(struct world *w)
+{
+	up(w);
+	w->changed.probe.timeout_ms = 700;
+	process_adjust(w->p, &w->changed);
+	ask(w);
+	fake_loop_advance(w->loop, 600);
+	assert_true(process_probe_answer(w->p, w->seq, true, -1, "beat"));
+	assert_int_equal(w->p->strikes, 0);
+}
+
+static void the_next_start_has_the_new_start_period(struct world *w)
+{
+	w->p->kind = NULL;
+	w->rules.probe.http = w->changed.probe.http = "http://127.0.0.1/";
+	up(w);
+	w->changed.probe.start_period_ms = 20000;
+	process_adjust(w->p, &w->changed);
+	process_restart(w->p, CAUSE_OPERATOR);
+	end(w, CLD_EXITED, 0);
+	int before = w->probes;
+	process_ready(w->p);
+	fake_loop_advance(w->loop, 19000);
+	assert_int_equal(w->probes, before);
+	fake_loop_advance(w->loop, 3000);
+	assert_true(w->probes > before);
+}
+
+static void the_next_end_meets_the_new_policy(struct world *w)
+{
+	up(w);
+	w->changed.restart.policy = RESTART_NEVER;
+	process_adjust(w->p, &w->changed);
+	end(w, CLD_KILLED, 9);
+	assert_int_equal(w->p->state, PROCESS_FAILED);
+}
+
+static void what_is_held_now_is_kept(struct world *w)
+{
+	use_up_the_interval(w);
+	w->changed.restart.when_held = HELD_KEEP;
+	process_adjust(w->p, &w->changed);
+	for (int i = 0; i < 3; i++)
+		miss(w);
+	assert_int_equal(w->terminated, 0);
+	assert_true(w->p->held);
+}
+
+static void the_next_held_start_is_spread(struct world *w)
+{
+	bool spread = false;
+	use_up_the_interval(w);
+	w->changed.restart.jitter_ms = 30000;
+	process_adjust(w->p, &w->changed);
+	for (int i = 0; i < 8; i++) { /* drawn anew each time: 0 ms eight times is beyond belief */
+		int64_t earliest_ms = w->p->last_automatic_ms + 60000;
+		end(w, CLD_KILLED, 9);
+		assert_int_equal(w->p->state, PROCESS_WAITING);
+		assert_true(w->p->due_ms >= earliest_ms && w->p->due_ms <= earliest_ms + 30000);
+		spread = spread || w->p->due_ms > earliest_ms;
+		while (w->p->state == PROCESS_WAITING)
+			fake_loop_advance(w->loop, 100);
+		process_ready(w->p);
+	}
+	assert_true(spread);
+}
+
+static void the_next_stop_has_the_new_time(struct world *w)
+{
+	up(w);
+	w->changed.stop.timeout_ms = 500;
+	process_adjust(w->p, &w->changed);
+	process_stop(w->p, CAUSE_OPERATOR);
+	assert_int_equal(w->stop_ms, 500);
+	/* One that is under way keeps its own. */
+	w->rules.stop.timeout_ms = 60000;
+	process_adjust(w->p, &w->rules);
+	fake_loop_advance(w->loop, 499);
+	assert_int_equal(w->living, 1);
+	fake_loop_advance(w->loop, 1);
+	assert_int_equal(w->living, 0);
+	end(w, CLD_KILLED, 9);
+}
+
+static void each_rule_is_obeyed_from_its_change_on(void **state)
+{
+	static void (*const rules[])(struct world * w) = { fewer_failures_are_enough,
+		the_next_question_keeps_to_the_new_interval, an_answer_has_the_new_time,
+		the_next_start_has_the_new_start_period, the_next_end_meets_the_new_policy,
+		what_is_held_now_is_kept, the_next_held_start_is_spread,
+		the_next_stop_has_the_new_time };
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+		void *world;
+		set_up(&world);
+		rules[i](world);
+		tear_down(&world);
+	}
+}
+
+static void a_reload_may_give_and_take_a_probe(void **state)
+{
+	void *world;
+	(void)state;
+	set_up(&world);
+	struct world *w = world;
+	w->p->kind = NULL;
+	up(w);
+	fake_loop_advance(w->loop, 10000);
+	assert_int_equal(w->probes, 0);
+	w->changed.probe.http = "http://127.0.0.1/";
+	process_adjust(w->p, &w->changed);
+	ask(w);
+	process_probe_answer(w->p, w->seq, false, 1, "500");
+	assert_int_equal(w->p->strikes, 1);
+	process_adjust(w->p, &w->rules);
+	int before = w->probes;
+	fake_loop_advance(w->loop, 10000);
+	assert_int_equal(w->probes, before);
+	assert_int_equal(w->p->strikes, 0);
+	tear_down(&world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_rule_is_obeyed_from_its_change_on),
+		cmocka_unit_test(a_reload_may_give_and_take_a_probe),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
