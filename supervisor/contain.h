@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* Many, for a supervisor that dies before it has ended what it found leaves it to the next one. */
