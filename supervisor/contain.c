@@ -207,6 +207,19 @@ int contain_open(pid_t pid, uint64_t start_time)
 	return -1;
 }
 
+int contain_open_own(pid_t pid, uint64_t start_time)
+{
+	struct seen s;
+	int fd = sys_pidfd_open(pid);
+	if (fd == -1)
+		return -1;
+	if (read_stat(pid, &s) && s.start == start_time && start_time != 0 &&
+		(!s.zombie || s.parent == getpid()))
+		return fd;
+	sys_close(fd);
+	return -1;
+}
+
 static int by_pid(const void *a, const void *b)
 {
 	const struct seen *x = a, *y = b;

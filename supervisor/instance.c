@@ -24,14 +24,17 @@
 #include "supervisor.h"
 #include "worker_link.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
-	OWN_VARIABLES = 8,	/* of the environment, for what we add ourselves */
-	LOST_MS = 1000,		/* from a closed channel to the end of its worker */
+	OWN_VARIABLES = 8, /* of the environment, for what we add ourselves */
+	LOST_MS = 1000,	   /* from a closed channel to the end of its worker */
+	EXEC_LOOK_MS = 20,
+	EXEC_LOOKS = 250,
 	DRAIN_MARGIN_MS = 1500, /* a worker gives up draining this long before it would be killed */
 };
 
@@ -49,15 +52,30 @@ static void fill_record(const struct process *p, struct record *r)
 	*r = (struct record) { .incarnation = p->incarnation,
 		.last_start_ms = p->last_start_ms,
 		.last_automatic_ms = p->last_automatic_ms,
+		.before_automatic_ms = p->before_automatic_ms,
+		.due_ms = p->due_ms,
+		.started_at_ms = p->started_at_ms,
 		.strikes = p->strikes,
+		.restarts = p->restarts,
+		.fingerprint = p->fingerprint,
+		.state = p->state,
+		.next_cause = p->next_cause,
+		.end_cause = p->end_cause,
+		.last_exit = { .cause = p->last_exit.cause,
+			.code = p->last_exit.code,
+			.signal = p->last_exit.signal,
+			.at_ms = p->last_exit.at_ms },
 		.wanted = !p->stay_down,
-		.closed = sv->state == SUPERVISOR_STOPPING && process_is_down(p) };
+		.closed = sv->state == SUPERVISOR_STOPPING && process_is_down(p),
+		.held = p->held,
+		.ready = p->ready,
+		.end_failed = p->end_failed };
 	str_copy(r->name, sizeof(r->name), p->name);
-	str_copy(r->epoch, sizeof(r->epoch), sv->epoch);
+	str_copy(r->mark, sizeof(r->mark), sv->mark);
+	str_copy(r->epoch, sizeof(r->epoch), p->instance ? p->instance->epoch : sv->epoch);
 	if (p->instance) {
 		r->pid = p->instance->pid;
 		r->start_time = p->instance->start_time;
-		str_copy(r->epoch, sizeof(r->epoch), p->instance->epoch);
 	}
 }
 
@@ -133,7 +151,7 @@ void instance_add_variable(struct instance_plan *plan, const char *name, const c
 static void plan_environment(struct instance_plan *plan, const struct process *p, const char *label)
 {
 	const struct supervisor *sv = p->owner;
-	snprintf(plan->mark, sizeof(plan->mark), "%s:%llu", sv->epoch,
+	snprintf(plan->mark, sizeof(plan->mark), "%s:%llu", sv->mark,
 		(unsigned long long)p->incarnation);
 	for (size_t i = 0; p->service && i < p->service->environment.count &&
 			   i < INSTANCE_ENVIRONMENT_MAX - OWN_VARIABLES;
@@ -213,7 +231,7 @@ int instance_plan(struct instance_plan *plan, const struct process *p, const cha
 		.limits = limits_of(p),
 		.nice = s ? s->nice : p->worker->nice,
 		.oom_score_adjust = s ? s->oom_score_adjust : p->worker->oom_score_adjust,
-		.limit_mark = contain_limit_mark(sv->epoch, label),
+		.limit_mark = contain_limit_mark(sv->mark, label),
 		.stdin_fd = sv->empty_fd,
 		.output_fd = -1,
 		.own_output = 1,
@@ -233,7 +251,6 @@ void instance_plan_finish(struct instance_plan *plan)
 static int fork_it(struct process *p, struct instance *i, int log_fd, int record_fd, int channel_fd,
 	struct err *err)
 {
-	struct record record;
 	struct spawned child;
 	struct instance_plan plan;
 	if (instance_plan(&plan, p, p->name, p->service ? &p->service->command : NULL) < 0)
@@ -243,12 +260,11 @@ static int fork_it(struct process *p, struct instance *i, int log_fd, int record
 		instance_plan_finish(&plan);
 		return err_set(err, group_fd, "cgroup");
 	}
-	fill_record(p, &record);
 	plan.spec.output_fd = log_fd;
 	plan.spec.channel_fd = channel_fd;
 	plan.spec.cgroup_fd = group_fd;
 	plan.spec.record_fd = record_fd;
-	plan.spec.record = &record;
+	plan.spec.incarnation = p->incarnation;
 	if (i->notify)
 		probe_notify_plan(i->notify, &plan);
 	int rc = spawn_child(&plan.spec, &child, err);
@@ -259,6 +275,7 @@ static int fork_it(struct process *p, struct instance *i, int log_fd, int record
 	i->pidfd = child.pidfd;
 	i->error_fd = child.error_fd;
 	i->start_time = contain_start_time(child.pid);
+	p->fingerprint = p->service ? config_fingerprint(i->sv->config, p->service->name) : 0;
 	return 0;
 }
 
@@ -390,7 +407,10 @@ static void on_closed(void *arg, const char *why)
 static void on_lost(void *arg)
 {
 	struct instance *i = arg;
-	process_fail(i->process, "it closed its channel and lives on");
+	if (i->process->kind)
+		process_fail(i->process, "it closed its channel and lives on");
+	else
+		instance_await_exec(i->process);
 }
 
 bool instance_send(struct process *p, int id, const void *body, const int *fds, size_t fd_count)
@@ -437,12 +457,9 @@ static void terminate(struct process *p, int64_t deadline_ms)
 		if (instance_send(p, MSG_DRAIN, &drain, NULL, 0))
 			return;
 	}
-	/* A worker of an earlier supervisor ends by itself, but nothing is lost by not waiting for
-	 * it. */
-	if (p->kind && p->instance && strcmp(p->instance->epoch, sv->epoch) != 0) {
-		kill_all(p);
+	/* A worker that lost its supervisor is ending its transaction and leaves by itself. */
+	if (p->kind && p->instance && p->instance->inherited && !p->main_ended)
 		return;
-	}
 	contain_signal(sv->contain, &target, p->rules->stop.signal,
 		p->main_ended ? CONTAIN_TREE : CONTAIN_GROUP);
 }
@@ -479,12 +496,13 @@ int instance_adopt(struct process *p, const struct record *record)
 	p->main_ended = true;
 	if (!p->kind)
 		probe_exec_expect(p);
+	i->inherited = true;
 	if (!record)
 		return 0;
 	str_copy(i->epoch, sizeof(i->epoch), record->epoch);
 	i->pid = (pid_t)record->pid;
 	i->start_time = record->start_time;
-	i->pidfd = record->pid > 0 ? contain_open(i->pid, record->start_time) : -1;
+	i->pidfd = record->pid > 0 ? contain_open_own(i->pid, record->start_time) : -1;
 	if (i->pidfd < 0)
 		return 0;
 	p->pid = i->pid;
@@ -495,6 +513,31 @@ int instance_adopt(struct process *p, const struct record *record)
 		log_error(MAIN, "notify_not_opened", KV_STR("name", p->name),
 			KV_STR("error", err.text));
 	return watch(i);
+}
+
+static bool same_program(pid_t pid)
+{
+	char path[64], ours[32] = "", its[32] = "";
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	CLEANUP(closep) int fd = sys_open(path, O_RDONLY, 0);
+	CLEANUP(closep) int own = sys_open("/proc/self/comm", O_RDONLY, 0);
+	return fd != -1 && own != -1 && read(fd, its, sizeof(its) - 1) > 0 &&
+	       read(own, ours, sizeof(ours) - 1) > 0 && strcmp(ours, its) == 0;
+}
+
+/*
+ * The pipe that tells of the exec went with the earlier supervisor. Until then the child has our
+ * name; a service of that name is believed after a while.
+ */
+void instance_await_exec(struct process *p)
+{
+	struct instance *i = p->instance;
+	if (p->kind || process_probe_kind(p) == PROBE_NOTIFY)
+		return; /* these say it themselves */
+	if (i->looks++ < EXEC_LOOKS && same_program(i->pid))
+		loop_timer_start(i->lost, EXEC_LOOK_MS);
+	else
+		process_ready(p);
 }
 
 static bool probe(struct process *p, uint64_t seq)

@@ -28,6 +28,8 @@ struct instance {
 	struct channel *channel;     /* workers, while it is open */
 	struct loop_timer *lost;     /* the channel closed: soon its end must be told */
 	bool greeted, configured;    /* HELLO came; a CONFIG_RESULT was good */
+	bool inherited;		     /* an earlier supervisor started it */
+	int looks;		     /* how often we looked whether it is executed */
 	struct probe_exec *exec;     /* services that are asked by a command; NULL: not yet */
 	struct probe_notify *notify; /* services that speak for themselves */
 };
@@ -57,6 +59,8 @@ extern const struct process_ops instance_ops;
 /** What is left of an instance of an earlier supervisor, as its record (or NULL: only marks) tells.
  */
 int instance_adopt(struct process *p, const struct record *record);
+/** A service's child that we have no pipe from: tells process_ready() when it is executed. */
+void instance_await_exec(struct process *p);
 /** Signals and channel for others of the room. */
 static inline bool instance_ready(const struct process *p)
 {

@@ -393,8 +393,10 @@ static int spawn_logger(struct log_room *room, int channel_fd, struct err *err)
 {
 	char instance[64];
 	const char *argv[] = { room->place.program, NULL };
-	snprintf(instance, sizeof(instance), "%s:%llu", room->place.epoch,
-		(unsigned long long)++room->record.incarnation);
+	room->record.incarnation++;
+	save_record(room, 0);
+	snprintf(instance, sizeof(instance), "%s:%llu", room->place.mark,
+		(unsigned long long)room->record.incarnation);
 	struct spawn_variable environment[3] = { { MARK_SLOT, LOGGER_SLOT },
 		{ MARK_INSTANCE, instance } };
 	size_t count = 2;
@@ -409,7 +411,7 @@ static int spawn_logger(struct log_room *room, int channel_fd, struct err *err)
 		.output_fd = -1, /* its complaints go where ours go */
 		.channel_fd = channel_fd,
 		.record_fd = room->record_fd,
-		.record = &room->record };
+		.incarnation = room->record.incarnation };
 	return spawn_child(&spec, &room->child, err);
 }
 
@@ -633,7 +635,10 @@ int log_room_new(struct log_room **out, struct loop *loop, const struct log_room
 	room->fifo_dir = room->log_dir = room->record_fd = room->aux[0] = room->aux[1] = -1;
 	list_init(&room->fifos);
 	str_copy(room->record.name, sizeof(room->record.name), LOGGER_SLOT);
-	str_copy(room->record.epoch, sizeof(room->record.epoch), place->epoch);
+	str_copy(room->record.mark, sizeof(room->record.mark), place->mark);
+	str_copy(room->record.epoch, sizeof(room->record.epoch), place->mark);
+	room->record.state = PROCESS_RUNNING;
+	room->record.wanted = true;
 	room->timer = loop_timer_new(loop, on_timer, room);
 	int rc = room->timer ? open_all(room, config, err) : err_set(err, -ENOMEM, "open the logs");
 	if (rc == 0 && pipe2(room->aux, O_CLOEXEC | O_NONBLOCK) == -1)

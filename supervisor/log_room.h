@@ -21,7 +21,7 @@ struct log_room_place {
 	int runtime_fd, slots_fd, empty_fd; /* borrowed */
 	const char *program;		    /* of drover-log */
 	const char *log_dir;		    /* borrowed */
-	const char *epoch;
+	const char *mark;
 	struct contain *contain;
 };
 

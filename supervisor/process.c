@@ -325,7 +325,8 @@ static void on_verdict(
 	void *arg, enum probe_verdict verdict, int64_t latency_ms, const char *detail)
 {
 	struct process *p = arg;
-	p->ops->probe_over(p);
+	if (p->ops->probe_over)
+		p->ops->probe_over(p);
 	p->last_probe.at_ms = clock_real_ms();
 	p->last_probe.latency_ms = latency_ms;
 	p->last_probe.verdict = verdict;
@@ -456,19 +457,24 @@ void process_lost(struct process *p)
 	note_end(p, NULL);
 }
 
-void process_resume(struct process *p, int64_t due_ms)
+/* The time that was drawn and shown before holds, unless the rules are others now. */
+static void keep_due(struct process *p, enum start_cause cause, int64_t due_ms)
 {
 	const struct config_restart *rules = &p->rules->restart;
 	const struct start_history history = history_of(p);
-	int64_t first_ms = restart_due_ms(rules, &history, p->next_cause, 0),
-		last_ms = restart_due_ms(rules, &history, p->next_cause, UINT32_MAX);
+	int64_t first_ms = restart_due_ms(rules, &history, cause, 0),
+		last_ms = restart_due_ms(rules, &history, cause, UINT32_MAX);
+	if (due_ms < 0)
+		due_ms = restart_due_ms(rules, &history, cause, draw());
+	set_due(p, MAX(first_ms, MIN(due_ms, last_ms)));
+}
+
+void process_resume(struct process *p, int64_t due_ms)
+{
 	p->again = p->next_cause != CAUSE_NONE;
 	p->state = PROCESS_WAITING;
-	if (due_ms < 0)
-		due_ms = restart_due_ms(rules, &history, p->next_cause, draw());
-	/* The time that was drawn and shown before holds, unless the rules are others now. */
-	set_due(p, MAX(first_ms, MIN(due_ms, last_ms)));
-	if (p->due_ms > history.now_ms + RESTART_FLOOR_MS)
+	keep_due(p, p->next_cause, due_ms);
+	if (p->due_ms > clock_boot_ms() + RESTART_FLOOR_MS)
 		say_held(p, p->next_cause);
 	wait_until_due(p);
 	p->ops->save(p);
@@ -617,8 +623,10 @@ static void adopt(struct process *p)
 		p->strikes = 0;
 		p->held = false;
 	}
-	if (p->held)
-		wait_until_due(p);
+	if (!p->held)
+		return;
+	keep_due(p, CAUSE_PROBE, p->due_ms);
+	wait_until_due(p);
 }
 
 static void terminate(struct process *p)
@@ -691,7 +699,7 @@ static void sweep(struct process *p)
 	p->due_ms = -1;
 	p->due_at_ms = 0;
 	/* Mostly nothing is left, and one look is enough. */
-	if (p->ops->living(p) == 0)
+	if (p->ops->living(p) == 0 || MUTANT(MAIN_DEATH_STARTS))
 		tree_is_gone(p);
 	else
 		kill_tree(p);

@@ -48,7 +48,7 @@ struct process_ops {
 	 * time tells. NULL: true */
 	bool (*may_spawn)(const struct process *p);
 	/** The question has its verdict, or is not of interest any more: what was begun for it
-	 * ends. */
+	 * ends. NULL: nothing is begun. */
 	void (*probe_over)(struct process *p);
 };
 
@@ -102,7 +102,7 @@ struct process {
 	bool again;		     /* the next start follows an end: a restart */
 	uint64_t restarts, attempts; /* instances that followed an end; starts tried */
 	bool main_ended;
-	bool crashed; /* its earlier supervisor did not end in order */
+	uint64_t fingerprint; /* of what the last instance of a service was started with */
 	struct process_exit last_exit;
 	bool end_failed; /* the last end was no success */
 	char start_error[PROCESS_DETAIL];

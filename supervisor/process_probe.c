@@ -47,7 +47,8 @@ void process_end_probes(struct process *p)
 {
 	p->probed = false;
 	probe_end(&p->probe);
-	p->ops->probe_over(p);
+	if (p->ops->probe_over)
+		p->ops->probe_over(p);
 }
 
 int64_t process_ready_within_ms(const struct process *p)

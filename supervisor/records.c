@@ -6,29 +6,48 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/sys.h"
+#include "contain.h"
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { RECORD_VERSION = 1 };
+enum { RECORD_VERSION = 2 };
 static const char magic[8] = "droverS";
 
-/* Read and written by one machine in one boot: raw. The checksum covers all before it. */
-struct stored {
+/* Read and written by one machine in one boot: raw. Each checksum covers all of its part before it.
+ */
+struct head {
 	char magic[8];
 	uint32_t version, length;
 	char boot_id[40];
 	char name[RECORD_NAME_SIZE];
-	char epoch[24];
+	char mark[24], epoch[24];
 	uint64_t incarnation;
 	int64_t pid;
 	uint64_t start_time;
-	int64_t last_start_ms, last_automatic_ms, strikes;
-	uint32_t wanted, closed;
+	int64_t last_start_ms, last_automatic_ms, before_automatic_ms, due_ms, started_at_ms;
+	int64_t strikes;
+	uint64_t restarts, fingerprint;
+	int64_t exit_at_ms;
+	int32_t exit_cause, exit_code, exit_signal;
+	int32_t state, next_cause, end_cause;
+	uint32_t wanted, closed, held, ready, end_failed, unused;
 	uint64_t checksum;
+};
+struct claim {
+	uint64_t incarnation;
+	int64_t pid;
+	uint64_t start_time;
+	uint64_t checksum;
+};
+struct stored {
+	struct head head;
+	struct claim claim;
 };
 
 int records_open(int runtime_fd, struct err *err)
@@ -45,61 +64,183 @@ int record_open(int slots_fd, const char *name, struct err *err)
 	return fd == -1 ? err_sys(err, -errno, "open the slot record of %s", name) : fd;
 }
 
-int record_write(int fd, const struct record *r)
+/* --- writing --- */
+
+static uint64_t head_sum(const struct head *h)
 {
-	struct stored s;
-	memset(&s, 0, sizeof(s)); /* padding is checksummed too */
-	memcpy(s.magic, magic, sizeof(magic));
-	s.version = RECORD_VERSION;
-	s.length = sizeof(s);
-	str_copy(s.boot_id, sizeof(s.boot_id), clock_boot_id());
-	str_copy(s.name, sizeof(s.name), r->name);
-	str_copy(s.epoch, sizeof(s.epoch), r->epoch);
-	s.incarnation = r->incarnation;
-	s.pid = r->pid;
-	s.start_time = r->start_time;
-	s.last_start_ms = r->last_start_ms;
-	s.last_automatic_ms = r->last_automatic_ms;
-	s.strikes = r->strikes;
-	s.wanted = r->wanted;
-	s.closed = r->closed;
-	s.checksum = str_hash(&s, offsetof(struct stored, checksum));
-	/* One call: a death of the writer leaves the old or the new record, never half of one. */
-	ssize_t n = pwrite(fd, &s, sizeof(s), 0);
+	return str_hash(h, offsetof(struct head, checksum));
+}
+
+static uint64_t claim_sum(const struct claim *c)
+{
+	return str_hash(c, offsetof(struct claim, checksum));
+}
+
+static void fill(struct head *h, const struct record *r)
+{
+	memset(h, 0, sizeof(*h)); /* padding is checksummed too */
+	memcpy(h->magic, magic, sizeof(magic));
+	h->version = RECORD_VERSION;
+	h->length = sizeof(*h);
+	str_copy(h->boot_id, sizeof(h->boot_id), clock_boot_id());
+	str_copy(h->name, sizeof(h->name), r->name);
+	str_copy(h->mark, sizeof(h->mark), r->mark);
+	str_copy(h->epoch, sizeof(h->epoch), r->epoch);
+	h->incarnation = r->incarnation;
+	h->pid = r->pid;
+	h->start_time = r->start_time;
+	h->last_start_ms = r->last_start_ms;
+	h->last_automatic_ms = r->last_automatic_ms;
+	h->before_automatic_ms = r->before_automatic_ms;
+	h->due_ms = r->due_ms;
+	h->started_at_ms = r->started_at_ms;
+	h->strikes = r->strikes;
+	h->restarts = r->restarts;
+	h->fingerprint = r->fingerprint;
+	h->exit_at_ms = r->last_exit.at_ms;
+	h->exit_cause = (int32_t)r->last_exit.cause;
+	h->exit_code = r->last_exit.code;
+	h->exit_signal = r->last_exit.signal;
+	h->state = (int32_t)r->state;
+	h->next_cause = (int32_t)r->next_cause;
+	h->end_cause = (int32_t)r->end_cause;
+	h->wanted = r->wanted;
+	h->closed = r->closed;
+	h->held = r->held;
+	h->ready = r->ready;
+	h->end_failed = r->end_failed;
+	h->checksum = head_sum(h);
+}
+
+static int write_part(int fd, const void *part, size_t len, off_t at)
+{
+	/* One call: a death of the writer leaves the old or the new part, never half of one. */
+	ssize_t n = pwrite(fd, part, len, at);
 	if (n == -1)
 		return -errno;
-	return n == (ssize_t)sizeof(s) ? 0 : -EIO;
+	return n == (ssize_t)len ? 0 : -EIO;
 }
+
+int record_write(int fd, const struct record *r)
+{
+	struct stat st;
+	struct head h;
+	fill(&h, r);
+	/* Longer than any of ours: another's, which would make ours unreadable. */
+	if (fstat(fd, &st) == 0 && st.st_size > (off_t)sizeof(struct stored) &&
+		ftruncate(fd, sizeof(struct stored)) == -1)
+		return -errno;
+	return write_part(fd, &h, sizeof(h), 0);
+}
+
+int record_claim(int fd, uint64_t incarnation)
+{
+	struct claim c;
+	memset(&c, 0, sizeof(c));
+	c.incarnation = incarnation;
+	c.pid = getpid();
+	c.start_time = contain_start_time(getpid());
+	c.checksum = claim_sum(&c);
+	return write_part(fd, &c, sizeof(c), offsetof(struct stored, claim));
+}
+
+/* --- reading --- */
 
 static bool terminated(const char *text, size_t size)
 {
 	return memchr(text, '\0', size) != NULL;
 }
 
+static bool is_hex(const char *text)
+{
+	size_t len = 0;
+	while (isxdigit((unsigned char)text[len]))
+		len++;
+	return len > 0 && len < RECORD_EPOCH_SIZE && text[len] == '\0';
+}
+
+static bool is_ours(const struct head *h)
+{
+	return memcmp(h->magic, magic, sizeof(magic)) == 0 && h->version == RECORD_VERSION &&
+	       h->length == sizeof(*h) && h->checksum == head_sum(h) &&
+	       terminated(h->boot_id, sizeof(h->boot_id)) && terminated(h->name, sizeof(h->name)) &&
+	       terminated(h->mark, sizeof(h->mark)) && terminated(h->epoch, sizeof(h->epoch)) &&
+	       is_hex(h->mark) && is_hex(h->epoch) && strcmp(h->boot_id, clock_boot_id()) == 0;
+}
+
+static bool is_cause(int32_t cause)
+{
+	return cause >= 0 && cause < START_CAUSES;
+}
+
+/* A process that may be signalled: never we, init, a group, or everybody. */
+static bool is_pid(int64_t pid, uint64_t start_time)
+{
+	return pid > 1 && pid <= INT32_MAX && pid != getpid() && start_time > 0;
+}
+
+/* A checksum is no proof of sense: whoever may write here may compute one. */
+static bool makes_sense(const struct head *h)
+{
+	int64_t now_ms = clock_boot_ms();
+	return (h->pid == 0 || is_pid(h->pid, h->start_time)) && h->incarnation <= INT64_MAX &&
+	       h->last_start_ms >= -1 && h->last_start_ms <= now_ms && h->last_automatic_ms >= -1 &&
+	       h->last_automatic_ms <= now_ms && h->before_automatic_ms >= -1 &&
+	       h->before_automatic_ms <= now_ms && h->due_ms >= -1 && h->started_at_ms >= 0 &&
+	       h->strikes >= 0 && h->strikes <= INT32_MAX && h->state > PROCESS_INVALID &&
+	       h->state < PROCESS_STATES && is_cause(h->next_cause) && is_cause(h->end_cause) &&
+	       is_cause(h->exit_cause) && h->exit_code >= -1 && h->exit_code <= 255 &&
+	       h->exit_signal >= -1 && h->exit_signal < NSIG && h->exit_at_ms >= 0;
+}
+
+static void take(const struct head *h, struct record *out)
+{
+	*out = (struct record) { .incarnation = h->incarnation,
+		.pid = h->pid,
+		.start_time = h->start_time,
+		.last_start_ms = h->last_start_ms,
+		.last_automatic_ms = h->last_automatic_ms,
+		.before_automatic_ms = h->before_automatic_ms,
+		.due_ms = h->due_ms,
+		.started_at_ms = h->started_at_ms,
+		.strikes = h->strikes,
+		.restarts = h->restarts,
+		.fingerprint = h->fingerprint,
+		.state = (enum process_state)h->state,
+		.next_cause = (enum start_cause)h->next_cause,
+		.end_cause = (enum start_cause)h->end_cause,
+		.last_exit = { .cause = (enum start_cause)h->exit_cause,
+			.code = h->exit_code,
+			.signal = h->exit_signal,
+			.at_ms = h->exit_at_ms },
+		.wanted = h->wanted != 0,
+		.closed = h->closed != 0,
+		.held = h->held != 0,
+		.ready = h->ready != 0,
+		.end_failed = h->end_failed != 0 };
+	str_copy(out->name, sizeof(out->name), h->name);
+	str_copy(out->mark, sizeof(out->mark), h->mark);
+	str_copy(out->epoch, sizeof(out->epoch), h->epoch);
+}
+
 int record_read(int fd, struct record *out)
 {
 	struct stored s;
 	struct stat st;
-	if (fstat(fd, &st) == -1 || st.st_size != (off_t)sizeof(s) ||
-		pread(fd, &s, sizeof(s), 0) != (ssize_t)sizeof(s))
+	if (fstat(fd, &st) == -1 ||
+		(st.st_size != (off_t)sizeof(s.head) && st.st_size != (off_t)sizeof(s)) ||
+		pread(fd, &s, (size_t)st.st_size, 0) != (ssize_t)st.st_size)
 		return -EBADMSG;
-	if (memcmp(s.magic, magic, sizeof(magic)) != 0 || s.version != RECORD_VERSION ||
-		s.length != sizeof(s) ||
-		s.checksum != str_hash(&s, offsetof(struct stored, checksum)))
+	if (!is_ours(&s.head) || !makes_sense(&s.head))
 		return -EBADMSG;
-	if (!terminated(s.boot_id, sizeof(s.boot_id)) || !terminated(s.name, sizeof(s.name)) ||
-		!terminated(s.epoch, sizeof(s.epoch)) || strcmp(s.boot_id, clock_boot_id()) != 0)
-		return -EBADMSG;
-	*out = (struct record) { .incarnation = s.incarnation,
-		.pid = s.pid,
-		.start_time = s.start_time,
-		.last_start_ms = s.last_start_ms,
-		.last_automatic_ms = s.last_automatic_ms,
-		.strikes = s.strikes,
-		.wanted = s.wanted != 0,
-		.closed = s.closed != 0 };
-	str_copy(out->name, sizeof(out->name), s.name);
-	str_copy(out->epoch, sizeof(out->epoch), s.epoch);
+	take(&s.head, out);
+	if (out->pid || st.st_size != (off_t)sizeof(s))
+		return 0;
+	if (s.claim.checksum == claim_sum(&s.claim) && s.claim.incarnation == out->incarnation &&
+		is_pid(s.claim.pid, s.claim.start_time)) {
+		out->pid = s.claim.pid;
+		out->start_time = s.claim.start_time;
+	}
 	return 0;
 }
 
@@ -108,7 +249,9 @@ void record_remove(int slots_fd, const char *name)
 	sys_unlinkat(slots_fd, name, 0);
 }
 
-void records_read(int slots_fd, void (*found)(void *arg, const struct record *record), void *arg)
+/* Calls `each` with every file: r NULL when it is no sound record. */
+static void walk(
+	int slots_fd, void (*each)(void *arg, const char *name, const struct record *r), void *arg)
 {
 	int copy = sys_openat(slots_fd, ".", O_RDONLY | O_DIRECTORY, 0);
 	DIR *dir = copy == -1 ? NULL : fdopendir(copy);
@@ -123,10 +266,47 @@ void records_read(int slots_fd, void (*found)(void *arg, const struct record *re
 			continue;
 		CLEANUP(closep)
 		int fd = sys_openat(slots_fd, d->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-		if (fd != -1 && record_read(fd, &r) == 0 && strcmp(r.name, d->d_name) == 0)
-			found(arg, &r);
-		else
-			record_remove(slots_fd, d->d_name);
+		bool sound = fd != -1 && record_read(fd, &r) == 0 && strcmp(r.name, d->d_name) == 0;
+		each(arg, d->d_name, sound ? &r : NULL);
 	}
 	closedir(dir);
+}
+
+struct reading {
+	int slots_fd;
+	void (*found)(void *arg, const struct record *record);
+	void *arg;
+};
+
+static void tell_or_remove(void *arg, const char *name, const struct record *r)
+{
+	const struct reading *reading = arg;
+	if (r)
+		reading->found(reading->arg, r);
+	else
+		record_remove(reading->slots_fd, name);
+}
+
+void records_read(int slots_fd, void (*found)(void *arg, const struct record *record), void *arg)
+{
+	struct reading reading = { slots_fd, found, arg };
+	walk(slots_fd, tell_or_remove, &reading);
+}
+
+struct counts {
+	int sound, unsound;
+};
+
+static void count(void *arg, const char *name UNUSED, const struct record *r)
+{
+	struct counts *counts = arg;
+	*(r ? &counts->sound : &counts->unsound) += 1;
+}
+
+int records_check(int slots_fd, int *sound)
+{
+	struct counts counts = { 0 };
+	walk(slots_fd, count, &counts);
+	*sound = counts.sound;
+	return counts.unsound;
 }

@@ -101,14 +101,10 @@ static void warn(int error_fd, enum spawn_step step, int error)
 }
 
 /* First of all: from here on the next supervisor finds us even when this one dies now. */
-static void write_own_record(const struct spawn_spec *spec)
+static void write_claim(const struct spawn_spec *spec)
 {
-	if (spec->record_fd == -1)
-		return;
-	struct record record = *spec->record;
-	record.pid = getpid();
-	record.start_time = contain_start_time(getpid());
-	record_write(spec->record_fd, &record);
+	if (spec->record_fd != -1)
+		record_claim(spec->record_fd, spec->incarnation);
 }
 
 static void reset_signals(void)
@@ -318,7 +314,7 @@ static void set_weights(const struct spawn_spec *spec, int error_fd)
 static void child(const struct spawn_spec *spec, int error_fd)
 {
 	struct identity id;
-	write_own_record(spec);
+	write_claim(spec);
 	reset_signals();
 	if (given_fds.rlim_max)
 		setrlimit(RLIMIT_NOFILE, &given_fds);

@@ -11,7 +11,6 @@
 #include <sys/types.h>
 
 struct err;
-struct record;
 
 /* 0: as droverd's own, but of core, which is then 0. Bytes, but nofile and nproc. */
 struct spawn_limits {
@@ -38,8 +37,8 @@ struct spawn_spec {
 	const char *own_path;	 /* a socket that is given to the user too; NULL: none */
 	int channel_fd;		 /* becomes 3; -1: none */
 	int cgroup_fd;		 /* the group that it is born into; 0 or -1: ours */
-	int record_fd;		 /* the child writes *record with its own pid there; -1: none */
-	const struct record *record;
+	int record_fd;		 /* the child writes its claim to this incarnation there; -1: none */
+	uint64_t incarnation;
 };
 
 struct spawned {

@@ -2,6 +2,7 @@
 #include "supervisor.h"
 
 #include "accept.h"
+#include "adopt.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -12,7 +13,6 @@
 #include "base/sys.h"
 #include "config/kind.h"
 #include "control.h"
-#include "fence.h"
 #include "groups.h"
 #include "instance.h"
 #include "ipc/messages.h"
@@ -585,7 +585,7 @@ static int open_logs(struct supervisor *sv, struct err *err)
 		.empty_fd = sv->empty_fd,
 		.program = sv->logger_program,
 		.log_dir = sv->log_dir,
-		.epoch = sv->epoch,
+		.mark = sv->mark,
 		.contain = sv->contain };
 	int rc = log_room_new(&sv->logs, sv->loop, &place, &sv->config->logs, err);
 	if (rc < 0)
@@ -630,7 +630,7 @@ static int begin(struct supervisor *sv, struct err *err)
 	/* What loses its parent comes to us, so that it is found. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	spawn_raise_fd_limit();
-	rc = fence_epochs(sv, err);
+	rc = adopt_marks(sv, err);
 	if (rc == 0)
 		rc = open_rooms(sv, err);
 	if (rc < 0)
@@ -644,7 +644,7 @@ static int begin(struct supervisor *sv, struct err *err)
 		return rc;
 	if (sv->sweep)
 		want_nothing(sv);
-	fence_and_start(sv);
+	adopt_and_start(sv);
 	log_room_tidy(sv->logs, log_is_used, sv);
 	if (sv->sweep)
 		supervisor_shut_down(sv);

@@ -32,8 +32,9 @@ struct supervisor {
 	struct config *config;
 	uint32_t generation; /* of the configuration that workers get */
 	char *logger_program;
-	char *config_error; /* of the last reload, NULL when it was good */
-	char epoch[CONTAIN_EPOCH_SIZE];
+	char *config_error;		/* of the last reload, NULL when it was good */
+	char epoch[CONTAIN_EPOCH_SIZE]; /* ours alone: what we start is told from what others did */
+	char mark[CONTAIN_EPOCH_SIZE];	/* of the runtime directory: all instances carry it */
 	char node[NODE_SIZE];
 	char program_dir[PROGRAM_PATH - 100];
 	char *runtime_dir, *state_dir, *log_dir; /* fixed for life */
@@ -61,7 +62,8 @@ struct supervisor {
 };
 
 /**
- * Takes the runtime directory, ends what an earlier supervisor left, starts everything.
+ * Takes the runtime directory, adopts or ends what an earlier supervisor left, starts the
+ * rest.
  * @param config  takes it when 0 is returned
  * @param sweep  starts no slot: ends everything that an earlier supervisor left, then stops the
  * loop

@@ -279,3 +279,6 @@ enum config_change { CHANGE_NONE, CHANGE_LIVE, CHANGE_RESTART, CHANGE_SUPERVISOR
  * "store", "http". An absent side counts as CHANGE_RESTART. */
 enum config_change config_diff(
 	const struct config *old_config, const struct config *new_config, const char *path);
+/** What a service's process is started with (the fields that a reload restarts it for) as a number;
+ * 0 when there is none of that name. The same for the same file over versions of drover. */
+uint64_t config_fingerprint(const struct config *config, const char *service);

@@ -495,6 +495,7 @@ static void a_held_restart_is_held_on_and_happens_when_it_was_due(void **state)
 	struct world *w = *state;
 	left_over(w, 3);
 	w->p->held = true;
+	w->p->last_automatic_ms = clock_boot_ms() - 40000;
 	w->p->due_ms = clock_boot_ms() + 20000;
 	process_adopt(w->p, true);
 	beat_for(w, 19000, false);
@@ -510,6 +511,7 @@ static void a_good_probe_cancels_a_restart_that_the_earlier_supervisor_held(void
 	struct world *w = *state;
 	left_over(w, 3);
 	w->p->held = true;
+	w->p->last_automatic_ms = clock_boot_ms() - 40000;
 	w->p->due_ms = clock_boot_ms() + 20000;
 	process_adopt(w->p, true);
 	beat_for(w, 3000, true);

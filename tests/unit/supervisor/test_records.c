@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
+#include "base/compiler.h"
+#include "base/str.h"
 #include "fakes/clock.h"
 #include "records.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct room {
@@ -45,14 +51,27 @@ static int tear_down(void **state)
 }
 
 static const struct record sample = { .name = "collect:2",
+	.mark = "00112233445566aa",
 	.epoch = "0123456789abcdef",
 	.incarnation = 7,
 	.pid = 4711,
 	.start_time = 99,
 	.last_start_ms = 5,
 	.last_automatic_ms = -1,
+	.before_automatic_ms = -1,
+	.due_ms = 9000000,
+	.started_at_ms = 1234,
 	.strikes = 2,
-	.wanted = true };
+	.restarts = 3,
+	.fingerprint = 0xfeed,
+	.state = PROCESS_RUNNING,
+	.next_cause = CAUSE_PROBE,
+	.end_cause = CAUSE_NONE,
+	.last_exit = { .cause = CAUSE_EXIT, .code = 7, .signal = -1, .at_ms = 1000 },
+	.wanted = true,
+	.held = true,
+	.ready = true,
+	.end_failed = true };
 
 static int written(struct room *room)
 {
@@ -68,14 +87,199 @@ static void a_record_comes_back_as_it_was(void **state)
 	close(written(room));
 	records_read(room->slots, found, room);
 	assert_int_equal(room->found, 1);
-	assert_string_equal(room->last.name, "collect:2");
-	assert_string_equal(room->last.epoch, sample.epoch);
-	assert_int_equal(room->last.incarnation, 7);
-	assert_int_equal(room->last.pid, 4711);
-	assert_int_equal(room->last.last_automatic_ms, -1);
-	assert_int_equal(room->last.strikes, 2);
-	assert_true(room->last.wanted);
-	assert_false(room->last.closed);
+	const struct record *r = &room->last;
+	assert_string_equal(r->name, "collect:2");
+	assert_string_equal(r->mark, sample.mark);
+	assert_string_equal(r->epoch, sample.epoch);
+	assert_int_equal(r->incarnation, 7);
+	assert_int_equal(r->pid, 4711);
+	assert_int_equal(r->start_time, 99);
+	assert_int_equal(r->last_start_ms, 5);
+	assert_int_equal(r->last_automatic_ms, -1);
+	assert_int_equal(r->before_automatic_ms, -1);
+	assert_int_equal(r->due_ms, 9000000);
+	assert_int_equal(r->started_at_ms, 1234);
+	assert_int_equal(r->strikes, 2);
+	assert_int_equal(r->restarts, 3);
+	assert_int_equal(r->fingerprint, 0xfeed);
+	assert_int_equal(r->state, PROCESS_RUNNING);
+	assert_int_equal(r->next_cause, CAUSE_PROBE);
+	assert_int_equal(r->last_exit.cause, CAUSE_EXIT);
+	assert_int_equal(r->last_exit.code, 7);
+	assert_int_equal(r->last_exit.signal, -1);
+	assert_int_equal(r->last_exit.at_ms, 1000);
+	assert_true(r->wanted && r->held && r->ready && r->end_failed);
+	assert_false(r->closed);
+}
+
+static struct record not_started(void)
+{
+	struct record r = sample;
+	r.pid = 0;
+	r.start_time = 0;
+	r.state = PROCESS_STARTING;
+	return r;
+}
+
+static int claimed(struct room *room, uint64_t incarnation)
+{
+	struct record r = not_started();
+	int fd = record_open(room->slots, sample.name, NULL);
+	assert_true(fd >= 0);
+	assert_int_equal(record_write(fd, &r), 0);
+	pid_t child = fork();
+	if (child == 0)
+		_exit(record_claim(fd, incarnation) == 0 ? 0 : 1);
+	int status = -1;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	room->found = child;
+	return fd;
+}
+
+static void a_claim_of_the_same_start_names_the_child(void **state)
+{
+	struct room *room = *state;
+	int fd = claimed(room, sample.incarnation);
+	struct record r;
+	assert_int_equal(record_read(fd, &r), 0);
+	assert_int_equal(r.pid, room->found);
+	assert_true(r.start_time > 0);
+	/* The supervisor writes on without knowing of it, and the claim stays. */
+	r = not_started();
+	r.wanted = false;
+	assert_int_equal(record_write(fd, &r), 0);
+	assert_int_equal(record_read(fd, &r), 0);
+	assert_int_equal(r.pid, room->found);
+	assert_false(r.wanted);
+	close(fd);
+}
+
+static void a_claim_of_another_start_names_nobody(void **state)
+{
+	struct room *room = *state;
+	int fd = claimed(room, sample.incarnation - 1);
+	struct record r;
+	assert_int_equal(record_read(fd, &r), 0);
+	assert_int_equal(r.pid, 0);
+	close(fd);
+}
+
+static void a_claim_that_was_changed_names_nobody(void **state)
+{
+	struct room *room = *state;
+	int fd = claimed(room, sample.incarnation);
+	off_t end = lseek(fd, 0, SEEK_END);
+	struct record r;
+	for (off_t back = 1; back <= 32; back++) {
+		char c, other;
+		assert_int_equal(pread(fd, &c, 1, end - back), 1);
+		other = (char)(c ^ 4);
+		assert_int_equal(pwrite(fd, &other, 1, end - back), 1);
+		assert_int_equal(record_read(fd, &r), 0);
+		assert_int_equal(r.pid, 0);
+		assert_int_equal(pwrite(fd, &c, 1, end - back), 1);
+	}
+	close(fd);
+}
+
+/* Each of these has a good checksum. */
+static void values_that_cannot_be_make_it_none(void **state)
+{
+	struct room *room = *state;
+	struct record bad[24], r;
+	size_t n = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		bad[i] = sample;
+	bad[n++].pid = 1;
+	bad[n++].pid = -1;
+	bad[n++].pid = getpid();
+	bad[n++].pid = INT64_C(1) << 40;
+	bad[n++].start_time = 0;
+	bad[n++].incarnation = UINT64_MAX;
+	bad[n++].last_start_ms = INT64_MAX;
+	bad[n++].last_start_ms = -2;
+	bad[n++].last_automatic_ms = FAKE_CLOCK_BOOT_MS + 1;
+	bad[n++].before_automatic_ms = INT64_MIN;
+	bad[n++].due_ms = INT64_MIN;
+	bad[n++].started_at_ms = -1;
+	bad[n++].strikes = -1;
+	bad[n++].strikes = INT64_MAX;
+	bad[n++].state = PROCESS_INVALID;
+	bad[n++].state = PROCESS_STATES;
+	bad[n++].next_cause = START_CAUSES;
+	bad[n++].end_cause = START_CAUSES;
+	bad[n++].last_exit.cause = START_CAUSES;
+	bad[n++].last_exit.code = 256;
+	bad[n++].last_exit.signal = 1000;
+	bad[n++].last_exit.at_ms = -1;
+	str_copy(bad[n++].mark, RECORD_EPOCH_SIZE, "../etc/passwd");
+	str_copy(bad[n++].epoch, RECORD_EPOCH_SIZE, "");
+	assert_int_equal(n, ARRAY_SIZE(bad));
+	int fd = record_open(room->slots, sample.name, NULL);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(record_write(fd, &bad[i]), 0);
+		assert_int_equal(record_read(fd, &r), -EBADMSG);
+	}
+	assert_int_equal(record_write(fd, &sample), 0);
+	assert_int_equal(record_read(fd, &r), 0);
+	close(fd);
+}
+
+static void no_changed_byte_of_the_first_part_goes_through(void **state)
+{
+	struct room *room = *state;
+	int fd = written(room);
+	off_t size = lseek(fd, 0, SEEK_END);
+	struct record r;
+	for (off_t at = 0; at < size; at++) {
+		char c, other;
+		assert_int_equal(pread(fd, &c, 1, at), 1);
+		other = (char)(c ^ 0x81);
+		assert_int_equal(pwrite(fd, &other, 1, at), 1);
+		assert_int_equal(record_read(fd, &r), -EBADMSG);
+		assert_int_equal(pwrite(fd, &c, 1, at), 1);
+	}
+	for (off_t len = 0; len < size; len++) {
+		assert_int_equal(ftruncate(fd, len), 0);
+		assert_int_equal(record_read(fd, &r), -EBADMSG);
+		assert_int_equal(record_write(fd, &sample), 0);
+	}
+	assert_int_equal(record_read(fd, &r), 0);
+	close(fd);
+}
+
+static void one_that_bears_another_name_is_none(void **state)
+{
+	struct room *room = *state;
+	close(written(room));
+	assert_int_equal(renameat(room->slots, sample.name, room->slots, "crawl"), 0);
+	records_read(room->slots, found, room);
+	assert_int_equal(room->found, 0);
+}
+
+static void what_is_no_file_is_none(void **state)
+{
+	struct room *room = *state;
+	assert_int_equal(mkfifoat(room->slots, sample.name, 0600), 0);
+	assert_int_equal(symlinkat("/etc/passwd", room->slots, "passwd"), 0);
+	records_read(room->slots, found, room);
+	assert_int_equal(room->found, 0);
+	assert_int_equal(access("/etc/passwd", F_OK), 0);
+}
+
+static void a_check_counts_and_changes_nothing(void **state)
+{
+	struct room *room = *state;
+	int sound = -1;
+	int fd = written(room);
+	assert_int_equal(records_check(room->slots, &sound), 0);
+	assert_int_equal(sound, 1);
+	assert_int_equal(ftruncate(fd, 10), 0);
+	assert_int_equal(records_check(room->slots, &sound), 1);
+	assert_int_equal(sound, 0);
+	assert_int_equal(faccessat(room->slots, sample.name, F_OK, 0), 0);
+	close(fd);
 }
 
 static void a_changed_byte_makes_it_none(void **state)
@@ -120,6 +324,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_record_comes_back_as_it_was),
+		TEST(a_claim_of_the_same_start_names_the_child),
+		TEST(a_claim_of_another_start_names_nobody),
+		TEST(a_claim_that_was_changed_names_nobody),
+		TEST(values_that_cannot_be_make_it_none),
+		TEST(no_changed_byte_of_the_first_part_goes_through),
+		TEST(one_that_bears_another_name_is_none),
+		TEST(what_is_no_file_is_none),
+		TEST(a_check_counts_and_changes_nothing),
 		TEST(a_changed_byte_makes_it_none),
 		TEST(a_short_or_long_one_is_none),
 		TEST(one_of_another_boot_is_none),

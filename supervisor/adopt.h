@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * After a crash: services that live go on as ours, with their strikes, intervals and what the
+ * operator wanted; everything else that an earlier supervisor left is ended before anything of the
+ * same slot starts.
+ */
+#include "base/compiler.h"
+
+struct err;
+struct supervisor;
+
+/** Chooses our epoch, and learns (or makes) the mark that all instances of this runtime directory
+ * carry. */
+int adopt_marks(struct supervisor *sv, struct err *err) MUST_CHECK;
+/** Each slot goes on where its record says. What is no longer configured becomes a slot too, and is
+ * ended. */
+void adopt_and_start(struct supervisor *sv);
