@@ -9,10 +9,10 @@
  * was checked by its start time, so that a number used again is never hit.
  */
 #include "base/compiler.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
-#include <stdbool.h>
 #include <sys/types.h>
 
 /* Many, for a supervisor that dies before it has ended what it found leaves it to the next one. */

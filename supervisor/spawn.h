@@ -37,7 +37,7 @@ struct spawn_spec {
 	const char *own_path;	 /* a socket that is given to the user too; NULL: none */
 	int channel_fd;		 /* becomes 3; -1: none */
 	int cgroup_fd;		 /* the group that it is born into; 0 or -1: ours */
-	int record_fd;		 /* the child writes its claim to this incarnation there; -1: none */
+	int record_fd; /* the child writes its claim to this incarnation there; -1: none */
 	uint64_t incarnation;
 };
 

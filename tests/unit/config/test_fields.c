@@ -393,8 +393,8 @@ static const char *list_for(const char *name)
 {
 	static const char *const lists[][2] = { { "command", "[/bin/y]" },
 		{ "groups", "[nogroup]" }, { "domains", "[x.org]" },
-		{ "start", "[\"https://x.org/\"]" },
-		{ "status", "[200, 3xx]" }, { "exec", "[/bin/true]" } };
+		{ "start", "[\"https://x.org/\"]" }, { "status", "[200, 3xx]" },
+		{ "exec", "[/bin/true]" } };
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		if (str_eq(lists[i][0], name))
 			return lists[i][1];
