@@ -52,7 +52,7 @@ def beat(seq):
 
 
 def hello(kind=KIND):
-    say("HELLO", struct.pack("<I", 1) + text(kind) + struct.pack("<Q", os.getpid()))
+    say("HELLO", struct.pack("<I", 2) + text(kind) + struct.pack("<Q", os.getpid()))
 
 
 def on_probe(seq, count):
