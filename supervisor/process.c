@@ -10,11 +10,11 @@
 #include "config/kind.h"
 #include "log/log.h"
 #include "loop/loop.h"
+#include "process_inner.h"
 #include "process_probe.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum {
 	KILLED_MS = 5000,     /* from KILL until we call it stuck */
@@ -24,8 +24,6 @@ enum {
 	SETTLE_AGAIN_MS = 20, /* a start that waits for its log asks again */
 };
 
-static void feed(struct process *p, enum process_event event);
-static void wait_until_due(struct process *p);
 static void act(struct process *p, enum process_action action);
 static void on_start_timer(void *arg);
 static void on_deadline(void *arg);
@@ -86,15 +84,7 @@ bool process_is_of(const struct process *p, const char *name)
 	       (p->service && str_eq(p->service->name, name));
 }
 
-static uint32_t draw(void)
-{
-	uint32_t r = 0;
-	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) != sizeof(r))
-		r = (uint32_t)clock_mono_us();
-	return r;
-}
-
-static void remember(struct process *p, const char *event, const char *reason, const char *detail)
+void process_remember(struct process *p, const char *event, const char *reason, const char *detail)
 {
 	history_add(&p->history, event, reason, detail);
 }
@@ -130,7 +120,7 @@ void process_start(struct process *p, enum start_cause cause)
 	 * interval. */
 	if (p->state != PROCESS_STARTING && p->state != PROCESS_RUNNING)
 		p->next_cause = cause;
-	feed(p, EV_START);
+	process_feed(p, EV_START);
 	p->ops->save(p);
 }
 
@@ -142,7 +132,7 @@ void process_stop(struct process *p, enum start_cause cause)
 	if (p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING)
 		p->end_cause = cause;
 	p->ops->save(p);
-	feed(p, EV_STOP);
+	process_feed(p, EV_STOP);
 }
 
 void process_restart(struct process *p, enum start_cause cause)
@@ -154,7 +144,7 @@ void process_restart(struct process *p, enum start_cause cause)
 	if (p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING)
 		p->end_cause = cause;
 	p->ops->save(p);
-	feed(p, EV_RESTART);
+	process_feed(p, EV_RESTART);
 }
 
 void process_quit(struct process *p)
@@ -163,10 +153,10 @@ void process_quit(struct process *p)
 	p->turn = TURN_NONE;
 	if (p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING)
 		p->end_cause = CAUSE_OPERATOR;
-	feed(p, EV_STOP);
+	process_feed(p, EV_STOP);
 	/* What was killed already is not given its time anew. */
 	if (p->state == PROCESS_STOPPING && p->deadline_event == EV_KILL_DUE)
-		feed(p, EV_KILL_DUE);
+		process_feed(p, EV_KILL_DUE);
 }
 
 void process_hurry(struct process *p, int64_t ms)
@@ -182,7 +172,7 @@ void process_ready(struct process *p)
 {
 	if (p->state != PROCESS_STARTING)
 		return; /* it is being stopped already */
-	feed(p, EV_READY);
+	process_feed(p, EV_READY);
 }
 
 void process_start_failed(struct process *p, const char *step, int error)
@@ -191,7 +181,7 @@ void process_start_failed(struct process *p, const char *step, int error)
 	log_error(MAIN, "process_start_failed", KV_STR("name", p->name),
 		KV_INT("incarnation", p->incarnation), KV_STR("step", step), KV_INT("errno", error),
 		KV_STR("error", strerror(error)));
-	remember(p, "process_start_failed", step, strerror(error));
+	process_remember(p, "process_start_failed", step, strerror(error));
 }
 
 void process_degraded(struct process *p, const char *what, int error)
@@ -199,7 +189,7 @@ void process_degraded(struct process *p, const char *what, int error)
 	log_warn(MAIN, "process_degraded", KV_STR("name", p->name),
 		KV_INT("incarnation", p->incarnation), KV_STR("step", what), KV_INT("errno", error),
 		KV_STR("error", strerror(error)));
-	remember(p, "process_degraded", what, strerror(error));
+	process_remember(p, "process_degraded", what, strerror(error));
 }
 
 static void note_exit(struct process *p, const siginfo_t *info)
@@ -220,7 +210,7 @@ static void note_exit(struct process *p, const siginfo_t *info)
 	e->reason = start_cause_name(cause);
 }
 
-static void note_end(struct process *p, const siginfo_t *info)
+void process_note_end(struct process *p, const siginfo_t *info)
 {
 	char detail[PROCESS_DETAIL] = "end unknown";
 	note_exit(p, info);
@@ -232,14 +222,14 @@ static void note_end(struct process *p, const siginfo_t *info)
 	log_info(MAIN, "process_exited", KV_STR("name", p->name), KV_INT("pid", p->pid),
 		KV_INT("incarnation", p->incarnation), KV_STR("reason", p->last_exit.reason),
 		KV_INT("code", p->last_exit.code), KV_INT("signal", p->last_exit.signal));
-	remember(p, "process_exited", p->last_exit.reason, detail);
+	process_remember(p, "process_exited", p->last_exit.reason, detail);
 }
 
 void process_exited(struct process *p, const siginfo_t *info)
 {
 	p->main_ended = true;
-	note_end(p, info);
-	feed(p, EV_EXIT);
+	process_note_end(p, info);
+	process_feed(p, EV_EXIT);
 }
 
 void process_fail(struct process *p, const char *why)
@@ -248,10 +238,10 @@ void process_fail(struct process *p, const char *why)
 		return;
 	log_error(MAIN, "process_failed", KV_STR("name", p->name),
 		KV_INT("incarnation", p->incarnation), KV_STR("error", why));
-	remember(p, "process_failed", "exit", why);
+	process_remember(p, "process_failed", "exit", why);
 	snprintf(p->start_error, sizeof(p->start_error), "%s", why);
 	p->next_cause = p->end_cause = CAUSE_EXIT;
-	feed(p, p->state == PROCESS_STARTING ? EV_LATE : EV_LAST_STRIKE);
+	process_feed(p, p->state == PROCESS_STARTING ? EV_LATE : EV_LAST_STRIKE);
 }
 
 bool process_probe_answer(
@@ -266,59 +256,17 @@ static bool send_probe(void *arg, uint64_t seq)
 	return p->ops->probe(p, seq);
 }
 
-/* The planted bug stamps starts with the wall clock, which others may set. */
-static int64_t interval_stamp_ms(void)
-{
-	return MUTANT(INTERVAL_ON_WALL_CLOCK) ? clock_real_ms() : clock_boot_ms();
-}
-
-static int64_t on_boot_clock(int64_t stamp_ms)
-{
-	if (MUTANT(INTERVAL_ON_WALL_CLOCK) && stamp_ms >= 0)
-		return stamp_ms - clock_real_ms() + clock_boot_ms();
-	return stamp_ms;
-}
-
-static struct start_history history_of(const struct process *p)
-{
-	return (struct start_history) { .last_automatic_ms = on_boot_clock(p->last_automatic_ms),
-		.last_start_ms = p->last_start_ms,
-		.now_ms = clock_boot_ms() };
-}
-
-static void set_due(struct process *p, int64_t due_ms)
-{
-	p->due_ms = due_ms;
-	p->due_at_ms = clock_real_ms() + due_ms - clock_boot_ms();
-}
-
-static void schedule(struct process *p, enum start_cause cause)
-{
-	struct start_history history = history_of(p);
-	set_due(p, restart_due_ms(&p->rules->restart, &history, cause, draw()));
-}
-
-static void say_held(struct process *p, enum start_cause cause)
-{
-	char at[CLOCK_TEXT];
-	clock_rfc3339(at, p->due_at_ms);
-	log_warn(MAIN, "restart_held", KV_STR("name", p->name),
-		KV_INT("incarnation", p->incarnation), KV_STR("reason", start_cause_name(cause)),
-		KV_STR("restart_due_at", at), KV_INT("wait_ms", p->due_ms - clock_boot_ms()));
-	remember(p, "restart_held", start_cause_name(cause), at);
-}
-
 static void last_strike(struct process *p)
 {
 	if (!restart_allowed(&p->rules->restart, CAUSE_PROBE, true))
 		return;
-	schedule(p, CAUSE_PROBE);
+	process_schedule(p, CAUSE_PROBE);
 	if (p->due_ms > clock_boot_ms() && p->rules->restart.when_held != HELD_STOP) {
-		feed(p, EV_HELD);
+		process_feed(p, EV_HELD);
 		return;
 	}
 	p->next_cause = p->end_cause = CAUSE_PROBE;
-	feed(p, EV_LAST_STRIKE);
+	process_feed(p, EV_LAST_STRIKE);
 }
 
 static void on_verdict(
@@ -340,11 +288,11 @@ static void on_verdict(
 		log_warn(HEALTH, "probe_failed", KV_STR("name", p->name),
 			KV_INT("incarnation", p->incarnation), KV_INT("strikes", p->strikes),
 			KV_STR("detail", p->last_probe.detail));
-		remember(p, "probe_failed", NULL, p->last_probe.detail);
+		process_remember(p, "probe_failed", NULL, p->last_probe.detail);
 	} else if (before > 0) {
 		log_info(HEALTH, "probe_recovered", KV_STR("name", p->name),
 			KV_INT("incarnation", p->incarnation), KV_INT("strikes", before));
-		remember(p, "probe_recovered", NULL, p->last_probe.detail);
+		process_remember(p, "probe_recovered", NULL, p->last_probe.detail);
 	}
 	if (verdict == PROBE_OK)
 		become_ready(p);
@@ -353,19 +301,7 @@ static void on_verdict(
 	if (strike == STRIKE_RESTART)
 		last_strike(p);
 	else if (strike == STRIKE_OVER)
-		feed(p, EV_WELL);
-	p->ops->changed(p);
-}
-
-/* A restart that waits is due by the new interval; one that did not change is not drawn anew. */
-static void adjust_due(struct process *p, int64_t old_interval_ms)
-{
-	bool waits = p->state == PROCESS_WAITING && start_is_automatic(p->next_cause) &&
-		     !p->spawn_failures;
-	if (p->rules->restart.min_interval_ms == old_interval_ms || !(waits || p->held))
-		return;
-	schedule(p, p->held ? CAUSE_PROBE : p->next_cause);
-	wait_until_due(p);
+		process_feed(p, EV_WELL);
 	p->ops->changed(p);
 }
 
@@ -378,7 +314,7 @@ static void change_probe(struct process *p)
 	p->strikes = 0;
 	p->ops->save(p);
 	if (p->held)
-		feed(p, EV_WELL);
+		process_feed(p, EV_WELL);
 	if (process_probe_kind(p) == PROBE_NONE)
 		p->ready = true;
 	else
@@ -391,7 +327,7 @@ void process_adjust(struct process *p, const struct config_supervision *rules)
 	int64_t old_interval_ms = p->rules->restart.min_interval_ms;
 	enum probe_kind old_kind = process_probe_kind(p);
 	p->rules = rules;
-	adjust_due(p, old_interval_ms);
+	process_adjust_due(p, old_interval_ms);
 	if (process_probe_kind(p) != old_kind)
 		change_probe(p);
 	else
@@ -414,19 +350,6 @@ void process_orphan(struct process *p)
 		process_end_probes(p);
 }
 
-/* --- what an earlier supervisor left --- */
-
-void process_adopt(struct process *p, bool up)
-{
-	/* What was asked before us is answered to nobody: our questions have other numbers. */
-	p->probe.seq = (uint64_t)clock_boot_us();
-	log_info(MAIN, "process_adopted", KV_STR("name", p->name), KV_INT("pid", p->pid),
-		KV_INT("incarnation", p->incarnation), KV_INT("strikes", p->strikes));
-	remember(p, "process_adopted", NULL, NULL);
-	feed(p, up ? EV_ADOPTED : EV_ADOPTED_EARLY);
-	p->ops->save(p);
-}
-
 void process_stop_in_turn(struct process *p, enum start_cause cause, bool anew, bool after_workers)
 {
 	p->turn = anew ? TURN_RESTART : TURN_STOP;
@@ -446,51 +369,9 @@ void process_take_turn(struct process *p)
 		process_stop(p, p->turn_cause);
 }
 
-void process_fence(struct process *p)
-{
-	feed(p, EV_LEFTOVER);
-}
-
-void process_lost(struct process *p)
-{
-	p->end_cause = CAUSE_NONE;
-	note_end(p, NULL);
-}
-
-/* The time that was drawn and shown before holds, unless the rules are others now. */
-static void keep_due(struct process *p, enum start_cause cause, int64_t due_ms)
-{
-	const struct config_restart *rules = &p->rules->restart;
-	const struct start_history history = history_of(p);
-	int64_t first_ms = restart_due_ms(rules, &history, cause, 0),
-		last_ms = restart_due_ms(rules, &history, cause, UINT32_MAX);
-	if (due_ms < 0)
-		due_ms = restart_due_ms(rules, &history, cause, draw());
-	set_due(p, MAX(first_ms, MIN(due_ms, last_ms)));
-}
-
-void process_resume(struct process *p, int64_t due_ms)
-{
-	p->again = p->next_cause != CAUSE_NONE;
-	p->state = PROCESS_WAITING;
-	keep_due(p, p->next_cause, due_ms);
-	if (p->due_ms > clock_boot_ms() + RESTART_FLOOR_MS)
-		say_held(p, p->next_cause);
-	wait_until_due(p);
-	p->ops->save(p);
-	p->ops->changed(p);
-}
-
-void process_rest(struct process *p)
-{
-	p->state = PROCESS_FAILED;
-	p->ops->save(p);
-	p->ops->changed(p);
-}
-
 /* --- the table --- */
 
-static void feed(struct process *p, enum process_event event)
+void process_feed(struct process *p, enum process_event event)
 {
 	struct process_step step = process_step(p->state, event);
 	if (step.next == PROCESS_INVALID) {
@@ -508,29 +389,6 @@ static void feed(struct process *p, enum process_event event)
 	p->ops->changed(p);
 }
 
-static void wait_until_due(struct process *p)
-{
-	int64_t wait_ms = MAX(p->due_ms - clock_boot_ms(), (int64_t)0);
-	loop_timer_start(p->start_timer, wait_ms);
-}
-
-static void start_later(struct process *p)
-{
-	schedule(p, p->next_cause);
-	/* The breath between two starts is no holding back. */
-	if (p->due_ms > clock_boot_ms() + RESTART_FLOOR_MS)
-		say_held(p, p->next_cause);
-	wait_until_due(p);
-}
-
-static void retry_later(struct process *p)
-{
-	int64_t wait_ms = retry_delay_ms(++p->spawn_failures);
-	p->due_ms = clock_boot_ms() + wait_ms;
-	p->due_at_ms = clock_real_ms() + wait_ms;
-	loop_timer_start(p->start_timer, wait_ms);
-}
-
 /* The stamps and the number are on record before the fork: a crash in between costs no interval. */
 static void note_start(struct process *p)
 {
@@ -540,7 +398,7 @@ static void note_start(struct process *p)
 	p->last_start_ms = now_ms;
 	p->before_automatic_ms = p->last_automatic_ms;
 	if (start_is_automatic(p->next_cause))
-		p->last_automatic_ms = interval_stamp_ms();
+		p->last_automatic_ms = process_interval_stamp_ms();
 	p->started_at_ms = clock_real_ms();
 	p->due_ms = -1;
 	p->due_at_ms = 0;
@@ -570,7 +428,7 @@ static void spawn(struct process *p)
 		log_info(MAIN, "process_restarting", KV_STR("name", p->name),
 			KV_STR("reason", start_cause_name(p->next_cause)),
 			KV_INT("incarnation", p->incarnation));
-		remember(p, "process_restarting", start_cause_name(p->next_cause), NULL);
+		process_remember(p, "process_restarting", start_cause_name(p->next_cause), NULL);
 	}
 	int rc = p->ops->spawn(p, &err);
 	if (rc < 0) {
@@ -578,14 +436,14 @@ static void spawn(struct process *p)
 		p->last_automatic_ms = p->before_automatic_ms;
 		p->started_at_ms = 0;
 		process_start_failed(p, err.text, -rc);
-		feed(p, EV_SPAWN_FAILED);
+		process_feed(p, EV_SPAWN_FAILED);
 		p->ops->save(p);
 		return;
 	}
 	p->restarts += p->again;
 	p->again = false;
 	p->spawn_failures = 0;
-	remember(p, "process_starting", start_cause_name(p->next_cause), NULL);
+	process_remember(p, "process_starting", start_cause_name(p->next_cause), NULL);
 	log_info(MAIN, "process_starting", KV_STR("name", p->name), KV_INT("pid", p->pid),
 		KV_INT("incarnation", p->incarnation));
 	await(p);
@@ -598,35 +456,11 @@ static void watch(struct process *p)
 	p->next_cause = CAUSE_NONE;
 	log_info(MAIN, "process_running", KV_STR("name", p->name), KV_INT("pid", p->pid),
 		KV_INT("incarnation", p->incarnation));
-	remember(p, "process_running", NULL, NULL);
+	process_remember(p, "process_running", NULL, NULL);
 	if (kind == PROBE_NONE || kind == PROBE_BEAT || kind == PROBE_NOTIFY)
 		become_ready(p);
 	if (kind != PROBE_NONE)
 		process_begin_probes(p, process_first_probe_ms(p));
-}
-
-/* As if we had watched it all the time. */
-static void adopt(struct process *p)
-{
-	enum probe_kind kind = process_probe_kind(p);
-	int64_t lived_ms = clock_boot_ms() - p->last_start_ms;
-	int64_t first_ms = process_first_probe_ms(p);
-	p->next_cause = CAUSE_NONE;
-	/* Of the start period only the rest is left. One that speaks for itself has the whole
-	 * interval: what it said before, nobody heard. */
-	if (kind != PROBE_NOTIFY)
-		first_ms -= MIN(MAX(lived_ms, (int64_t)0), p->rules->probe.start_period_ms);
-	if (kind != PROBE_NONE)
-		process_begin_probes(p, first_ms);
-	if (!p->probed) {
-		p->ready = true;
-		p->strikes = 0;
-		p->held = false;
-	}
-	if (!p->held)
-		return;
-	keep_due(p, CAUSE_PROBE, p->due_ms);
-	wait_until_due(p);
 }
 
 static void terminate(struct process *p)
@@ -645,7 +479,7 @@ static void terminate(struct process *p)
 	log_info(MAIN, "process_stopping", KV_STR("name", p->name),
 		KV_INT("incarnation", p->incarnation),
 		KV_STR("reason", start_cause_name(p->end_cause)));
-	remember(p, "process_stopping", start_cause_name(p->end_cause), NULL);
+	process_remember(p, "process_stopping", start_cause_name(p->end_cause), NULL);
 	set_deadline(p, EV_KILL_DUE, timeout_ms);
 	p->ops->terminate(p, timeout_ms);
 	/* Else its end is told by the pidfd. */
@@ -683,10 +517,10 @@ static void tree_is_gone(struct process *p)
 	log_info(MAIN, "process_stopped", KV_STR("name", p->name),
 		KV_INT("incarnation", p->incarnation),
 		KV_STR("reason", start_cause_name(p->end_cause)));
-	remember(p, "process_stopped", start_cause_name(p->end_cause), NULL);
+	process_remember(p, "process_stopped", start_cause_name(p->end_cause), NULL);
 	p->ops->gone(p);
 	p->again = gone_event(p) == EV_GONE_AGAIN;
-	feed(p, gone_event(p));
+	process_feed(p, gone_event(p));
 	p->ops->save(p);
 }
 
@@ -722,7 +556,7 @@ static void report_stuck(struct process *p)
 {
 	log_error(MAIN, "process_stuck", KV_STR("name", p->name),
 		KV_INT("incarnation", p->incarnation), KV_INT("count", p->ops->living(p)));
-	remember(p, "process_stuck", NULL, "killed, and the kernel does not let it die");
+	process_remember(p, "process_stuck", NULL, "killed, and the kernel does not let it die");
 	loop_timer_start(p->sweep_timer, SWEEP_SLOW_MS);
 }
 
@@ -735,8 +569,8 @@ static void act(struct process *p, enum process_action action)
 		p->due_at_ms = clock_real_ms();
 		loop_timer_start(p->start_timer, 0);
 		break;
-	case ACT_START_LATER: start_later(p); break;
-	case ACT_RETRY_LATER: retry_later(p); break;
+	case ACT_START_LATER: process_start_later(p); break;
+	case ACT_RETRY_LATER: process_retry_later(p); break;
 	case ACT_FORGET:
 		p->again = p->blocked = false;
 		loop_timer_stop(p->start_timer);
@@ -744,11 +578,11 @@ static void act(struct process *p, enum process_action action)
 		p->due_at_ms = 0;
 		log_info(MAIN, "process_stopped", KV_STR("name", p->name),
 			KV_INT("incarnation", p->incarnation));
-		remember(p, "process_stopped", "operator", NULL);
+		process_remember(p, "process_stopped", "operator", NULL);
 		break;
 	case ACT_SPAWN: spawn(p); break;
 	case ACT_WATCH: watch(p); break;
-	case ACT_ADOPT: adopt(p); break;
+	case ACT_ADOPT: process_take_up(p); break;
 	case ACT_AWAIT: await(p); break;
 	case ACT_TERMINATE: terminate(p); break;
 	case ACT_SWEEP: sweep(p); break;
@@ -757,8 +591,8 @@ static void act(struct process *p, enum process_action action)
 	case ACT_REPORT_STUCK: report_stuck(p); break;
 	case ACT_HOLD:
 		p->held = true;
-		say_held(p, CAUSE_PROBE);
-		wait_until_due(p);
+		process_say_held(p, CAUSE_PROBE);
+		process_wait_until_due(p);
 		break;
 	case ACT_UNHOLD:
 		p->held = false;
@@ -767,7 +601,7 @@ static void act(struct process *p, enum process_action action)
 		loop_timer_stop(p->start_timer);
 		log_info(MAIN, "restart_cancelled", KV_STR("name", p->name),
 			KV_INT("incarnation", p->incarnation));
-		remember(p, "restart_cancelled", NULL, "a probe went well");
+		process_remember(p, "restart_cancelled", NULL, "a probe went well");
 		break;
 	}
 }
@@ -789,7 +623,7 @@ static bool may_start(struct process *p)
 	str_copy(p->waits_for, sizeof(p->waits_for), why);
 	if (!was) {
 		log_info(MAIN, "start_waits", KV_STR("name", p->name), KV_STR("detail", why));
-		remember(p, "start_waits", NULL, why);
+		process_remember(p, "start_waits", NULL, why);
 	}
 	p->ops->changed(p);
 	return false;
@@ -800,12 +634,12 @@ static void on_start_timer(void *arg)
 	struct process *p = arg;
 	/* Armed on the monotonic clock, due on the boot clock: they part during a suspend. */
 	if (p->due_ms > clock_boot_ms()) {
-		wait_until_due(p);
+		process_wait_until_due(p);
 		return;
 	}
 	if (p->state == PROCESS_RUNNING) {
 		p->next_cause = p->end_cause = CAUSE_PROBE;
-		feed(p, EV_HELD_DUE);
+		process_feed(p, EV_HELD_DUE);
 		return;
 	}
 	/* Bounded by those who are waited for. */
@@ -814,7 +648,7 @@ static void on_start_timer(void *arg)
 		return;
 	}
 	if (may_start(p))
-		feed(p, EV_DUE);
+		process_feed(p, EV_DUE);
 }
 
 void process_try_start(struct process *p)
@@ -843,11 +677,11 @@ static void on_deadline(void *arg)
 		log_error(MAIN, "process_not_ready", KV_STR("name", p->name),
 			KV_INT("incarnation", p->incarnation),
 			KV_INT("wait_ms", process_ready_within_ms(p)));
-		remember(p, "process_not_ready", NULL, NULL);
+		process_remember(p, "process_not_ready", NULL, NULL);
 		snprintf(p->start_error, sizeof(p->start_error), "not ready in time");
 		p->next_cause = p->end_cause = CAUSE_PROBE;
 	}
-	feed(p, p->deadline_event);
+	process_feed(p, p->deadline_event);
 }
 
 /* Killing once is not enough: what forked between the look and the signal is met by the next look.
