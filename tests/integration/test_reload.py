@@ -4,12 +4,14 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
 import pytest
 
 from harness import BUILD, DROVERD, ROOT, alive, until
+from provider import Answer, Provider
 from test_supervisor import quick, service, services
 
 
@@ -404,6 +406,66 @@ def test_the_rules_of_the_logs_change_live(drover):
     until(lambda: len(drover.log_of("a")) <= 8192, "the new size holds")
 
 
+def asked(probe, script="exec sleep 1000", **more):
+    return quick(services(service("a", script, probe={"failures": 100, **probe}, **more)))
+
+
+def test_what_a_service_is_asked_changes_live(drover):
+    with Provider() as web, socket.create_server(("127.0.0.1", 0)) as port:
+        web.route("/ill", Answer(503, "I am well"))
+        web.route("/well", Answer(200, "I am well"))
+        tcp = f"127.0.0.1:{port.getsockname()[1]}"
+        questions = [
+            ({"http": {"url": f"{web.url}/ill"}}, False, "HTTP 503"),
+            ({"http": {"url": f"{web.url}/ill", "status": 503}}, True, "HTTP 503"),
+            ({"http": {"url": f"{web.url}/well", "status": 503}}, False, "HTTP 200"),
+            ({"http": {"url": f"{web.url}/well", "body": "am well"}}, True, "HTTP 200"),
+            ({"http": {"url": f"{web.url}/well", "body": "am ill"}}, False, "HTTP 200, without the text"),
+            ({"tcp": tcp}, True, "connected"),
+            ({"exec": ["sh", "-c", "echo $0; exit 1", "one"]}, False, "exit code 1: one"),
+            ({"exec": ["sh", "-c", "echo $0", "two"]}, True, "exit code 0: two"),
+        ]
+        drover.start(asked(questions[0][0]))
+        pid = running(drover)["a"]
+        for probe, ok, detail in questions:
+            assert {s["change"] for s in reload(drover, asked(probe))[1]["steps"]} <= {"live"}
+            until(lambda: (lambda p: p and p["ok"] is ok and detail in p["detail"])(drover.slot("a")["last_probe"]), detail)
+        assert drover.slot("a")["pid"] == pid and drover.slot("a")["incarnation"] == 1
+
+
+def test_a_service_that_is_to_speak_for_itself_is_started_anew(drover):
+    script = "echo socket=$NOTIFY_SOCKET; exec sleep 1000"
+    drover.start(asked({"exec": ["true"]}, script))
+    running(drover)
+    until(lambda: drover.log_of("a") == "socket=\n", "it has no socket")
+    assert [s["change"] for s in reload(drover, asked({"notify": True, "start_period": "10m"}, script))[1]["steps"]] == ["restart"]
+    until(lambda: "socket=/" in drover.log_of("a"), "it has one")
+    assert drover.slot("a")["state"] == "starting"               # it did not say READY=1
+    assert [s["change"] for s in reload(drover, asked({"exec": ["true"]}, script))[1]["steps"]] == ["restart"]
+    drover.wait_state("a", "running")
+    until(lambda: drover.log_of("a").endswith("\nsocket=\n"), "it has none again")
+
+
+def test_a_new_dependency_is_obeyed_without_a_restart(drover):
+    def text(**b):
+        return quick(services(service("a", "exec sleep 1000"), service("b", "exec sleep 1000", **b)))
+    drover.start(text())
+    before = running(drover)
+    assert drover.ask("stop", "a")[0] == 0 and drover.slot("b")["state"] == "running"
+    assert drover.ask("start", "a")[0] == 0
+    assert reload(drover, text(depends_on=["a"]))[1]["steps"] == [{"name": "b", "change": "live"}]
+    assert drover.slot("b")["pid"] == before["b"]
+    assert drover.ask("stop", "a")[0] == 0 and drover.slot("b")["state"] == "stopped"
+    ends = [e["name"] for e in drover.find_events("process_stopped", reason="operator")]
+    assert ends == ["a", "b", "a"]
+    # What is not there any more is not waited for.
+    drover.ask("start", "b")
+    assert drover.slot("a")["state"] == "running"
+    pid = drover.slot("b")["pid"]
+    assert reload(drover, text())[1]["steps"] == [{"name": "b", "change": "live"}]
+    assert drover.ask("stop", "a")[0] == 0 and drover.slot("b")["pid"] == pid
+
+
 def proof_exists(proof):
     file, name = proof.split("::")
     text = (ROOT / file).read_text()
@@ -429,11 +491,13 @@ PROOFS = [  # the first that matches a field; what it does is in force after a r
     (r"(jobs|providers)\..*|workers\..*\.(concurrency|parsers)", HERE + "test_a_worker_takes_a_new_configuration_without_a_restart"),
     (r"workers\..*\.(user|nice|oom_score_adjust)", HERE + "test_a_worker_is_restarted_for_what_it_is_started_with"),
     (r"store\.url|http\.listen", HERE + "test_a_section_restarts_the_workers_that_need_it"),
-    (r"services\.\*\.probe\.http", RULES + "a_reload_may_give_and_take_a_probe"),
+    (r"services\.\*\.probe\.(http\.(url|status|body)|tcp|exec)", HERE + "test_what_a_service_is_asked_changes_live"),
+    (r"services\.\*\.probe\.notify", HERE + "test_a_service_that_is_to_speak_for_itself_is_started_anew"),
+    (r"services\.\*\.depends_on", HERE + "test_a_new_dependency_is_obeyed_without_a_restart"),
     (r"services\.\*\.log_group", ROWS + "each_field_of_the_shared_sections_is_as_its_row_says"),
 ]
 # Fields whose rows are there and that nothing obeys live yet, so that nothing can prove it: a proof takes the name off.
-UNPROVEN = r"(supervisor|workers\..*|services\.\*)\.memory(_limit)?(\..*)?|services\.\*\.depends_on"
+UNPROVEN = r"(supervisor|workers\..*|services\.\*)\.memory(_limit)?(\..*)?"
 
 
 def fields_of_the_schema():
@@ -445,6 +509,8 @@ def fields_of_the_schema():
             if "$comment" in field:
                 yield ".".join(path + [name]), field["$comment"]
             yield from walk(field, path + [name])
+        for either in node.get("anyOf", []):
+            yield from walk(either, path)
         for key in ("items", "additionalProperties"):
             if isinstance(node.get(key), dict):
                 yield from walk(node[key], path + ["*"])
