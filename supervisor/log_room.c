@@ -14,6 +14,7 @@
 #include "ipc/channel.h"
 #include "loop/loop.h"
 #include "records.h"
+#include "service_manager.h"
 #include "spawn.h"
 #include <dirent.h>
 #include <errno.h>
@@ -112,6 +113,25 @@ static int open_fifo(int dir, const char *name, uint64_t *inode, struct err *err
 	return fd;
 }
 
+/*
+ * Opened by name it is the same FIFO that the service manager holds, and that goes on; another one
+ * lies there when somebody took ours away. A second description would be kept as well.
+ */
+static void have_kept(struct log_room *room, const struct log_fifo *f)
+{
+	struct stat st = { 0 };
+	int kept = service_manager_take(room->place.manager, f->name);
+	bool same = kept >= 0 && fstat(kept, &st) == 0 && S_ISFIFO(st.st_mode) &&
+		    st.st_ino == f->inode;
+	if (kept >= 0)
+		sys_close(kept);
+	if (same)
+		return;
+	if (kept >= 0)
+		service_manager_forget(room->place.manager, f->name);
+	service_manager_keep(room->place.manager, f->name, f->fd);
+}
+
 static int send_open(struct log_room *room, const struct log_fifo *f, bool with_fd)
 {
 	const struct msg_log_open body = { .name = f->name,
@@ -149,6 +169,7 @@ static struct log_fifo *add(
 		return NULL;
 	}
 	list_add_tail(&room->fifos, &f->node);
+	have_kept(room, f);
 	if (room->channel)
 		send_open(room, f, true);
 	return f;
@@ -228,6 +249,7 @@ void log_room_close(struct log_room *room, const char *name)
 	if (!f)
 		return;
 	send_name(room, MSG_LOG_CLOSE, name);
+	service_manager_forget(room->place.manager, name);
 	sys_unlinkat(room->fifo_dir, name, 0);
 	fifo_free(f);
 }
@@ -597,6 +619,7 @@ static void open_present(struct log_room *room)
 			!add(room, d->d_name, d->d_name, &err))
 			log_warn(MAIN, "log_not_opened", KV_STR("error", err.text));
 	closedir(dir);
+	service_manager_forget_rest(room->place.manager);
 }
 
 static int open_all(struct log_room *room, const struct config_logs *config, struct err *err)

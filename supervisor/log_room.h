@@ -2,7 +2,8 @@
 #pragma once
 /*
  * All that droverd has to do with logs: it makes and holds each log's FIFO and keeps drover-log
- * alive, which moves the bytes. Both hold every FIFO, so that the death of either loses nothing.
+ * alive, which moves the bytes. Both hold every FIFO, so that the death of either loses nothing,
+ * and a service manager holds them too, so that the death of both and of the writer loses nothing.
  */
 #include "base/compiler.h"
 #include "log/log.h"
@@ -16,6 +17,7 @@ struct err;
 struct log_room;
 struct loop;
 struct msg_log_rotated;
+struct service_manager;
 
 struct log_room_place {
 	int runtime_fd, slots_fd, empty_fd; /* borrowed */
@@ -23,6 +25,7 @@ struct log_room_place {
 	const char *log_dir;		    /* borrowed */
 	const char *mark;
 	struct contain *contain;
+	struct service_manager *manager; /* borrowed */
 };
 
 /**

@@ -4,7 +4,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/sys.h"
 #include "loop/loop.h"
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,13 @@ enum {
 	STATUS_EVERY_MS = 200, /* many slots change state at once: one line for all of them */
 	EXTEND_EVERY_MS = 5000,
 	EXTEND_BY_MS = 20000,
+	KEPT_NAME_SIZE = 201,
+};
+
+/* Given back at our start; fd -1: taken. */
+struct kept {
+	char *name;
+	int fd;
 };
 
 struct service_manager {
@@ -28,15 +37,22 @@ struct service_manager {
 	char *socket;
 	char status[STATUS_SIZE], said[STATUS_SIZE];
 	bool ready;
+	struct kept *kept;
+	size_t kept_count;
 };
 
 /* The children must not speak for us, so the variable is there only while a word is sent. */
-static void say(struct service_manager *m, const char *text)
+static void say_with(struct service_manager *m, const char *text, const int *fds, unsigned count)
 {
 	if (!m->socket || setenv("NOTIFY_SOCKET", m->socket, 1) == -1)
 		return;
-	sd_notify(0, text);
+	sd_pid_notify_with_fds(0, 0, text, fds, count);
 	unsetenv("NOTIFY_SOCKET");
+}
+
+static void say(struct service_manager *m, const char *text)
+{
+	say_with(m, text, NULL, 0);
 }
 
 /* Only from here: a loop that hangs says nothing, and systemd starts us anew. */
@@ -76,6 +92,26 @@ static void on_status(void *arg)
 	said_status(m);
 }
 
+/* $LISTEN_FDS: what the supervisors before us had it keep. */
+static int take_back(struct service_manager *m)
+{
+	char **names = NULL;
+	int count = sd_listen_fds_with_names(1, &names);
+	if (count <= 0)
+		return count == -ENOMEM ? -1 : 0;
+	m->kept = calloc((size_t)count, sizeof(*m->kept));
+	for (int i = 0; i < count; i++) {
+		if (!m->kept) {
+			free(names[i]);
+			continue;
+		}
+		m->kept[i] = (struct kept) { .name = names[i], .fd = SD_LISTEN_FDS_START + i };
+		m->kept_count++;
+	}
+	free(names);
+	return m->kept ? 0 : -1;
+}
+
 static int listen_to_environment(struct service_manager *m)
 {
 	const char *socket = getenv("NOTIFY_SOCKET");
@@ -105,7 +141,7 @@ struct service_manager *service_manager_new(struct loop *loop)
 	m->extend_timer = loop_timer_new(loop, on_extend, m);
 	m->status_timer = loop_timer_new(loop, on_status, m);
 	if (!m->watchdog_timer || !m->extend_timer || !m->status_timer ||
-		listen_to_environment(m) == -1) {
+		listen_to_environment(m) == -1 || take_back(m) == -1) {
 		service_manager_free(m);
 		return NULL;
 	}
@@ -122,6 +158,12 @@ void service_manager_free(struct service_manager *m)
 	loop_timer_free(m->watchdog_timer);
 	loop_timer_free(m->extend_timer);
 	loop_timer_free(m->status_timer);
+	for (size_t i = 0; i < m->kept_count; i++) {
+		if (m->kept[i].fd >= 0)
+			sys_close(m->kept[i].fd);
+		free(m->kept[i].name);
+	}
+	free(m->kept);
 	free(m->socket);
 	free(m);
 }
@@ -177,6 +219,56 @@ void service_manager_stopping(struct service_manager *m, int64_t most_ms)
 	loop_timer_start(m->extend_timer, EXTEND_EVERY_MS);
 	snprintf(text, sizeof(text), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld", EXTEND_BY_MS * 1000LL);
 	say(m, text);
+}
+
+/* A colon separates the names in $LISTEN_FDNAMES, so it may not be in one. */
+static void write_name(char out[KEPT_NAME_SIZE], const char *name)
+{
+	str_copy(out, KEPT_NAME_SIZE, name);
+	for (char *p = out; (p = strchr(p, ':'));)
+		*p = '/';
+}
+
+void service_manager_keep(struct service_manager *m, const char *name, int fd)
+{
+	char text[TEXT_SIZE], kept[KEPT_NAME_SIZE];
+	write_name(kept, name);
+	/* FDPOLL=0: it must not be dropped for what epoll says about it. */
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", kept);
+	say_with(m, text, &fd, 1);
+}
+
+void service_manager_forget(struct service_manager *m, const char *name)
+{
+	char text[TEXT_SIZE], kept[KEPT_NAME_SIZE];
+	write_name(kept, name);
+	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", kept);
+	say(m, text);
+}
+
+int service_manager_take(struct service_manager *m, const char *name)
+{
+	char kept[KEPT_NAME_SIZE];
+	write_name(kept, name);
+	for (size_t i = 0; i < m->kept_count; i++) {
+		int fd = m->kept[i].fd;
+		if (fd < 0 || !str_eq(m->kept[i].name, kept))
+			continue;
+		m->kept[i].fd = -1;
+		return fd;
+	}
+	return -1;
+}
+
+void service_manager_forget_rest(struct service_manager *m)
+{
+	for (size_t i = 0; i < m->kept_count; i++) {
+		if (m->kept[i].fd < 0)
+			continue;
+		sys_close(m->kept[i].fd);
+		m->kept[i].fd = -1;
+		service_manager_forget(m, m->kept[i].name);
+	}
 }
 
 bool service_manager_wants_sweep(void)

@@ -31,6 +31,21 @@ void service_manager_reloaded(struct service_manager *manager, const char *statu
  */
 void service_manager_stopping(struct service_manager *manager, int64_t most_ms);
 /**
+ * Has the service manager hold `fd` under that name too: what lies in a pipe then outlives us and
+ * all who write to it. Without a service manager nothing happens.
+ * @param name  ASCII, at most 200 bytes
+ */
+void service_manager_keep(struct service_manager *manager, const char *name, int fd);
+/** The service manager lets go of what it holds under that name. */
+void service_manager_forget(struct service_manager *manager, const char *name);
+/**
+ * What it held under that name when we were started; it goes on holding it.
+ * @return fd (caller closes); -1: nothing, or taken already
+ */
+int service_manager_take(struct service_manager *manager, const char *name);
+/** Forgets all that nobody took. */
+void service_manager_forget_rest(struct service_manager *manager);
+/**
  * For ExecStopPost=, which systemd also runs after a crash: then the services are the next
  * droverd's. @return $SERVICE_RESULT is "success", or it is not systemd that asks
  */

@@ -586,7 +586,8 @@ static int open_logs(struct supervisor *sv, struct err *err)
 		.program = sv->logger_program,
 		.log_dir = sv->log_dir,
 		.mark = sv->mark,
-		.contain = sv->contain };
+		.contain = sv->contain,
+		.manager = sv->manager };
 	int rc = log_room_new(&sv->logs, sv->loop, &place, &sv->config->logs, err);
 	if (rc < 0)
 		return rc;
@@ -598,6 +599,9 @@ static int open_logs(struct supervisor *sv, struct err *err)
 static int open_rooms(struct supervisor *sv, struct err *err)
 {
 	char path[PROGRAM_PATH];
+	sv->manager = service_manager_new(sv->loop);
+	if (!sv->manager)
+		return err_set(err, -ENOMEM, "out of memory");
 	int rc = open_logs(sv, err);
 	if (rc < 0)
 		return rc;
@@ -607,9 +611,8 @@ static int open_rooms(struct supervisor *sv, struct err *err)
 		return rc;
 	sv->owners = owners_new(sv);
 	sv->relay = relay_new(sv);
-	sv->manager = service_manager_new(sv->loop);
 	sv->summary_timer = loop_timer_new(sv->loop, on_summary, sv);
-	if (!sv->owners || !sv->relay || !sv->manager || !sv->summary_timer)
+	if (!sv->owners || !sv->relay || !sv->summary_timer)
 		return err_set(err, -ENOMEM, "out of memory");
 	rc = watch_signals(sv, err);
 	if (rc < 0)
@@ -694,10 +697,10 @@ int supervisor_stop(struct supervisor *sv)
 	loop_timer_free(sv->summary_timer);
 	relay_free(sv->relay);
 	owners_free(sv->owners);
-	service_manager_free(sv->manager);
 	stats_close(sv->stats);
 	log_set_text(true);
 	log_room_free(sv->logs);
+	service_manager_free(sv->manager);
 	groups_stop(sv->groups);
 	contain_free(sv->contain);
 	place_leave(sv);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
-A small machine with a real systemd as its process 1, and drover installed in it: a container in namespaces of its own
-that lives as long as the tests. Needs root. The host's clock, devices and sysctls are out of its reach.
+A small machine with a real systemd as its process 1, and drover installed in it: this host's own files in namespaces of
+their own (tests/systemd/boot), for as long as the tests last. Needs root. The host's clock, devices and sysctls are out of its reach.
 """
 import contextlib
 import os
@@ -48,9 +48,8 @@ def host_fingerprint():
 
 
 class Machine:
-    def __init__(self, by_hand=None):
+    def __init__(self):
         self.name = f"drover-test-{os.getpid()}"
-        self.by_hand = shutil.which("systemd-nspawn") is None if by_hand is None else by_hand
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="drover-systemd-"))
         self.folder.chmod(0o755)
         self.groups = [top / self.name for top in cgroup_tops()]
@@ -60,7 +59,6 @@ class Machine:
     # -- life --
 
     def start(self):
-        root = subprocess.run([HERE / "make-root"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
         stage = self.folder / "stage"
         subprocess.run(["cmake", "--install", BUILD], check=True, stdout=subprocess.DEVNULL,
                        env={**os.environ, "DESTDIR": str(stage)})
@@ -68,7 +66,7 @@ class Machine:
             group.mkdir()
         local = next(p for p in stage.rglob("sbin/droverd")).parents[1]
         assert local == stage / "usr/local", "the tests' builds have /usr/local as their prefix"
-        command = self.by_hand_command(root, local) if self.by_hand else self.nspawn_command(root, local)
+        command = [str(HERE / "boot"), str(local), str(self.groups[0])]
         with open(self.folder / "console", "wb") as console:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console,
                                             start_new_session=True, preexec_fn=self.enter_groups)
@@ -79,16 +77,6 @@ class Machine:
     def enter_groups(self):
         for group in self.groups:
             (group / "cgroup.procs").write_text(str(os.getpid()))
-
-    def nspawn_command(self, root, local):
-        return ["env", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "systemd-nspawn", "-q", "-D", root, "-M", self.name, "--boot",
-                "--register=no", "--keep-unit", "--volatile=overlay", "--private-network", "--console=read-only",
-                "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--private-users=no",
-                "--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self pidfd_getfd",
-                f"--bind-ro={local}:/usr/local"]
-
-    def by_hand_command(self, root, local):
-        return [str(HERE / "boot-by-hand"), root, str(local), str(self.groups[0])]
 
     def find_leader(self):
         """The container's process 1: systemd, a child of the one we started."""
@@ -106,7 +94,7 @@ class Machine:
     def stop(self):
         """Powers it off. Nothing may be left, and the host must be as it was."""
         if self.leader:
-            # SIGRTMIN+4: power off. Killing nspawn itself would leave the container as an orphan.
+            # SIGRTMIN+4: power off.
             os.kill(self.leader, signal.SIGRTMIN + 4)
             try:
                 self.process.wait(20)
@@ -119,8 +107,6 @@ class Machine:
             self.process.wait(20)
         for group in self.groups:
             until(lambda: self.remove_group(group), f"{group} is empty")
-        for left in pathlib.Path("/run/systemd/nspawn/propagate").glob(self.name):
-            left.rmdir()
         shutil.rmtree(self.folder, ignore_errors=True)
         assert host_fingerprint() == self.before, "the container changed its host"
 

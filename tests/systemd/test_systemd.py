@@ -34,6 +34,10 @@ services:
   family: {command: [sh, -c, 'setsid -f sleep 1001; exec sleep 1002']}
 """
 STUBBORN = "  stubborn: {command: [sh, -c, \"trap '' TERM; while :; do sleep 0.1; done\"], stop: {timeout: 1s}}\n"
+LAST_WORDS = """  speaker:
+    command: [sh, -c, 'echo first words; while [ ! -e /run/speak ]; do sleep 0.05; done; echo last words']
+    restart: {policy: never}
+"""
 DROP_IN = "/run/systemd/system/drover.service.d/test.conf"
 
 
@@ -51,7 +55,8 @@ class Unit:
         self.systemctl("stop", "drover", check=False)
         self.systemctl("kill", "--signal=KILL", "drover", check=False)
         until(lambda: not self.processes(), "the unit is empty")
-        self.machine.run("rm", "-rf", "/run/drover", "/var/log/drover", "/var/lib/drover", pathlib.Path(DROP_IN).parent)
+        self.machine.run("rm", "-rf", "/run/drover", "/var/log/drover", "/var/lib/drover", "/run/speak",
+                         pathlib.Path(DROP_IN).parent)
         self.systemctl("daemon-reload")
         self.systemctl("reset-failed", "drover", check=False)
         self.configure(CONFIG)
@@ -219,6 +224,28 @@ def test_droverd_and_drover_log_killed_together_lose_no_line(unit):
     check_counted(unit.lines())
 
 
+def test_last_words_of_a_service_that_ends_while_nobody_listens_reach_its_log(unit):
+    """The death of droverd, drover-log and the writer: only systemd holds the pipe then, and what is in it."""
+    unit.drop_in("RestartSec=1h")
+    unit.configure(CONFIG + LAST_WORDS)
+    unit.start()
+    pid = unit.wait_running("speaker")["speaker"]
+    unit.machine.run("pkill", "-KILL", "drover", check=True)
+    until(lambda: unit.show("SubState") == "auto-restart", "the pause")
+    unit.machine.write("/run/speak", "")
+    until(lambda: not unit.alive(pid), "it has ended")
+    log = unit.machine.path("/var/log/drover/speaker.log")
+    assert log.read_text() == "first words\n"
+    unit.drop_in("RestartSec=100ms")
+    unit.systemctl("restart", "drover")
+    unit.wait_running("counter", "family")
+    until(lambda: log.read_text().startswith("first words\nlast words\n"), "they are there")
+    kept = int(unit.show("NFileDescriptorStore"))
+    unit.configure(CONFIG)
+    unit.systemctl("reload", "drover")
+    until(lambda: int(unit.show("NFileDescriptorStore")) == kept - 1, "the log of a service that is no more is let go")
+
+
 def test_a_stop_leaves_nothing(unit):
     unit.configure(CONFIG + STUBBORN)
     unit.start()
@@ -227,7 +254,8 @@ def test_a_stop_leaves_nothing(unit):
     assert unit.show("Result") == "success" and unit.show("ActiveState") == "inactive"
     assert not unit.processes() and not any(unit.alive(pid) for pid in pids.values())
     assert unit.machine.run("pgrep", "-x", "sleep").returncode == 1
-    assert not unit.machine.path("/run/drover").exists()
+    left = unit.machine.path("/run/drover").rglob("*")
+    assert not [p for p in left if p.is_socket() or p.parent.name in ("log", "slots", "notify") and p.name[0] != ":"]
 
 
 def test_a_stop_may_take_longer_than_systemd_allows_as_long_as_it_is_seen_to_go_on(unit):
