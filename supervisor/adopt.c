@@ -126,7 +126,6 @@ static void restore_exit(struct process *p, const struct record *r)
 		.code = r->last_exit.code,
 		.signal = r->last_exit.signal,
 		.at_ms = r->last_exit.at_ms };
-	p->end_failed = r->end_failed;
 }
 
 static void restore(struct process *p, const struct record *r)
@@ -145,6 +144,7 @@ static void restore(struct process *p, const struct record *r)
 	p->restarts = r->restarts;
 	p->next_cause = r->next_cause;
 	p->fingerprint = r->fingerprint;
+	p->end_failed = r->end_failed;
 	restore_exit(p, r);
 }
 

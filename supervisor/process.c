@@ -199,7 +199,9 @@ static void note_exit(struct process *p, const siginfo_t *info)
 	e->code = info && !by_signal ? info->si_status : -1;
 	e->signal = by_signal ? info->si_status : -1;
 	e->at_ms = clock_real_ms();
-	p->end_failed = !info || by_signal || info->si_status != 0;
+	/* Whatever code it ends with when it is told to end: it was ended for a failure. */
+	p->end_failed = !info || by_signal || info->si_status != 0 ||
+			start_is_automatic(p->end_cause);
 	enum start_cause cause = p->end_cause;
 	if (cause == CAUSE_NONE)
 		cause = !info ? CAUSE_LOST : by_signal ? CAUSE_SIGNAL : CAUSE_EXIT;
@@ -232,6 +234,13 @@ void process_exited(struct process *p, const siginfo_t *info)
 	process_feed(p, EV_EXIT);
 }
 
+/* On record with the next step: the next supervisor may find it dead. */
+static void end_for(struct process *p, enum start_cause cause)
+{
+	p->next_cause = p->end_cause = cause;
+	p->end_failed = true;
+}
+
 void process_fail(struct process *p, const char *why)
 {
 	if (p->state != PROCESS_STARTING && p->state != PROCESS_RUNNING)
@@ -240,7 +249,7 @@ void process_fail(struct process *p, const char *why)
 		KV_INT("incarnation", p->incarnation), KV_STR("error", why));
 	process_remember(p, "process_failed", "exit", why);
 	snprintf(p->start_error, sizeof(p->start_error), "%s", why);
-	p->next_cause = p->end_cause = CAUSE_EXIT;
+	end_for(p, CAUSE_EXIT);
 	process_feed(p, p->state == PROCESS_STARTING ? EV_LATE : EV_LAST_STRIKE);
 }
 
@@ -265,7 +274,7 @@ static void last_strike(struct process *p)
 		process_feed(p, EV_HELD);
 		return;
 	}
-	p->next_cause = p->end_cause = CAUSE_PROBE;
+	end_for(p, CAUSE_PROBE);
 	process_feed(p, EV_LAST_STRIKE);
 }
 
@@ -501,10 +510,8 @@ static enum process_event gone_event(const struct process *p)
 	/* A worker leaves when its supervisor is lost: that is no end of its own. */
 	if (p->kind && p->next_cause == CAUSE_LOST)
 		return EV_GONE_AGAIN;
-	/* Whatever code it ends with when it is told to end: it was ended for a failure. */
-	bool failed = p->end_failed || p->end_cause == CAUSE_PROBE;
-	return restart_allowed(&p->rules->restart, p->next_cause, failed) ? EV_GONE_AGAIN
-									  : EV_GONE_FINAL;
+	return restart_allowed(&p->rules->restart, p->next_cause, p->end_failed) ? EV_GONE_AGAIN
+										 : EV_GONE_FINAL;
 }
 
 static void tree_is_gone(struct process *p)
@@ -638,7 +645,7 @@ static void on_start_timer(void *arg)
 		return;
 	}
 	if (p->state == PROCESS_RUNNING) {
-		p->next_cause = p->end_cause = CAUSE_PROBE;
+		end_for(p, CAUSE_PROBE);
 		process_feed(p, EV_HELD_DUE);
 		return;
 	}
@@ -679,7 +686,7 @@ static void on_deadline(void *arg)
 			KV_INT("wait_ms", process_ready_within_ms(p)));
 		process_remember(p, "process_not_ready", NULL, NULL);
 		snprintf(p->start_error, sizeof(p->start_error), "not ready in time");
-		p->next_cause = p->end_cause = CAUSE_PROBE;
+		end_for(p, CAUSE_PROBE);
 	}
 	process_feed(p, p->deadline_event);
 }

@@ -277,11 +277,33 @@ static void a_reload_may_give_and_take_a_probe(void **state)
 	tear_down(&world);
 }
 
+/* Also what the next supervisor reads when this one dies before the end. */
+static void a_worker_that_failed_is_started_again_whatever_it_exits_with(void **state)
+{
+	void *world;
+	(void)state;
+	set_up(&world);
+	struct world *w = world;
+	w->rules.restart.policy = RESTART_ON_FAILURE;
+	up(w);
+	process_fail(w->p, "it broke the protocol");
+	assert_int_equal(w->p->state, PROCESS_STOPPING);
+	assert_true(w->p->end_failed);
+	end(w, CLD_EXITED, 0);
+	assert_int_equal(w->spawned, 2);
+	process_ready(w->p);
+	end(w, CLD_EXITED, 0); /* this end is its own */
+	assert_false(w->p->end_failed);
+	assert_int_equal(w->p->state, PROCESS_FAILED);
+	tear_down(&world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_rule_is_obeyed_from_its_change_on),
 		cmocka_unit_test(a_reload_may_give_and_take_a_probe),
+		cmocka_unit_test(a_worker_that_failed_is_started_again_whatever_it_exits_with),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
