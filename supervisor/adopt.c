@@ -204,8 +204,11 @@ static void fence(struct process *p, const struct record *r)
 	bool ending = r && was_ending(r);
 	log_warn(MAIN, "leftover_found", KV_STR("name", p->name), KV_INT("pid", p->pid),
 		KV_INT("incarnation", p->incarnation));
-	if (r && !ending && p->main_ended)
+	if (r && r->pid && !ending && p->main_ended) {
+		p->pid = (pid_t)r->pid;
 		process_lost(p);
+		p->pid = 0;
+	}
 	p->end_cause = ending && r->end_cause != CAUSE_NONE ? r->end_cause : CAUSE_LOST;
 	if (!ending || r->next_cause == CAUSE_NONE)
 		p->next_cause = CAUSE_LOST;
@@ -215,6 +218,7 @@ static void fence(struct process *p, const struct record *r)
 static void adopt(struct process *p, const struct record *r)
 {
 	p->strikes = r->strikes;
+	p->told_interval_ms = r->told_interval_ms;
 	p->held = r->held;
 	p->due_ms = r->held ? r->due_ms : -1;
 	p->started_at_ms = r->started_at_ms;

@@ -56,6 +56,7 @@ static void fill_record(const struct process *p, struct record *r)
 		.due_ms = p->due_ms,
 		.started_at_ms = p->started_at_ms,
 		.strikes = p->strikes,
+		.told_interval_ms = p->told_interval_ms,
 		.restarts = p->restarts,
 		.fingerprint = p->fingerprint,
 		.state = p->state,

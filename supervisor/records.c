@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { RECORD_VERSION = 2 };
+enum { RECORD_VERSION = 3 };
 static const char magic[8] = "droverS";
 
 /* Read and written by one machine in one boot: raw. Each checksum covers all of its part before it.
@@ -31,7 +31,7 @@ struct head {
 	int64_t pid;
 	uint64_t start_time;
 	int64_t last_start_ms, last_automatic_ms, before_automatic_ms, due_ms, started_at_ms;
-	int64_t strikes;
+	int64_t strikes, told_interval_ms;
 	uint64_t restarts, fingerprint;
 	int64_t exit_at_ms;
 	int32_t exit_cause, exit_code, exit_signal;
@@ -95,6 +95,7 @@ static void fill(struct head *h, const struct record *r)
 	h->due_ms = r->due_ms;
 	h->started_at_ms = r->started_at_ms;
 	h->strikes = r->strikes;
+	h->told_interval_ms = r->told_interval_ms;
 	h->restarts = r->restarts;
 	h->fingerprint = r->fingerprint;
 	h->exit_at_ms = r->last_exit.at_ms;
@@ -187,10 +188,11 @@ static bool makes_sense(const struct head *h)
 	       h->last_start_ms >= -1 && h->last_start_ms <= now_ms && h->last_automatic_ms >= -1 &&
 	       h->last_automatic_ms <= now_ms && h->before_automatic_ms >= -1 &&
 	       h->before_automatic_ms <= now_ms && h->due_ms >= -1 && h->started_at_ms >= 0 &&
-	       h->strikes >= 0 && h->strikes <= INT32_MAX && h->state > PROCESS_INVALID &&
-	       h->state < PROCESS_STATES && is_cause(h->next_cause) && is_cause(h->end_cause) &&
-	       is_cause(h->exit_cause) && h->exit_code >= -1 && h->exit_code <= 255 &&
-	       h->exit_signal >= -1 && h->exit_signal < NSIG && h->exit_at_ms >= 0;
+	       h->strikes >= 0 && h->strikes <= INT32_MAX && h->told_interval_ms >= 0 &&
+	       h->state > PROCESS_INVALID && h->state < PROCESS_STATES && is_cause(h->next_cause) &&
+	       is_cause(h->end_cause) && is_cause(h->exit_cause) && h->exit_code >= -1 &&
+	       h->exit_code <= 255 && h->exit_signal >= -1 && h->exit_signal < NSIG &&
+	       h->exit_at_ms >= 0;
 }
 
 static void take(const struct head *h, struct record *out)
@@ -204,6 +206,7 @@ static void take(const struct head *h, struct record *out)
 		.due_ms = h->due_ms,
 		.started_at_ms = h->started_at_ms,
 		.strikes = h->strikes,
+		.told_interval_ms = h->told_interval_ms,
 		.restarts = h->restarts,
 		.fingerprint = h->fingerprint,
 		.state = (enum process_state)h->state,
@@ -246,7 +249,8 @@ int record_read(int fd, struct record *out)
 
 void record_remove(int slots_fd, const char *name)
 {
-	sys_unlinkat(slots_fd, name, 0);
+	if (sys_unlinkat(slots_fd, name, 0) == -1 && errno == EISDIR)
+		sys_unlinkat(slots_fd, name, AT_REMOVEDIR);
 }
 
 /* Calls `each` with every file: r NULL when it is no sound record. */

@@ -33,6 +33,7 @@ struct record {
 	int64_t due_ms;		     /* CLOCK_BOOTTIME of a waiting or held restart, -1 none */
 	int64_t started_at_ms;	     /* CLOCK_REALTIME */
 	int64_t strikes;
+	int64_t told_interval_ms; /* what one that speaks for itself was told */
 	uint64_t restarts;
 	uint64_t fingerprint; /* config_fingerprint() of what it was started with */
 	enum process_state state;

@@ -32,11 +32,19 @@ static bool same_strings(const struct config_strings *a, const struct config_str
 	return a->count == b->count;
 }
 
+static bool holds_pair(const struct config_pairs *pairs, const char *name, const char *value)
+{
+	for (size_t i = 0; i < pairs->count; i++)
+		if (str_eq(pairs->items[i].name, name))
+			return str_eq(pairs->items[i].value, value);
+	return false;
+}
+
+/* A map has no order, and no name is in it twice. */
 static bool same_pairs(const struct config_pairs *a, const struct config_pairs *b)
 {
 	for (size_t i = 0; a->count == b->count && i < a->count; i++)
-		if (!str_eq(a->items[i].name, b->items[i].name) ||
-			!str_eq(a->items[i].value, b->items[i].value))
+		if (!holds_pair(b, a->items[i].name, a->items[i].value))
 			return false;
 	return a->count == b->count;
 }

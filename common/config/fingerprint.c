@@ -16,6 +16,19 @@ static void add_text(struct buf *text, const char *value)
 	buf_addf(text, "%zu:%s,", strlen(value), value);
 }
 
+/* A map has no order: whoever sorts the lines of a file changes nothing. */
+static void add_pairs(struct buf *text, const struct config_pairs *pairs)
+{
+	uint64_t sum = 0;
+	for (size_t i = 0; i < pairs->count; i++) {
+		const struct config_pair *pair = &pairs->items[i];
+		const uint64_t both[] = { str_hash(pair->name, strlen(pair->name)),
+			str_hash(pair->value, strlen(pair->value)) };
+		sum += str_hash(both, sizeof(both));
+	}
+	buf_addf(text, "%zu:%llx", pairs->count, (unsigned long long)sum);
+}
+
 static void add_elements(struct buf *text, const struct config_field *field,
 	const struct config_array *array, enum config_apply least)
 {
@@ -31,7 +44,6 @@ static void add_elements(struct buf *text, const struct config_field *field,
 static void add_value(struct buf *text, const struct config_field *field, const void *value)
 {
 	const struct config_strings *strings = value;
-	const struct config_pairs *pairs = value;
 	const struct config_rates *rates = value;
 	switch (field->type) {
 	case CONFIG_BOOL: buf_addf(text, "%d", *(const bool *)value); break;
@@ -46,12 +58,7 @@ static void add_value(struct buf *text, const struct config_field *field, const 
 		for (size_t i = 0; i < strings->count; i++)
 			add_text(text, strings->items[i]);
 		break;
-	case CONFIG_STRING_MAP:
-		for (size_t i = 0; i < pairs->count; i++) {
-			add_text(text, pairs->items[i].name);
-			add_text(text, pairs->items[i].value);
-		}
-		break;
+	case CONFIG_STRING_MAP: add_pairs(text, value); break;
 	case CONFIG_RATES:
 		for (size_t i = 0; i < rates->count; i++)
 			buf_addf(text, "%lld/%lld,", (long long)rates->items[i].count,
