@@ -142,6 +142,7 @@ static void restore(struct process *p, const struct record *r)
 	p->stay_down = !r->wanted && !MUTANT(WANTED_STATE_FORGOTTEN);
 	p->wanted = !p->stay_down && !p->removed;
 	p->restarts = r->restarts;
+	p->memory.drained = r->drained && p->kind;
 	p->next_cause = r->next_cause;
 	p->fingerprint = r->fingerprint;
 	p->end_failed = r->end_failed;

@@ -9,18 +9,20 @@
 #include "config/kind.h"
 #include "ipc/messages.h"
 #include "order.h"
-#include "process.h"
+#include "process_memory.h"
 #include "supervisor.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum goal { GOAL_START, GOAL_STOP, GOAL_RESTART };
+enum goal { GOAL_START, GOAL_STOP, GOAL_RESTART, GOAL_DRAIN, GOAL_TRIM };
 
 struct item {
 	char name[SLOT_NAME_SIZE];
 	uint64_t incarnation, attempts;	      /* when the command came */
+	uint64_t trims;			      /* the number of ours; 0: it was not told */
 	const struct config_service *service; /* only while the command is made */
 	bool settled, ok;
 	enum process_state state;
@@ -72,13 +74,26 @@ static int add(struct command *c, const struct process *p)
 	return 0;
 }
 
+/* What is meant when nothing is named: who can do it. */
+static bool can(enum goal goal, const struct process *p)
+{
+	return goal == GOAL_TRIM ? p->kind != NULL
+				 : goal != GOAL_DRAIN || (p->kind && p->kind->takes_tasks);
+}
+
+static bool concerns_workers(const struct command *c)
+{
+	return c->goal == GOAL_DRAIN || c->goal == GOAL_TRIM;
+}
+
 /* A slot's own name, its kind's or service's (all of "collect"), or all. */
 static int add_named(struct command *c, const char *name, struct err *err)
 {
 	bool found = false;
 	LIST_FOR_EACH (node, &c->sv->processes) {
 		const struct process *p = LIST_ENTRY(node, struct process, node);
-		if (p->removed || !(str_eq(name, "all") || process_is_of(p, name)))
+		bool all = str_eq(name, "all") && can(c->goal, p);
+		if (p->removed || !(all || process_is_of(p, name)))
 			continue;
 		found = true;
 		if (add(c, p) < 0)
@@ -99,7 +114,10 @@ static int add_names(struct command *c, const char *names, struct err *err)
 	for (char *name = copy ? strtok_r(copy, "\n", &rest) : NULL; name && rc == 0;
 		name = strtok_r(NULL, "\n", &rest))
 		rc = add_named(c, name, err);
-	if (rc == 0 && c->count == 0 && strspn(names, "\n") == strlen(names))
+	bool none = c->count == 0 && strspn(names, "\n") == strlen(names);
+	if (rc == 0 && none && concerns_workers(c))
+		rc = add_named(c, "all", err);
+	else if (rc == 0 && none)
 		rc = err_set(err, -EINVAL, "name at least one process, or all");
 	return rc;
 }
@@ -136,6 +154,8 @@ static bool goes_along(const struct command *c, const struct process *p)
 static int add_related(struct command *c)
 {
 	size_t before;
+	if (concerns_workers(c))
+		return 0;
 	do {
 		before = c->count;
 		LIST_FOR_EACH (node, &c->sv->processes) {
@@ -147,6 +167,15 @@ static int add_related(struct command *c)
 	return 0;
 }
 
+static enum goal goal_of(const char *verb)
+{
+	static const char *const verbs[] = { "start", "stop", "restart", "drain", "trim" };
+	for (int goal = GOAL_START; goal < GOAL_TRIM; goal++)
+		if (str_eq(verb, verbs[goal]))
+			return (enum goal)goal;
+	return GOAL_TRIM;
+}
+
 int command_new(struct command **out, struct supervisor *sv, const char *verb, const char *names,
 	struct err *err)
 {
@@ -154,9 +183,7 @@ int command_new(struct command **out, struct supervisor *sv, const char *verb, c
 	if (!c)
 		return err_set(err, -ENOMEM, "out of memory");
 	c->sv = sv;
-	c->goal = str_eq(verb, "start")	 ? GOAL_START
-		  : str_eq(verb, "stop") ? GOAL_STOP
-					 : GOAL_RESTART;
+	c->goal = goal_of(verb);
 	int rc = add_names(c, names, err);
 	if (rc == 0 && add_related(c) < 0)
 		rc = err_set(err, -ENOMEM, "out of memory");
@@ -176,17 +203,29 @@ void command_free(struct command *c)
 	free(c);
 }
 
+static void begin(struct command *c, struct item *item, struct process *p)
+{
+	/* Whoever is to be up anew is to work, too. */
+	if (c->goal == GOAL_START || c->goal == GOAL_RESTART)
+		process_drain(p, false);
+	switch (c->goal) {
+	case GOAL_START: process_start(p, CAUSE_OPERATOR); break;
+	case GOAL_STOP: order_stop(p, CAUSE_OPERATOR, false, c->all); break;
+	case GOAL_RESTART: order_stop(p, CAUSE_OPERATOR, true, c->all); break;
+	case GOAL_DRAIN:
+		if (can(c->goal, p))
+			process_drain(p, true);
+		break;
+	case GOAL_TRIM: item->trims = process_trim(p) ? p->memory.trims : 0; break;
+	}
+}
+
 void command_begin(struct command *c)
 {
 	for (size_t i = 0; i < c->count; i++) {
 		struct process *p = supervisor_process(c->sv, c->items[i].name);
-		if (!p)
-			continue;
-		switch (c->goal) {
-		case GOAL_START: process_start(p, CAUSE_OPERATOR); break;
-		case GOAL_STOP: order_stop(p, CAUSE_OPERATOR, false, c->all); break;
-		case GOAL_RESTART: order_stop(p, CAUSE_OPERATOR, true, c->all); break;
-		}
+		if (p)
+			begin(c, &c->items[i], p);
 	}
 }
 
@@ -236,6 +275,45 @@ static void judge_start(struct item *item, const struct process *p, bool anew)
 		settle(item, p, false, p->start_error[0] ? p->start_error : "it ended at once");
 }
 
+static void judge_drain(struct item *item, const struct process *p)
+{
+	if (!can(GOAL_DRAIN, p))
+		settle(item, p, false, "it takes no tasks");
+	else if (!p->memory.drained)
+		settle(item, p, false, "started again by a later command");
+	else if (process_is_down(p))
+		settle(item, p, true, "down; it will take no tasks until it is started");
+	else if (process_is_drained(p))
+		settle(item, p, true, "drained");
+}
+
+static void judge_trim(struct item *item, const struct process *p)
+{
+	char words[sizeof(item->detail)];
+	bool answered = item->trims && p->memory.trimmed >= item->trims;
+	snprintf(words, sizeof(words), "%" PRId64 " KiB before, %" PRId64 " KiB now",
+		p->memory.before / 1024, p->memory.after / 1024);
+	if (answered)
+		settle(item, p, true, words);
+	else if (!p->kind)
+		settle(item, p, false, "it is a service: only drover's workers can be told");
+	else if (!item->trims)
+		settle(item, p, false, "it does not run");
+	else if (p->state != PROCESS_RUNNING || p->incarnation != item->incarnation)
+		settle(item, p, false, "it ended meanwhile");
+}
+
+static void judge(const struct command *c, struct item *item, const struct process *p)
+{
+	switch (c->goal) {
+	case GOAL_START: judge_start(item, p, false); break;
+	case GOAL_RESTART: judge_start(item, p, true); break;
+	case GOAL_STOP: judge_stop(item, p); break;
+	case GOAL_DRAIN: judge_drain(item, p); break;
+	case GOAL_TRIM: judge_trim(item, p); break;
+	}
+}
+
 bool command_settled(struct command *c)
 {
 	bool all = true;
@@ -246,10 +324,8 @@ bool command_settled(struct command *c)
 			continue;
 		if (!p || p->removed)
 			settle(item, p, c->goal == GOAL_STOP, "removed by a reload");
-		else if (c->goal == GOAL_STOP)
-			judge_stop(item, p);
 		else
-			judge_start(item, p, c->goal == GOAL_RESTART);
+			judge(c, item, p);
 		all = all && item->settled;
 	}
 	return all;

@@ -603,6 +603,17 @@ bool contain_has(struct contain *c, const struct contain_target *t, pid_t pid)
 	return has;
 }
 
+void contain_each(struct contain *c, const struct contain_target *t,
+	void (*each)(void *arg, pid_t pid), void *arg)
+{
+	find_members(c, t);
+	give_reserve(c);
+	for (size_t i = 0; i < c->count; i++)
+		if (c->seen[i].member && !c->seen[i].zombie)
+			each(arg, c->seen[i].pid);
+	take_reserve(c);
+}
+
 void contain_started(struct contain *c)
 {
 	c->looked_ms = -FRESH_MS - 1;

@@ -70,6 +70,9 @@ void contain_started(struct contain *contain);
 int contain_count(struct contain *contain, const struct contain_target *target);
 /** Is this process, which may be dying, of the tree? Looks at it and its ancestors only. */
 bool contain_has(struct contain *contain, const struct contain_target *target, pid_t pid);
+/** Calls each() for the living members. */
+void contain_each(struct contain *contain, const struct contain_target *target,
+	void (*each)(void *arg, pid_t pid), void *arg);
 /** Signals the members. @return how many were signalled */
 int contain_signal(struct contain *contain, const struct contain_target *target, int signo,
 	enum contain_reach reach);

@@ -15,6 +15,7 @@
 #include "log/log.h"
 #include "log_room.h"
 #include "loop/loop.h"
+#include "memory.h"
 #include "process.h"
 #include "relay.h"
 #include "status.h"
@@ -361,6 +362,7 @@ static void answer_all(struct client *client, const char *name)
 
 static void on_status(struct client *client, const char *name)
 {
+	memory_watch_look(client->control->sv->memory);
 	if (!*name) {
 		answer_all(client, NULL);
 		return;

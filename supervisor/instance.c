@@ -70,7 +70,8 @@ static void fill_record(const struct process *p, struct record *r)
 		.closed = sv->state == SUPERVISOR_STOPPING && process_is_down(p),
 		.held = p->held,
 		.ready = p->ready,
-		.end_failed = p->end_failed };
+		.end_failed = p->end_failed,
+		.drained = p->memory.drained };
 	str_copy(r->name, sizeof(r->name), p->name);
 	str_copy(r->mark, sizeof(r->mark), sv->mark);
 	str_copy(r->epoch, sizeof(r->epoch), p->instance ? p->instance->epoch : sv->epoch);
@@ -482,6 +483,7 @@ static void gone(struct process *p)
 	instance_free(p->instance);
 	p->instance = NULL;
 	p->usage.looked_ms = 0;
+	p->usage.others = 0;
 	contain_remove_group(sv->contain, p->name);
 	log_room_half_line(sv->logs, p->name);
 	if (p->kind && p->kind->takes_tasks)
@@ -587,4 +589,6 @@ const struct process_ops instance_ops = {
 	.may_start = may_start,
 	.may_spawn = may_spawn,
 	.probe_over = probe_over,
+	.trim = worker_link_trim,
+	.hold_tasks = worker_link_hold,
 };

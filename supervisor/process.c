@@ -234,8 +234,7 @@ void process_exited(struct process *p, const siginfo_t *info)
 	process_feed(p, EV_EXIT);
 }
 
-/* On record with the next step: the next supervisor may find it dead. */
-static void end_for(struct process *p, enum start_cause cause)
+void process_end_for(struct process *p, enum start_cause cause)
 {
 	p->next_cause = p->end_cause = cause;
 	p->end_failed = true;
@@ -249,7 +248,7 @@ void process_fail(struct process *p, const char *why)
 		KV_INT("incarnation", p->incarnation), KV_STR("error", why));
 	process_remember(p, "process_failed", "exit", why);
 	snprintf(p->start_error, sizeof(p->start_error), "%s", why);
-	end_for(p, CAUSE_EXIT);
+	process_end_for(p, CAUSE_EXIT);
 	process_feed(p, p->state == PROCESS_STARTING ? EV_LATE : EV_LAST_STRIKE);
 }
 
@@ -265,19 +264,6 @@ static bool send_probe(void *arg, uint64_t seq)
 	return p->ops->probe(p, seq);
 }
 
-static void last_strike(struct process *p)
-{
-	if (!restart_allowed(&p->rules->restart, CAUSE_PROBE, true))
-		return;
-	process_schedule(p, CAUSE_PROBE);
-	if (p->due_ms > clock_boot_ms() && p->rules->restart.when_held != HELD_STOP) {
-		process_feed(p, EV_HELD);
-		return;
-	}
-	end_for(p, CAUSE_PROBE);
-	process_feed(p, EV_LAST_STRIKE);
-}
-
 static void on_verdict(
 	void *arg, enum probe_verdict verdict, int64_t latency_ms, const char *detail)
 {
@@ -291,8 +277,8 @@ static void on_verdict(
 	if (verdict == PROBE_UNKNOWN)
 		return;
 	int64_t before = p->strikes;
-	enum strike_verdict strike = strike_count(
-		&p->strikes, p->rules->probe.failures, verdict == PROBE_OK, p->held);
+	enum strike_verdict strike = strike_count(&p->strikes, p->rules->probe.failures,
+		verdict == PROBE_OK, process_held_for(p, CAUSE_PROBE));
 	if (verdict == PROBE_FAILED) {
 		log_warn(HEALTH, "probe_failed", KV_STR("name", p->name),
 			KV_INT("incarnation", p->incarnation), KV_INT("strikes", p->strikes),
@@ -308,7 +294,7 @@ static void on_verdict(
 	if (p->strikes != before)
 		p->ops->save(p);
 	if (strike == STRIKE_RESTART)
-		last_strike(p);
+		process_replace(p, CAUSE_PROBE);
 	else if (strike == STRIKE_OVER)
 		process_feed(p, EV_WELL);
 	p->ops->changed(p);
@@ -322,7 +308,7 @@ static void change_probe(struct process *p)
 	process_end_probes(p);
 	p->strikes = 0;
 	p->ops->save(p);
-	if (p->held)
+	if (process_held_for(p, CAUSE_PROBE))
 		process_feed(p, EV_WELL);
 	if (process_probe_kind(p) == PROBE_NONE)
 		p->ready = true;
@@ -417,6 +403,7 @@ static void note_start(struct process *p)
 	p->extend_until_ms = 0;
 	p->told_interval_ms = p->rules->probe.interval_ms;
 	p->end_cause = CAUSE_NONE;
+	p->memory.level = MEMORY_NORMAL;
 	p->start_error[0] = '\0';
 	if (!MUTANT(STRIKES_KEPT_OVER_RESTART))
 		p->strikes = 0;
@@ -598,7 +585,7 @@ static void act(struct process *p, enum process_action action)
 	case ACT_REPORT_STUCK: report_stuck(p); break;
 	case ACT_HOLD:
 		p->held = true;
-		process_say_held(p, CAUSE_PROBE);
+		process_say_held(p, p->next_cause);
 		process_wait_until_due(p);
 		break;
 	case ACT_UNHOLD:
@@ -607,8 +594,12 @@ static void act(struct process *p, enum process_action action)
 		p->due_at_ms = 0;
 		loop_timer_stop(p->start_timer);
 		log_info(MAIN, "restart_cancelled", KV_STR("name", p->name),
-			KV_INT("incarnation", p->incarnation));
-		process_remember(p, "restart_cancelled", NULL, "a probe went well");
+			KV_INT("incarnation", p->incarnation),
+			KV_STR("reason", start_cause_name(p->next_cause)));
+		process_remember(p, "restart_cancelled", start_cause_name(p->next_cause),
+			p->next_cause == CAUSE_MEMORY ? "it needs less memory"
+						      : "a probe went well");
+		p->next_cause = CAUSE_NONE;
 		break;
 	}
 }
@@ -645,7 +636,7 @@ static void on_start_timer(void *arg)
 		return;
 	}
 	if (p->state == PROCESS_RUNNING) {
-		end_for(p, CAUSE_PROBE);
+		process_end_for(p, p->next_cause);
 		process_feed(p, EV_HELD_DUE);
 		return;
 	}
@@ -686,7 +677,7 @@ static void on_deadline(void *arg)
 			KV_INT("wait_ms", process_ready_within_ms(p)));
 		process_remember(p, "process_not_ready", NULL, NULL);
 		snprintf(p->start_error, sizeof(p->start_error), "not ready in time");
-		end_for(p, CAUSE_PROBE);
+		process_end_for(p, CAUSE_PROBE);
 	}
 	process_feed(p, p->deadline_event);
 }

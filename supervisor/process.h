@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "config/config.h"
 #include "history.h"
+#include "memory_policy.h"
 #include "probe.h"
 #include "process_fsm.h"
 #include "restart_policy.h"
@@ -50,6 +51,10 @@ struct process_ops {
 	/** The question has its verdict, or is not of interest any more: what was begun for it
 	 * ends. NULL: nothing is begun. */
 	void (*probe_over)(struct process *p);
+	/** Tells a worker to give memory back; process_trimmed() answers. False: it is away. */
+	bool (*trim)(struct process *p, uint64_t seq);
+	/** Tells a worker to take no new tasks, or to take them again; process_rests() answers. */
+	bool (*hold_tasks)(struct process *p, bool hold);
 };
 
 /* A service that is to go down, or anew, once what depends on it is down: order.h. */
@@ -120,13 +125,24 @@ struct process {
 	enum process_event deadline_event;
 	int64_t deadline_ms; /* loop time */
 	struct history history;
+	struct {
+		uint64_t round; /* of the last look at its tree */
+		int64_t bytes;	/* what the tree held then */
+		enum memory_level level;
+		bool machine_critical;
+		bool drained;		 /* the operator lets it take no tasks */
+		bool told_hold, resting; /* a worker: told to take none; it holds none either */
+		uint64_t trims, trimmed; /* told, and answered */
+		int64_t before, after;	 /* what the last trim found and left, bytes */
+	} memory;
 
 	struct instance *instance; /* the real ops' own; NULL while down */
 	struct {		   /* between two looks at /proc, for status */
 		int64_t looked_ms;
 		uint64_t ticks;
 		double percent;
-		int64_t memory;
+		int64_t memory; /* of the main process */
+		int64_t others; /* what the rest of its tree held beyond that, at the last look */
 	} usage;
 };
 

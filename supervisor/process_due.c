@@ -95,6 +95,25 @@ void process_retry_later(struct process *p)
 	loop_timer_start(p->start_timer, wait_ms);
 }
 
+void process_replace(struct process *p, enum start_cause cause)
+{
+	if (p->held || !restart_allowed(&p->rules->restart, cause, true))
+		return;
+	process_schedule(p, cause);
+	p->next_cause = cause;
+	if (p->due_ms > clock_boot_ms() && p->rules->restart.when_held != HELD_STOP) {
+		process_feed(p, EV_HELD);
+		return;
+	}
+	process_end_for(p, cause);
+	process_feed(p, EV_LAST_STRIKE);
+}
+
+bool process_held_for(const struct process *p, enum start_cause cause)
+{
+	return p->held && p->next_cause == cause;
+}
+
 /* A restart that waits is due by the new interval; one that did not change is not drawn anew. */
 void process_adjust_due(struct process *p, int64_t old_interval_ms)
 {
@@ -102,7 +121,7 @@ void process_adjust_due(struct process *p, int64_t old_interval_ms)
 		     !p->spawn_failures;
 	if (p->rules->restart.min_interval_ms == old_interval_ms || !(waits || p->held))
 		return;
-	process_schedule(p, p->held ? CAUSE_PROBE : p->next_cause);
+	process_schedule(p, p->next_cause);
 	process_wait_until_due(p);
 	p->ops->changed(p);
 }

@@ -29,9 +29,9 @@ enum process_event {
 	EV_READY,
 	EV_LATE,	/* the time to become ready is over */
 	EV_EXIT,	/* the main process ended; others of its tree may live */
-	EV_LAST_STRIKE, /* too many failed probes; it goes down now */
-	EV_HELD,	/* too many failed probes; it runs on until its restart is due */
-	EV_WELL,	/* a probe went well while the restart was held */
+	EV_LAST_STRIKE, /* too many failed probes, or too much memory; it goes down now */
+	EV_HELD,	/* the same, but it runs on until its restart is due */
+	EV_WELL,	/* what its restart was held for is over */
 	EV_HELD_DUE,	/* the held restart's time has come */
 	EV_KILL_DUE,	/* the time to stop by itself is over */
 	EV_UNKILLABLE,	/* killed long ago, still there */

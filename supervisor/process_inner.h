@@ -4,6 +4,7 @@
 #include "process_fsm.h"
 #include "restart_policy.h"
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct process;
@@ -12,6 +13,9 @@ struct process;
 /** Drives the table. */
 void process_feed(struct process *p, enum process_event event);
 void process_remember(struct process *p, const char *event, const char *reason, const char *detail);
+/** It is ended for a failure. On record with the next step: the next supervisor may find it dead.
+ */
+void process_end_for(struct process *p, enum start_cause cause);
 /** The main process ended; info NULL: how is unknown. */
 void process_note_end(struct process *p, const siginfo_t *info);
 
@@ -32,5 +36,9 @@ void process_say_held(struct process *p, enum start_cause cause);
 void process_start_later(struct process *p);
 /** ACT_RETRY_LATER */
 void process_retry_later(struct process *p);
+/** It runs, and must not for long: ends it now, or holds its restart for this cause. */
+void process_replace(struct process *p, enum start_cause cause);
+/** Its restart is held; next_cause says what for. */
+bool process_held_for(const struct process *p, enum start_cause cause);
 /** The interval was old_interval_ms, p->rules are the new ones. */
 void process_adjust_due(struct process *p, int64_t old_interval_ms);

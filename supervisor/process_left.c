@@ -56,7 +56,8 @@ void process_take_up(struct process *p)
 	enum probe_kind kind = process_probe_kind(p);
 	int64_t lived_ms = clock_boot_ms() - p->last_start_ms;
 	int64_t first_ms = process_first_probe_ms(p);
-	p->next_cause = CAUSE_NONE;
+	if (p->next_cause != CAUSE_MEMORY)
+		p->next_cause = p->held ? CAUSE_PROBE : CAUSE_NONE;
 	/* Of the start period only the rest is left. One that speaks for itself has the whole
 	 * interval: what it said before, nobody heard. */
 	if (kind != PROBE_NOTIFY)
@@ -66,10 +67,12 @@ void process_take_up(struct process *p)
 	if (!p->probed) {
 		p->ready = true;
 		p->strikes = 0;
-		p->held = false;
+		p->held = process_held_for(p, CAUSE_MEMORY);
 	}
-	if (!p->held)
+	if (!p->held) {
+		p->next_cause = CAUSE_NONE;
 		return;
-	process_keep_due(p, CAUSE_PROBE, p->due_ms);
+	}
+	process_keep_due(p, p->next_cause, p->due_ms);
 	process_wait_until_due(p);
 }

@@ -36,7 +36,7 @@ struct head {
 	int64_t exit_at_ms;
 	int32_t exit_cause, exit_code, exit_signal;
 	int32_t state, next_cause, end_cause;
-	uint32_t wanted, closed, held, ready, end_failed, unused;
+	uint32_t wanted, closed, held, ready, end_failed, drained;
 	uint64_t checksum;
 };
 struct claim {
@@ -110,6 +110,7 @@ static void fill(struct head *h, const struct record *r)
 	h->held = r->held;
 	h->ready = r->ready;
 	h->end_failed = r->end_failed;
+	h->drained = r->drained;
 	h->checksum = head_sum(h);
 }
 
@@ -220,7 +221,8 @@ static void take(const struct head *h, struct record *out)
 		.closed = h->closed != 0,
 		.held = h->held != 0,
 		.ready = h->ready != 0,
-		.end_failed = h->end_failed != 0 };
+		.end_failed = h->end_failed != 0,
+		.drained = h->drained != 0 };
 	str_copy(out->name, sizeof(out->name), h->name);
 	str_copy(out->mark, sizeof(out->mark), h->mark);
 	str_copy(out->epoch, sizeof(out->epoch), h->epoch);

@@ -46,6 +46,7 @@ struct record {
 	bool wanted;
 	bool closed; /* the supervisor ended in order: nothing of this slot was left */
 	bool held, ready, end_failed;
+	bool drained; /* a worker that the operator lets take no tasks */
 };
 
 /** Opens (makes) runtime_dir/slots. @return a directory descriptor or negative errno */

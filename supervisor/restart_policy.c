@@ -13,14 +13,14 @@ enum {
 const char *start_cause_name(enum start_cause cause)
 {
 	static const char *const names[START_CAUSES] = { "first", "exit", "signal", "probe",
-		"operator", "config", "lost", "shutdown", "upgrade" };
+		"operator", "config", "lost", "shutdown", "upgrade", "memory" };
 	return names[cause];
 }
 
 bool start_is_automatic(enum start_cause cause)
 {
 	return cause == CAUSE_EXIT || cause == CAUSE_SIGNAL || cause == CAUSE_PROBE ||
-	       cause == CAUSE_LOST;
+	       cause == CAUSE_LOST || cause == CAUSE_MEMORY;
 }
 
 bool restart_allowed(const struct config_restart *rules, enum start_cause cause, bool failed)

@@ -21,6 +21,7 @@ enum start_cause {
 	CAUSE_LOST,	/* it ended, or has to, because its supervisor was lost; how is unknown */
 	CAUSE_SHUTDOWN, /* droverd itself ends */
 	CAUSE_UPGRADE,	/* a new droverd replaces its workers */
+	CAUSE_MEMORY,	/* its tree reached its memory_limit */
 	START_CAUSES
 };
 
@@ -41,7 +42,7 @@ enum strike_verdict {
 
 /** "exit", "probe" ...; "first" for CAUSE_NONE. */
 const char *start_cause_name(enum start_cause cause);
-/** Bound by the minimum interval and counted for it: exit, signal, probe, lost. */
+/** Bound by the minimum interval and counted for it: exit, signal, probe, lost, memory. */
 bool start_is_automatic(enum start_cause cause);
 /** May an instance that ended for this cause be followed by another? `failed`: exit code not 0, or
  * unknown. */

@@ -5,9 +5,11 @@
 #include "base/json_out.h"
 #include "base/mem.h"
 #include "config/config.h"
+#include "config/kind.h"
 #include "contain.h"
 #include "instance.h"
 #include "process.h"
+#include "process_memory.h"
 #include "supervisor.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -136,7 +138,15 @@ void status_process(struct json_out *j, struct process *p)
 	json_time(j, "restart_due_at", p->due_at_ms);
 	json_str(j, "waits_for", p->blocked ? p->waits_for : NULL);
 	json_str(j, "error", p->start_error[0] ? p->start_error : NULL);
-	number_or_null(j, "memory_bytes", p->usage.memory, lives && p->usage.looked_ms);
+	number_or_null(j, "memory_bytes", MAX(p->usage.memory + p->usage.others, (int64_t)0),
+		lives && p->usage.looked_ms);
+	number_or_null(
+		j, "memory_limit_bytes", process_memory_limit(p), process_memory_limit(p) > 0);
+	json_str(j, "memory_level", lives ? memory_level_name(p->memory.level) : NULL);
+	if (p->kind && p->kind->takes_tasks)
+		json_bool(j, "takes_tasks", !p->memory.told_hold && !p->memory.drained);
+	else
+		json_none(j, "takes_tasks");
 	if (lives && p->usage.looked_ms && p->usage.percent >= 0)
 		json_double(j, "cpu_percent", p->usage.percent);
 	else

@@ -18,6 +18,7 @@
 #include "ipc/messages.h"
 #include "log_room.h"
 #include "loop/loop.h"
+#include "memory.h"
 #include "order.h"
 #include "owners.h"
 #include "place.h"
@@ -457,6 +458,7 @@ static void take_over(struct supervisor *sv, struct config *fresh, const struct 
 	slots_finish(&slots);
 	log_set_level((enum log_level)fresh->logs.level);
 	log_room_configure(sv->logs, &fresh->logs);
+	memory_watch_configure(sv->memory);
 	config_free(old);
 }
 
@@ -611,8 +613,9 @@ static int open_rooms(struct supervisor *sv, struct err *err)
 		return rc;
 	sv->owners = owners_new(sv);
 	sv->relay = relay_new(sv);
+	sv->memory = memory_watch_new(sv);
 	sv->summary_timer = loop_timer_new(sv->loop, on_summary, sv);
-	if (!sv->owners || !sv->relay || !sv->summary_timer)
+	if (!sv->owners || !sv->relay || !sv->memory || !sv->summary_timer)
 		return err_set(err, -ENOMEM, "out of memory");
 	rc = watch_signals(sv, err);
 	if (rc < 0)
@@ -697,6 +700,7 @@ int supervisor_stop(struct supervisor *sv)
 	loop_timer_free(sv->summary_timer);
 	relay_free(sv->relay);
 	owners_free(sv->owners);
+	memory_watch_free(sv->memory);
 	stats_close(sv->stats);
 	log_set_text(true);
 	log_room_free(sv->logs);

@@ -13,6 +13,7 @@ struct buf;
 struct control;
 struct groups_watch;
 struct log_room;
+struct memory_watch;
 struct loop;
 struct loop_reaper;
 struct loop_signal;
@@ -51,6 +52,7 @@ struct supervisor {
 	struct groups_watch *groups; /* NULL: no cgroup is ours */
 	struct stats *stats;
 	struct log_room *logs;
+	struct memory_watch *memory;
 	struct owners *owners;
 	struct relay *relay;
 	struct control *control;

@@ -12,6 +12,7 @@
 #include "log/log.h"
 #include "log_room.h"
 #include "owners.h"
+#include "process_memory.h"
 #include "relay.h"
 #include "stats/stats.h"
 #include "supervisor.h"
@@ -97,6 +98,7 @@ static void on_config_result(struct process *p, const struct msg_config_result *
 		return;
 	p->instance->configured = true;
 	process_ready(p);
+	process_is_configured(p);
 	if (str_eq(p->kind->name, "scheduler"))
 		owners_tell_all(sv->owners);
 	if (str_eq(p->kind->name, "monitor"))
@@ -113,6 +115,12 @@ static void on_beat(struct process *p, const struct msg_beat *beat)
 	else
 		snprintf(detail, sizeof(detail), "beat, %u tasks held", beat->working);
 	process_probe_answer(p, beat->seq, !stalled, -1, detail);
+}
+
+static void on_trimmed(struct process *p, const struct msg_trimmed *t)
+{
+	process_trimmed(p, t->seq, (int64_t)MIN(t->before, (uint64_t)INT64_MAX),
+		(int64_t)MIN(t->after, (uint64_t)INT64_MAX));
 }
 
 static void on_check_result(struct supervisor *sv, const struct msg_check_result *r)
@@ -161,6 +169,8 @@ void worker_link_message(struct process *p, struct message *m)
 	case MSG_HELLO: on_hello(p, &m->body.hello); break;
 	case MSG_CONFIG_RESULT: on_config_result(p, &m->body.config_result); break;
 	case MSG_BEAT: on_beat(p, &m->body.beat); break;
+	case MSG_TRIMMED: on_trimmed(p, &m->body.trimmed); break;
+	case MSG_RESTING: process_rests(p, m->body.hold.on != 0); break;
 	case MSG_OWNER_FREED: owners_freed(sv->owners, m->body.owner_gone.owner); break;
 	case MSG_WAKE: pass_on_work(sv, m->body.wake.kind); break;
 	case MSG_CHECK_RESULT: on_check_result(sv, &m->body.check_result); break;
@@ -211,4 +221,16 @@ bool worker_link_probe(struct process *p, uint64_t seq)
 	/* A worker that cannot be sent a probe is not excused: its silence counts. */
 	instance_send(p, MSG_PROBE, &body, NULL, 0);
 	return true;
+}
+
+bool worker_link_trim(struct process *p, uint64_t seq)
+{
+	const struct msg_trim body = { .seq = seq };
+	return instance_ready(p) && instance_send(p, MSG_TRIM, &body, NULL, 0);
+}
+
+bool worker_link_hold(struct process *p, bool hold)
+{
+	const struct msg_hold body = { .on = hold };
+	return instance_ready(p) && instance_send(p, MSG_HOLD, &body, NULL, 0);
 }

@@ -15,6 +15,10 @@ void worker_link_message(struct process *p, struct message *m);
 void worker_link_configure(struct process *p);
 /** Asks a worker for its beat. */
 bool worker_link_probe(struct process *p, uint64_t seq);
+/** Tells a worker to give memory back. False: it is away. */
+bool worker_link_trim(struct process *p, uint64_t seq);
+/** Tells a worker to take no new tasks, or to take them again. False: it is away. */
+bool worker_link_hold(struct process *p, bool hold);
 /** Asks monitor for a service's health over HTTP or TCP. @return false when monitor is away */
 bool worker_link_ask_monitor(struct process *p, uint64_t seq);
 /** Where the kind's program is; a static buffer. Beside droverd, else in libexec/drover. */

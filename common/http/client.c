@@ -131,6 +131,12 @@ static void free_list(struct list *list)
 	list_init(list);
 }
 
+void http_client_trim(struct http_client *client)
+{
+	free_list(&client->pool);
+	client->pooled = 0;
+}
+
 void http_client_free(struct http_client *client)
 {
 	if (!client)

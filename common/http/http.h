@@ -20,6 +20,9 @@ int http_client_new(struct http_client **out, struct loop *loop, const char *use
 	struct err *err) MUST_CHECK;
 void http_client_free(struct http_client *client); /* transfers are dropped without a callback */
 
+/** Frees what is kept for transfers to come. */
+void http_client_trim(struct http_client *client);
+
 enum http_outcome {
 	HTTP_OK,	/* an answer came, whatever its status */
 	HTTP_CONNECT,	/* no connection, name not resolved, TLS refused */

@@ -15,6 +15,9 @@
 #define MSG_BODY_probe(F, S) F(S, U64, seq)
 #define MSG_BODY_beat(F, S) F(S, U64, seq) F(S, U64, progress) F(S, U32, working) F(S, U64, stalled_ms) F(S, U64, stall_limit_ms)
 #define MSG_BODY_drain(F, S) F(S, U64, deadline_ms)
+#define MSG_BODY_trim(F, S) F(S, U64, seq)
+#define MSG_BODY_trimmed(F, S) F(S, U64, seq) F(S, U64, before) F(S, U64, after)
+#define MSG_BODY_hold(F, S) F(S, U32, on)
 #define MSG_BODY_owner_gone(F, S) F(S, STR, owner)
 #define MSG_BODY_wake(F, S) F(S, STR, kind)
 #define MSG_BODY_check_http(F, S) F(S, U64, id) F(S, STR, slot) F(S, U64, incarnation) F(S, STR, url) F(S, STR, status) F(S, STR, body) F(S, U64, timeout_ms)
@@ -29,4 +32,4 @@
 #define MSG_BODY_page(F, S) F(S, U32, last) F(S, U32, exit_code) F(S, BYTES, json)
 #define MSG_BODY_summary(F, S) F(S, STR, json)
 
-#define MSG_BODIES(B) B(empty) B(hello) B(setup) B(config) B(config_result) B(probe) B(beat) B(drain) B(owner_gone) B(wake) B(check_http) B(check_tcp) B(check_result) B(question) B(answer) B(log_open) B(log_rotated) B(log_name) B(request) B(page) B(summary)
+#define MSG_BODIES(B) B(empty) B(hello) B(setup) B(config) B(config_result) B(probe) B(beat) B(drain) B(trim) B(trimmed) B(hold) B(owner_gone) B(wake) B(check_http) B(check_tcp) B(check_result) B(question) B(answer) B(log_open) B(log_rotated) B(log_name) B(request) B(page) B(summary)

@@ -23,7 +23,7 @@ struct store_engine {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed; /* CLOCK_MONOTONIC */
 	struct list inbox;	/* under mutex: struct store_tx by .node */
-	bool stop;		/* under mutex */
+	bool stop, trim;	/* under mutex */
 	/* the thread's own */
 	struct sqlite_conn conn;
 	int64_t backoff_ms, next_open_ms;
@@ -111,6 +111,14 @@ static void submit(struct store_engine *e, struct store_tx *tx)
 	pthread_mutex_unlock(&e->mutex);
 }
 
+static void trim(struct store_engine *e)
+{
+	pthread_mutex_lock(&e->mutex);
+	e->trim = true;
+	pthread_cond_signal(&e->changed);
+	pthread_mutex_unlock(&e->mutex);
+}
+
 static bool close_engine(struct store_engine *e)
 {
 	pthread_mutex_lock(&e->mutex);
@@ -135,6 +143,7 @@ const struct store_engine_ops store_engine_sqlite = {
 	.check = check,
 	.start = start,
 	.submit = submit,
+	.trim = trim,
 	.close = close_engine,
 };
 
@@ -145,12 +154,27 @@ static struct timespec at_mono_ms(int64_t ms)
 	return (struct timespec) { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
 }
 
+/* The page cache, the statements; both come back with use. */
+static void trim_now(struct store_engine *e)
+{
+	e->trim = false;
+	pthread_mutex_unlock(&e->mutex);
+	sqlite_statements_free(&e->conn);
+	if (e->conn.db)
+		sqlite3_db_release_memory(e->conn.db);
+	pthread_mutex_lock(&e->mutex);
+}
+
 /* Waits for work, and while the database is away for the next try; then takes what there is. */
 static bool take_batch(struct store_engine *e, struct list *batch)
 {
 	pthread_mutex_lock(&e->mutex);
-	while (list_empty(&e->inbox) && !e->stop)
-		pthread_cond_wait(&e->changed, &e->mutex);
+	while (list_empty(&e->inbox) && !e->stop) {
+		if (e->trim)
+			trim_now(e);
+		else
+			pthread_cond_wait(&e->changed, &e->mutex);
+	}
 	struct timespec until = at_mono_ms(e->next_open_ms);
 	while (!e->stop && clock_mono_ms() < e->next_open_ms)
 		pthread_cond_timedwait(&e->changed, &e->mutex, &until);

@@ -106,6 +106,11 @@ size_t store_pending(const struct store *store)
 	return store->pending_count;
 }
 
+void store_trim(struct store *store)
+{
+	store->ops->trim(store->engine);
+}
+
 void store_submit(struct store *store, struct store_tx *tx, store_done done, void *arg)
 {
 	assert(tx->store == store);

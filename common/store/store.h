@@ -70,6 +70,9 @@ void store_close(struct store *store);
 /** Transactions submitted and not done. */
 size_t store_pending(const struct store *store);
 
+/** Has the engine give back what memory it can spare, soon. */
+void store_trim(struct store *store);
+
 enum { STORE_READ_ONLY = 1 };
 /** NULL when out of memory. */
 struct store_tx *store_tx_new(struct store *store, unsigned flags);

@@ -65,6 +65,8 @@ struct store_engine_ops {
 		struct err *err);
 	/** Takes tx until it is given to store_finished(). Never blocks. */
 	void (*submit)(struct store_engine *engine, struct store_tx *tx);
+	/** Soon, on its own thread: gives back what memory it can spare. Never blocks. */
+	void (*trim)(struct store_engine *engine);
 	/** Gives back everything submitted, then frees. @return false when it had to be abandoned,
 	 * still running. */
 	bool (*close)(struct store_engine *engine);

@@ -13,6 +13,7 @@
 #include "stats/stats.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ enum {
 	LOST_EXIT_MS = 4500,
 	LOST_END_MS = 4800,
 	SETUP_FDS = 1 + LOG_CATEGORIES,
+	TRIM_MS = 100, /* other threads give back what is theirs meanwhile */
 };
 
 struct worker_ticket {
@@ -41,7 +43,7 @@ struct worker {
 	struct loop *loop;
 	struct channel *channel;
 	struct loop_signal *on_term;
-	struct loop_timer *exit_timer;
+	struct loop_timer *exit_timer, *trim_timer;
 	struct stats *stats;
 	struct stats_slot *slot;
 	struct config *config;
@@ -51,6 +53,7 @@ struct worker {
 	uint64_t progress;
 	bool set_up, draining, configured;
 	int exit_code;
+	struct msg_trimmed trimmed; /* the answer that is due; seq 0: none */
 };
 
 static void on_message(void *arg, struct message *m);
@@ -194,6 +197,45 @@ static void answer_probe(struct worker *w, const struct msg_probe *probe)
 	worker_send(w, MSG_BEAT, &beat);
 }
 
+static uint64_t resident_bytes(void)
+{
+	unsigned long long pages = 0;
+	char text[128];
+	CLEANUP(closep) int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd == -1 ? -1 : read(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	return sscanf(text, "%*u %llu", &pages) == 1 ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static void on_trim_timer(void *arg)
+{
+	struct worker *w = arg;
+	malloc_trim(0);
+	w->trimmed.after = resident_bytes();
+	worker_send(w, MSG_TRIMMED, &w->trimmed);
+	w->trimmed.seq = 0;
+}
+
+/* Of two that cross, the later one's answer speaks for both. */
+static void trim(struct worker *w, uint64_t seq)
+{
+	if (!w->trimmed.seq)
+		w->trimmed.before = resident_bytes();
+	w->trimmed.seq = seq;
+	if (w->ops->trim && w->configured)
+		w->ops->trim(w);
+	loop_timer_start(w->trim_timer, TRIM_MS);
+}
+
+static void hold(struct worker *w, bool on)
+{
+	const struct msg_hold off = { .on = 0 };
+	if (w->ops->hold && w->configured && !w->draining)
+		w->ops->hold(w, on);
+	if (!on)
+		worker_send(w, MSG_RESTING, &off);
+}
+
 static void on_message(void *arg, struct message *m)
 {
 	struct worker *w = arg;
@@ -201,6 +243,8 @@ static void on_message(void *arg, struct message *m)
 	case MSG_SETUP: set_up(w, m); break;
 	case MSG_CONFIG: take_config(w, m); break;
 	case MSG_PROBE: answer_probe(w, &m->body.probe); break;
+	case MSG_TRIM: trim(w, m->body.trim.seq); break;
+	case MSG_HOLD: hold(w, m->body.hold.on != 0); break;
 	case MSG_DRAIN: begin_drain(w, (int64_t)m->body.drain.deadline_ms); break;
 	default:
 		if (w->ops->message && w->configured)
@@ -223,7 +267,8 @@ static int start(struct worker *w)
 		.closed = on_closed };
 	w->on_term = loop_signal_new(w->loop, SIGTERM, on_term, w);
 	w->exit_timer = loop_timer_new(w->loop, on_exit_timer, w);
-	if (!w->on_term || !w->exit_timer ||
+	w->trim_timer = loop_timer_new(w->loop, on_trim_timer, w);
+	if (!w->on_term || !w->exit_timer || !w->trim_timer ||
 		channel_new(&w->channel, w->loop, CHANNEL_FD, TO_WORKER, &channel_ops, w) < 0)
 		return -1;
 	return worker_send(w, MSG_HELLO, &hello);
@@ -236,6 +281,7 @@ static void finish(struct worker *w)
 	channel_free(w->channel);
 	loop_signal_free(w->on_term);
 	loop_timer_free(w->exit_timer);
+	loop_timer_free(w->trim_timer);
 	loop_free(w->loop);
 	stats_close(w->stats);
 	config_free(w->config);
@@ -362,6 +408,12 @@ void worker_drained(struct worker *w)
 {
 	loop_timer_stop(w->exit_timer);
 	loop_stop(w->loop);
+}
+
+void worker_rests(struct worker *w)
+{
+	const struct msg_hold on = { .on = 1 };
+	worker_send(w, MSG_RESTING, &on);
 }
 
 void worker_fail(struct worker *w, const char *event, const char *error)

@@ -33,6 +33,12 @@ struct worker_ops {
 	/** Finish in-flight work within deadline_ms, put the rest back, take no more; then call
 	 * worker_drained(). */
 	void (*drain)(struct worker *w, int64_t deadline_ms);
+	/** Finish the tasks that are held and take no new ones, then call worker_rests(); or (off)
+	 * take tasks again. NULL: the kind has none. */
+	void (*hold)(struct worker *w, bool on);
+	/** Drop what can be had anew; the frame returns freed memory afterwards. NULL: there is
+	 * nothing. */
+	void (*trim)(struct worker *w);
 	/** Frees everything; the loop no longer runs. */
 	void (*stop)(struct worker *w);
 };
@@ -63,5 +69,7 @@ void worker_ticket_free(struct worker_ticket *ticket);
 int worker_send(struct worker *w, enum message_id id, const void *body);
 /** Everything in flight is done or put back: the worker exits 0. */
 void worker_drained(struct worker *w);
+/** Told to hold, and no task is held (any more). */
+void worker_rests(struct worker *w);
 /** Ends the worker with an exit code after logging why. */
 void worker_fail(struct worker *w, const char *event, const char *error);

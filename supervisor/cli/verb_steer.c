@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* drover start, stop, restart NAME...|all: waits, shows progress, says what happened. */
+/* drover start, stop, restart NAME...|all, drain and trim [NAME...]: waits, shows progress, says
+ * what happened. */
 #include "ask.h"
 #include "base/buf.h"
 #include "base/str.h"
@@ -36,7 +37,8 @@ static void tick(void *arg, int64_t waited_ms)
 	if (s == 0 || s == w->told_s)
 		return;
 	if (w->cli->err_is_terminal)
-		fprintf(w->cli->err, "\r%s: waiting for %s%s, %s ", w->verb, w->cli->names[0],
+		fprintf(w->cli->err, "\r%s: waiting for %s%s, %s ", w->verb,
+			w->cli->name_count ? w->cli->names[0] : "the workers",
 			w->cli->name_count > 1 ? " and others" : "", span);
 	else if (s % 10 == 0)
 		cli_note(w->cli, "%s: still waiting after %s", w->verb, span);
@@ -96,3 +98,5 @@ static int steer(struct cli *cli, const char *verb)
 STEERING(start)
 STEERING(stop)
 STEERING(restart)
+STEERING(drain)
+STEERING(trim)

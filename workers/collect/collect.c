@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "config/kind.h"
 #include "http/fetch.h"
+#include "http/http.h"
 #include "log/log.h"
 #include "loop/loop.h"
 #include "queue/queue.h"
@@ -32,6 +33,12 @@ enum {
 
 static void claim(struct collector *c);
 
+static void rest(struct collector *c)
+{
+	if (c->holding && !c->draining && !c->claiming && c->running == 0)
+		worker_rests(c->worker);
+}
+
 static void on_claimed(void *arg, enum queue_status status, struct task **tasks, size_t count)
 {
 	struct collector *c = arg;
@@ -47,12 +54,13 @@ static void on_claimed(void *arg, enum queue_status status, struct task **tasks,
 	}
 	if (count > 0 || c->claim_again)
 		claim(c);
+	rest(c);
 }
 
 static void claim(struct collector *c)
 {
 	c->claim_again = c->claiming; /* asked for while one is on its way: look once more */
-	if (c->claiming || c->draining || c->running >= c->slots)
+	if (c->claiming || c->draining || c->holding || c->running >= c->slots)
 		return;
 	c->claiming = true;
 	queue_claim(c->queue, c->slots - c->running, on_claimed, c);
@@ -81,6 +89,8 @@ void collector_task_over(struct collector *c)
 	c->running--;
 	if (c->draining && c->running == 0)
 		finish_drain(c);
+	else if (c->holding)
+		rest(c);
 	else if (!c->draining)
 		loop_timer_start(c->poll, 0); /* a free slot; not from within somebody's callback */
 }
@@ -269,6 +279,23 @@ static void drain(struct worker *w, int64_t deadline_ms)
 		collect_task_wind_up(LIST_ENTRY(node, struct collect_task, node));
 }
 
+static void hold(struct worker *w, bool on)
+{
+	struct collector *c = worker_state(w);
+	c->holding = on;
+	if (on)
+		rest(c);
+	else
+		loop_timer_start(c->poll, 0);
+}
+
+static void trim(struct worker *w)
+{
+	const struct collector *c = worker_state(w);
+	http_client_trim(c->http);
+	store_trim(c->store);
+}
+
 static void stop(struct worker *w)
 {
 	struct collector *c = worker_state(w);
@@ -284,5 +311,7 @@ const struct worker_ops collect_ops = {
 	.configure = configure,
 	.message = message,
 	.drain = drain,
+	.hold = hold,
+	.trim = trim,
 	.stop = stop,
 };

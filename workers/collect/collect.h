@@ -35,7 +35,7 @@ struct collector {
 	size_t plan_count, slots, running;
 	struct list tasks;
 	struct loop_timer *poll, *renew, *deadline;
-	bool claiming, draining, winding; /* winding: tasks end at their next page */
+	bool claiming, draining, holding, winding; /* winding: tasks end at their next page */
 	bool claim_again;
 	int claim_trouble; /* the queue_status last logged */
 };

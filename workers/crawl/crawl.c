@@ -11,6 +11,7 @@
 #include "crawl/parsers.h"
 #include "crawl/robots.h"
 #include "http/fetch.h"
+#include "http/http.h"
 #include "limit/limit.h"
 #include "log/log.h"
 #include "loop/loop.h"
@@ -35,6 +36,12 @@ static void claim(struct crawl *crawl);
 
 /* ---- claiming ---- */
 
+static void rest(struct crawl *crawl)
+{
+	if (crawl->holding && !crawl->draining && !crawl->claiming && !crawl->page_count)
+		worker_rests(crawl->worker);
+}
+
 static void on_claimed(void *arg, enum queue_status status, struct task **tasks, size_t count)
 {
 	struct crawl *crawl = arg;
@@ -51,6 +58,7 @@ static void on_claimed(void *arg, enum queue_status status, struct task **tasks,
 	/* Something was there, or came while we asked: there may be more. */
 	if (status == QUEUE_OK && (count || crawl->again))
 		claim(crawl);
+	rest(crawl);
 }
 
 static void claim(struct crawl *crawl)
@@ -58,7 +66,8 @@ static void claim(struct crawl *crawl)
 	size_t room = crawl->page_count < crawl->share ? crawl->share - crawl->page_count : 0;
 	crawl->again = crawl->claiming;
 	/* In handfuls: each claim is a transaction of its own. */
-	if (crawl->claiming || crawl->draining || !crawl->schema_ready || room * 4 < crawl->share)
+	if (crawl->claiming || crawl->draining || crawl->holding || !crawl->schema_ready ||
+		room * 4 < crawl->share)
 		return;
 	crawl->claiming = true;
 	queue_claim(crawl->queue, room, on_claimed, crawl);
@@ -73,6 +82,7 @@ static void on_schema(void *arg, enum queue_status status)
 		crawl_page_gone(crawl);
 	else
 		claim(crawl);
+	rest(crawl);
 }
 
 static void on_poll(void *arg)
@@ -107,6 +117,7 @@ void crawl_page_gone(struct crawl *crawl)
 {
 	if (!crawl->draining) {
 		claim(crawl);
+		rest(crawl);
 		return;
 	}
 	if (crawl->page_count || crawl->claiming || crawl->releasing)
@@ -137,6 +148,30 @@ static void crawl_drain(struct worker *w, int64_t deadline_ms)
 	loop_timer_stop(crawl->poll);
 	loop_timer_start(crawl->deadline, MAX(deadline_ms - PUT_BACK_MS, (int64_t)0));
 	crawl_page_gone(crawl);
+}
+
+static void crawl_hold(struct worker *w, bool on)
+{
+	struct crawl *crawl = worker_state(w);
+	crawl->holding = on;
+	if (on)
+		rest(crawl);
+	else
+		claim(crawl);
+}
+
+static void crawl_trim(struct worker *w)
+{
+	struct crawl *crawl = worker_state(w);
+	struct known *fresh = known_new();
+	/* It forgets; what it knew is asked of the database again. */
+	if (fresh) {
+		known_free(crawl->known);
+		crawl->known = fresh;
+	}
+	robots_cache_trim(crawl->robots);
+	http_client_trim(crawl->client);
+	store_trim(crawl->store);
 }
 
 /* ---- setting up ---- */
@@ -287,5 +322,7 @@ const struct worker_ops crawl_ops = {
 	.configure = crawl_configure,
 	.message = crawl_message,
 	.drain = crawl_drain,
+	.hold = crawl_hold,
+	.trim = crawl_trim,
 	.stop = crawl_stop,
 };

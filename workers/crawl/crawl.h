@@ -35,7 +35,7 @@ struct crawl {
 	struct plan_set *plans; /* of the present configuration */
 	struct list pages;
 	size_t page_count, share;
-	bool schema_ready, claiming, again, draining, releasing;
+	bool schema_ready, claiming, again, draining, holding, releasing;
 	struct loop_timer *poll, *renew, *deadline;
 };
 

@@ -114,6 +114,16 @@ void robots_cache_free(struct robots_cache *cache)
 	free(cache);
 }
 
+void robots_cache_trim(struct robots_cache *cache)
+{
+	LIST_FOR_EACH_SAFE (node, &cache->lru) {
+		struct entry *e = LIST_ENTRY(node, struct entry, lru);
+		if ((e->state == ENTRY_RULES || e->state == ENTRY_ALLOW_ALL) &&
+			list_empty(&e->waits))
+			entry_free(e);
+	}
+}
+
 /* ---- answers ---- */
 
 static void judge(

@@ -23,6 +23,9 @@ int robots_cache_new(
 /** Who waits is dropped without a callback. NULL is fine. */
 void robots_cache_free(struct robots_cache *cache);
 
+/** Forgets the rules of all hosts that nobody waits for. */
+void robots_cache_trim(struct robots_cache *cache);
+
 enum robots_say {
 	ROBOTS_SAY_YES,
 	ROBOTS_SAY_NO,	    /* a rule forbids it: `reason` names rule and line */

@@ -65,7 +65,9 @@ static void add_processes(const struct monitor *m, struct buf *out)
 			"starts after the first since the supervisor began" },
 		{ "drover_process_probe_strikes", "gauge", "strikes", "failed probes in a row" },
 		{ "drover_process_resident_memory_bytes", "gauge", "memory_bytes",
-			"resident memory of the process" },
+			"resident memory of the process and its children" },
+		{ "drover_process_memory_limit_bytes", "gauge", "memory_limit_bytes",
+			"memory at which the process is restarted" },
 	};
 	size_t i;
 	json_t *p;

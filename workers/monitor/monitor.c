@@ -194,6 +194,13 @@ static void message(struct worker *w, const struct message *msg)
 	}
 }
 
+static void trim(struct worker *w)
+{
+	const struct monitor *m = worker_state(w);
+	http_client_trim(m->client);
+	store_trim(m->store);
+}
+
 static void drain(struct worker *w, int64_t deadline_ms UNUSED)
 {
 	/* A probe without an answer is unknown to the supervisor, never a failure: nothing to wait
@@ -205,5 +212,6 @@ const struct worker_ops monitor_ops = {
 	.configure = configure,
 	.message = message,
 	.drain = drain,
+	.trim = trim,
 	.stop = stop,
 };

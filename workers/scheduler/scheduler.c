@@ -266,6 +266,12 @@ static void message(struct worker *w, const struct message *m)
 		answers_ask(s->answers, &m->body.question);
 }
 
+static void trim(struct worker *w)
+{
+	const struct scheduler *s = worker_state(w);
+	store_trim(s->store);
+}
+
 static void drain(struct worker *w, int64_t deadline_ms UNUSED)
 {
 	/* What is submitted is finished by store_close(); nothing else is in flight here. */
@@ -279,5 +285,6 @@ const struct worker_ops scheduler_ops = {
 	.configure = configure,
 	.message = message,
 	.drain = drain,
+	.trim = trim,
 	.stop = stop,
 };

@@ -89,6 +89,10 @@ void worker_drained(struct worker *w)
 {
 	loop_stop(w->loop);
 }
+void worker_rests(struct worker *w)
+{
+	(void)w;
+}
 
 static void give_up(struct worker *w, const char *what, const char *why)
 {

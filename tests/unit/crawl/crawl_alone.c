@@ -140,6 +140,10 @@ void worker_drained(struct worker *w)
 {
 	loop_stop(w->loop);
 }
+void worker_rests(struct worker *w)
+{
+	(void)w;
+}
 void worker_fail(struct worker *w, const char *event, const char *error)
 {
 	fprintf(stderr, "%s: %s\n", event, error);

@@ -86,7 +86,7 @@ static bool w_may_spawn(const struct process *p)
 }
 
 static const struct process_ops ops = { w_spawn, w_terminate, w_kill, w_living, w_gone, w_probe,
-	w_save, w_changed, NULL, w_may_spawn, w_probe_over };
+	w_save, w_changed, NULL, w_may_spawn, w_probe_over, NULL, NULL };
 static const struct worker_kind kind = { .name = "crawl" };
 
 static int set_up(void **state)
