@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHUNK = 65536, HALF_MAX = 2 * 1024 * 1024, TURN_MAX = 4 * 1024 * 1024 };
+enum { CHUNK = 65536, HALF_MAX = 2 * 1024 * 1024, TURN_MAX = 1024 * 1024 };
 
 /* Where the last whole line of the file ends. */
 static off_t end_of_lines(int fd)
@@ -30,20 +30,25 @@ static void begin(struct follow *f, const struct log_file *file)
 {
 	f->file = *file;
 	f->at = 0;
-	if (log_file_unpack(&f->file) == 0)
+	int rc = log_file_unpack(&f->file);
+	if (rc == 0)
 		return;
 	/* It counts as read: what cannot be unpacked must not stop the rest. */
+	f->unreadable = rc;
+	f->file.unpacked = true;
 	log_file_close(&f->file);
 	f->file.fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static void open_newest(struct follow *f)
+/* PATH itself, or with `any` the youngest there is: between a rotation and the next line there is
+ * no PATH. */
+static void open_newest(struct follow *f, bool any)
 {
 	struct log_walk walk;
 	struct log_file file;
 	log_walk_init(&walk, f->path);
 	if (log_walk_next(&walk, &file)) {
-		if (file.number == 0)
+		if (file.number == 0 || any)
 			begin(f, &file);
 		else
 			log_file_close(&file);
@@ -51,12 +56,27 @@ static void open_newest(struct follow *f)
 	log_walk_finish(&walk);
 }
 
+static void open_oldest(struct follow *f)
+{
+	struct log_walk walk;
+	struct log_file file, last = { .fd = -1 };
+	log_walk_init(&walk, f->path);
+	while (log_walk_next(&walk, &file)) {
+		log_file_close(&last);
+		last = file;
+	}
+	log_walk_finish(&walk);
+	if (last.fd != -1)
+		begin(f, &last);
+}
+
 int follow_init(struct follow *f, const char *path, bool from_end)
 {
 	*f = (struct follow) { .path = strdup(path), .file.fd = -1 };
 	if (!f->path)
 		return -ENOMEM;
-	open_newest(f);
+	open_newest(f, from_end);
+	f->all_is_new = from_end && f->file.fd == -1;
 	if (f->file.fd != -1 && from_end)
 		f->at = end_of_lines(f->file.fd);
 	return 0;
@@ -133,7 +153,7 @@ static bool find_successor(struct follow *f, const struct timespec *written, str
 	bool found = false;
 	log_walk_init(&walk, f->path);
 	while (!found && log_walk_next(&walk, &file)) {
-		found = file.inode == f->file.inode;
+		found = log_id_eq(&file.id, &f->file.id);
 		if (found) {
 			log_file_close(&file);
 			break;
@@ -147,6 +167,7 @@ static bool find_successor(struct follow *f, const struct timespec *written, str
 		younger = file;
 	}
 	log_walk_finish(&walk);
+	f->missed = f->missed || !found;
 	*out = found ? last : younger;
 	if (last.fd != younger.fd)
 		log_file_close(found ? &younger : &last);
@@ -156,13 +177,14 @@ static bool find_successor(struct follow *f, const struct timespec *written, str
 /* @return true when there is another file to read */
 static bool go_on(struct follow *f, tail_line each, void *arg)
 {
-	struct stat named, ours;
+	struct stat ours;
+	struct log_id named;
 	struct log_file next;
-	if (fstat(f->file.fd, &ours) == -1 || stat(f->path, &named) == -1 ||
-		named.st_ino == f->file.inode)
+	if (fstat(f->file.fd, &ours) == -1 || log_file_named(&named, f->path) < 0 ||
+		log_id_eq(&named, &f->file.id))
 		return false;
 	/* Of an unpacked copy the time says nothing. */
-	bool copy = ours.st_ino != f->file.inode;
+	bool copy = f->file.unpacked;
 	if (!find_successor(f, copy ? &f->file.written : &ours.st_mtim, &next))
 		return false;
 	/* Ours was renamed before the other came, so nothing is added to it any more; but something
@@ -178,8 +200,10 @@ static bool go_on(struct follow *f, tail_line each, void *arg)
 
 bool follow_read(struct follow *f, tail_line each, void *arg)
 {
-	if (f->file.fd == -1)
-		open_newest(f);
+	if (f->file.fd == -1 && f->all_is_new)
+		open_oldest(f);
+	else if (f->file.fd == -1)
+		open_newest(f, false);
 	if (f->file.fd == -1)
 		return false;
 	return read_on(f, each, arg) || go_on(f, each, arg);

@@ -20,6 +20,7 @@ struct __attribute__((packed)) head {
 	uint32_t magic, size;
 	char word[8];
 	uint64_t inode;
+	int64_t born_ns;
 };
 
 void log_file_close(struct log_file *f)
@@ -29,14 +30,31 @@ void log_file_close(struct log_file *f)
 	f->fd = -1;
 }
 
-static ino_t former_inode(int fd, ino_t inode)
+static int identify(int dir, const char *path, int flags, struct log_id *out)
+{
+	struct statx stx;
+	if (statx(dir, path, flags, STATX_INO | STATX_BTIME, &stx) == -1)
+		return -errno;
+	bool known = stx.stx_mask & STATX_BTIME;
+	*out = (struct log_id) { .inode = stx.stx_ino,
+		.born_ns = known ? stx.stx_btime.tv_sec * 1000000000LL + stx.stx_btime.tv_nsec
+				 : 0 };
+	return 0;
+}
+
+int log_file_named(struct log_id *out, const char *path)
+{
+	return identify(AT_FDCWD, path, 0, out);
+}
+
+/* One that somebody else compressed is known by its own. */
+static void take_former(int fd, struct log_id *id)
 {
 	struct head head;
 	if (pread(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
 		head.magic == ZSTD_MAGIC_SKIPPABLE_START &&
 		!memcmp(head.word, "drover\0", sizeof(head.word)))
-		return (ino_t)head.inode;
-	return inode;
+		*id = (struct log_id) { .inode = (ino_t)head.inode, .born_ns = head.born_ns };
 }
 
 static int open_one(struct log_file *out, const char *path, unsigned n, bool packed)
@@ -54,12 +72,13 @@ static int open_one(struct log_file *out, const char *path, unsigned n, bool pac
 		close(fd);
 		return -EINVAL;
 	}
-	*out = (struct log_file) { .fd = fd,
-		.inode = packed ? former_inode(fd, st.st_ino) : st.st_ino,
-		.number = n,
-		.packed = packed,
-		.written = st.st_mtim };
-	return 0;
+	*out = (struct log_file) { .fd = fd, .number = n, .packed = packed, .written = st.st_mtim };
+	int rc = identify(fd, "", AT_EMPTY_PATH, &out->id);
+	if (rc < 0)
+		log_file_close(out);
+	else if (packed)
+		take_former(fd, &out->id);
+	return rc;
 }
 
 void log_walk_init(struct log_walk *walk, const char *path)
@@ -73,13 +92,13 @@ void log_walk_finish(struct log_walk *walk)
 	walk->seen = NULL;
 }
 
-static bool is_new(struct log_walk *walk, ino_t inode)
+static bool is_new(struct log_walk *walk, const struct log_id *id)
 {
 	for (size_t i = 0; i < walk->count; i++)
-		if (walk->seen[i] == inode)
+		if (log_id_eq(&walk->seen[i], id))
 			return false;
-	if (mem_grow((void **)&walk->seen, &walk->cap, walk->count, sizeof(ino_t)) == 0)
-		walk->seen[walk->count++] = inode;
+	if (mem_grow((void **)&walk->seen, &walk->cap, walk->count, sizeof(*id)) == 0)
+		walk->seen[walk->count++] = *id;
 	return true;
 }
 
@@ -94,7 +113,7 @@ bool log_walk_next(struct log_walk *walk, struct log_file *out)
 		if (rc < 0 && n == 0 && rc != -ENOENT)
 			walk->error = -rc;
 		holes = rc < 0 ? holes + 1 : 0;
-		if (rc == 0 && is_new(walk, out->inode))
+		if (rc == 0 && is_new(walk, &out->id))
 			return true;
 		if (rc == 0)
 			log_file_close(out);
@@ -119,12 +138,14 @@ static int put(int fd, const char *data, size_t len)
 	return 0;
 }
 
-static int unpack_chunk(ZSTD_DCtx *ctx, ZSTD_inBuffer *in, int to)
+/* @param rest  0 at the end of a frame */
+static int unpack_chunk(ZSTD_DCtx *ctx, ZSTD_inBuffer *in, int to, size_t *rest)
 {
 	char bytes[CHUNK];
 	while (in->pos < in->size) {
 		ZSTD_outBuffer out = { bytes, sizeof(bytes), 0 };
-		if (ZSTD_isError(ZSTD_decompressStream(ctx, &out, in)))
+		*rest = ZSTD_decompressStream(ctx, &out, in);
+		if (ZSTD_isError(*rest))
 			return -EBADMSG;
 		int rc = put(to, bytes, out.pos);
 		if (rc < 0)
@@ -139,6 +160,7 @@ static int unpack(int from, int to)
 	char bytes[CHUNK];
 	off_t at = 0;
 	ssize_t n;
+	size_t rest = 0;
 	int rc = 0;
 	ZSTD_DCtx *ctx = ZSTD_createDCtx();
 	if (!ctx)
@@ -146,10 +168,12 @@ static int unpack(int from, int to)
 	while (rc == 0 && (n = pread(from, bytes, sizeof(bytes), at)) > 0) {
 		ZSTD_inBuffer in = { bytes, (size_t)n, 0 };
 		at += n;
-		rc = unpack_chunk(ctx, &in, to);
+		rc = unpack_chunk(ctx, &in, to, &rest);
 	}
 	ZSTD_freeDCtx(ctx);
-	return rc == 0 && n == -1 ? -errno : rc;
+	if (rc == 0 && n == -1)
+		return -EIO;
+	return rc == 0 && rest > 0 ? -EBADMSG : rc;
 }
 
 int log_file_unpack(struct log_file *f)
@@ -169,5 +193,6 @@ int log_file_unpack(struct log_file *f)
 	log_file_close(f);
 	f->fd = fd;
 	f->packed = false;
+	f->unpacked = true;
 	return 0;
 }

@@ -2,23 +2,37 @@
 #pragma once
 /*
  * The files of one log, read while drover-log rotates and compresses them: PATH, PATH.1, PATH.2
- * ..., each but the first perhaps as PATH.n.zst. A file is known again by its inode, a compressed
- * one by the inode that it had before (drover-compress writes it in front).
+ * ..., each but the first perhaps as PATH.n.zst. A file is known again by its inode and the time of
+ * its making (a number alone is soon another file's), a compressed one by those that it had before
+ * (drover-compress writes them in front).
  */
 #include "base/compiler.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <time.h>
 
+struct log_id {
+	ino_t inode;
+	int64_t born_ns; /* 0: this file system does not know */
+};
+static inline bool log_id_eq(const struct log_id *a, const struct log_id *b)
+{
+	return a->inode == b->inode && a->born_ns == b->born_ns;
+}
+
 struct log_file {
 	int fd; /* -1: none */
-	ino_t inode;
+	struct log_id id;
 	unsigned number; /* 0: PATH itself */
 	bool packed;	 /* fd is of the compressed file: log_file_unpack() before reading */
+	bool unpacked;	 /* fd is of a copy */
 	struct timespec written;
 };
 void log_file_close(struct log_file *f);
+/** What has that name now. @return 0; negative errno */
+int log_file_named(struct log_id *out, const char *path) MUST_CHECK;
 /** fd becomes that of an unlinked copy that is not compressed. @return 0; negative errno */
 int log_file_unpack(struct log_file *f) MUST_CHECK;
 
@@ -30,7 +44,7 @@ struct log_walk {
 	const char *path; /* borrowed */
 	unsigned next;
 	int error; /* errno: PATH itself may not be read */
-	ino_t *seen;
+	struct log_id *seen;
 	size_t count, cap;
 };
 void log_walk_init(struct log_walk *walk, const char *path);

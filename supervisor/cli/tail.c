@@ -11,12 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHUNK = 65536 };
+enum { CHUNK = 65536, PENDING_MAX = 10000 };
 
 struct search {
 	struct tail *tail;
 	const struct tail_filter *filter;
-	size_t lines; /* how many in all */
+	size_t lines;	/* how many in all */
+	size_t pending; /* of the lines found, the last ones: they have the time of the next found
+			 */
 	struct buf text;
 };
 
@@ -34,6 +36,24 @@ static void read_range(int fd, off_t from, size_t len, struct buf *out)
 	}
 }
 
+static bool has_enough(const struct search *s)
+{
+	const struct tail_filter *f = s->filter;
+	bool judged = !f || (f->since_ms == 0 && !f->times) || s->pending >= PENDING_MAX;
+	return s->tail->count - (judged ? 0 : s->pending) >= s->lines;
+}
+
+/* A line with a time came before those that have none. */
+static void settle_pending(struct search *s, int64_t time_ms, bool too_old)
+{
+	struct tail *t = s->tail;
+	if (too_old)
+		t->count -= s->pending;
+	for (; s->pending > 0 && !too_old; s->pending--)
+		t->lines[t->count - s->pending].time_ms = time_ms;
+	s->pending = 0;
+}
+
 /* @return 0; -ENOMEM */
 static int take_line(struct search *s, off_t from, off_t end)
 {
@@ -44,10 +64,15 @@ static int take_line(struct search *s, off_t from, off_t end)
 	if (s->filter && s->filter->wanted) {
 		buf_reset(&s->text);
 		read_range(t->files[found.file].fd, from, found.len, &s->text);
-		if (!s->filter->wanted(
-			    s->filter->arg, buf_str(&s->text), s->text.len, &found.time_ms))
+		bool wanted = s->filter->wanted(
+			s->filter->arg, buf_str(&s->text), s->text.len, &found.time_ms);
+		bool too_old = found.time_ms && found.time_ms < s->filter->since_ms;
+		if (found.time_ms)
+			settle_pending(s, found.time_ms, too_old);
+		if (!wanted || too_old)
 			return 0;
 	}
+	s->pending += found.time_ms == 0;
 	if (mem_grow((void **)&t->lines, &t->cap, t->count, sizeof(*t->lines)) < 0)
 		return -ENOMEM;
 	t->lines[t->count++] = found;
@@ -72,7 +97,7 @@ static int search_file(struct search *s, off_t size)
 			if (at != size - 1)
 				rc = take_line(s, at + 1, stop);
 			stop = at;
-			if (s->tail->count >= s->lines)
+			if (has_enough(s))
 				return rc;
 		}
 		end -= (off_t)len;
@@ -102,8 +127,14 @@ static int search_next(struct search *s, struct log_file *file, off_t size)
 		rc = fstat(file->fd, &st) == -1 ? -errno : 0;
 		size = rc == 0 ? st.st_size : 0;
 	}
-	if (rc == 0)
-		rc = add_file(s->tail, file);
+	if (rc < 0) {
+		s->tail->bad_files++;
+		s->tail->bad_number = file->number;
+		s->tail->bad_errno = -rc;
+		log_file_close(file);
+		return 0;
+	}
+	rc = add_file(s->tail, file);
 	if (rc < 0) {
 		log_file_close(file);
 		return rc;
@@ -111,29 +142,41 @@ static int search_next(struct search *s, struct log_file *file, off_t size)
 	return search_file(s, size);
 }
 
+/* Only what is before the place of who follows. It has the file open, whatever became of its name.
+ */
+static int search_followed(struct search *s, const struct follow *before)
+{
+	struct log_file file = before->file;
+	file.fd = fcntl(before->file.fd, F_DUPFD_CLOEXEC, 3);
+	return file.fd == -1 ? -errno : search_next(s, &file, before->at);
+}
+
 static int search_all(
 	struct search *s, struct log_walk *walk, const struct follow *before, int64_t since_ms)
 {
 	struct log_file file;
-	bool reached = !before;
-	int rc = 0;
-	/* A file that is not there yet will be read from its beginning. */
-	if (before && before->file.fd == -1) {
-		walk->next = 1;
-		reached = true;
+	bool followed = before && before->file.fd != -1, reached = !followed;
+	if (before && !followed) {
+		/* What came since it began will be followed; but it may be there and not ours to
+		 * read. */
+		if (log_walk_next(walk, &file))
+			log_file_close(&file);
+		return 0;
 	}
-	while (rc == 0 && s->tail->count < s->lines && log_walk_next(walk, &file)) {
-		bool theirs = !reached && file.inode == before->file.inode;
-		reached = reached || theirs;
-		if (!reached) {
-			log_file_close(&file); /* younger: it will be followed */
+	if (followed && is_older(&before->file, since_ms))
+		return 0;
+	int rc = followed ? search_followed(s, before) : 0;
+	while (rc == 0 && !has_enough(s) && log_walk_next(walk, &file)) {
+		bool theirs = !reached && log_id_eq(&file.id, &before->file.id);
+		if (!reached || is_older(&file, since_ms)) {
+			bool end = reached;
+			reached = reached || theirs;
+			log_file_close(&file); /* the younger ones will be followed */
+			if (end)
+				break;
 			continue;
 		}
-		if (is_older(&file, since_ms)) {
-			log_file_close(&file);
-			break;
-		}
-		rc = search_next(s, &file, theirs ? before->at : -1);
+		rc = search_next(s, &file, -1);
 	}
 	return rc;
 }
@@ -147,6 +190,7 @@ int tail_find(struct tail *t, const char *path, size_t lines, const struct tail_
 	int rc = search_all(&s, &walk, before, filter ? filter->since_ms : 0);
 	if (rc == 0 && walk.error && t->file_count == 0)
 		rc = -walk.error;
+	t->count = MIN(t->count, lines);
 	log_walk_finish(&walk);
 	buf_finish(&s.text);
 	return rc < 0 ? err_sys(err, rc, "read %s", path) : 0;

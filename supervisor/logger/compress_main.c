@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * drover-compress: standard input, a rotated log, to standard output as zstd. In front stands a
- * frame that decompressors skip: "drover" and the inode that the log had, by which who follows it
- * knows it again.
+ * frame that decompressors skip: "drover", the inode that the log had and the time of its making,
+ * by which who follows it knows it again.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,13 +30,16 @@ static int put(const void *data, size_t len)
 	return 0;
 }
 
-static int put_head(const struct stat *st)
+static int put_head(const struct statx *stx)
 {
 	struct __attribute__((packed)) {
 		uint32_t magic, size;
 		char word[8];
 		uint64_t inode;
-	} head = { .magic = ZSTD_MAGIC_SKIPPABLE_START, .size = 16, .inode = st->st_ino };
+		int64_t born_ns;
+	} head = { .magic = ZSTD_MAGIC_SKIPPABLE_START, .size = 24, .inode = stx->stx_ino };
+	if (stx->stx_mask & STATX_BTIME)
+		head.born_ns = stx->stx_btime.tv_sec * 1000000000LL + stx->stx_btime.tv_nsec;
 	memcpy(head.word, "drover\0", sizeof(head.word));
 	return put(&head, sizeof(head));
 }
@@ -61,13 +65,14 @@ static int pack(ZSTD_CCtx *ctx, size_t len)
 
 static int run(ZSTD_CCtx *ctx)
 {
-	struct stat st;
+	struct statx stx;
 	ssize_t n;
-	if (fstat(STDIN_FILENO, &st) == -1 || put_head(&st) == -1)
+	if (statx(STDIN_FILENO, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &stx) == -1 ||
+		put_head(&stx) == -1)
 		return -1;
 	ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, LEVEL);
 	ZSTD_CCtx_setParameter(ctx, ZSTD_c_checksumFlag, 1);
-	ZSTD_CCtx_setPledgedSrcSize(ctx, (unsigned long long)st.st_size);
+	ZSTD_CCtx_setPledgedSrcSize(ctx, stx.stx_size);
 	while ((n = read(STDIN_FILENO, in_bytes, sizeof(in_bytes))) > 0)
 		if (pack(ctx, (size_t)n) == -1)
 			return -1;
