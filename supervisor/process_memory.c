@@ -24,7 +24,8 @@ static bool should_rest(const struct process *p)
 static void tell_hold(struct process *p)
 {
 	bool hold = should_rest(p);
-	if (!p->kind || hold == p->memory.told_hold || p->state != PROCESS_RUNNING)
+	bool up = p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING;
+	if (!p->kind || hold == p->memory.told_hold || !up)
 		return;
 	if (!p->ops->hold_tasks || !p->ops->hold_tasks(p, hold))
 		return;
@@ -128,7 +129,7 @@ void process_drain(struct process *p, bool drain)
 	p->ops->changed(p);
 }
 
-void process_is_configured(struct process *p)
+void process_greets(struct process *p)
 {
 	p->memory.told_hold = p->memory.resting = false;
 	p->memory.level = MEMORY_NORMAL;

@@ -17,8 +17,9 @@ bool process_trim(struct process *p);
 void process_trimmed(struct process *p, uint64_t seq, int64_t before, int64_t after);
 /** By the operator: takes no new tasks, over restarts too, until told otherwise. */
 void process_drain(struct process *p, bool drain);
-/** A worker's instance has its configuration: what the slot is told counts for it too. */
-void process_is_configured(struct process *p);
+/** A worker's instance is there, and has no configuration yet: what the slot is told counts for it
+ * too, from its first task on. */
+void process_greets(struct process *p);
 /** A worker says that it takes no tasks and holds none (any more). */
 void process_rests(struct process *p, bool rests);
 /** It holds no task and will take none: what a drain wants. */

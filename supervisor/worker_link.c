@@ -80,6 +80,7 @@ static void on_hello(struct process *p, const struct msg_hello *hello)
 	}
 	p->instance->greeted = true;
 	set_up(p);
+	process_greets(p);
 	worker_link_configure(p);
 }
 
@@ -98,7 +99,6 @@ static void on_config_result(struct process *p, const struct msg_config_result *
 		return;
 	p->instance->configured = true;
 	process_ready(p);
-	process_is_configured(p);
 	if (str_eq(p->kind->name, "scheduler"))
 		owners_tell_all(sv->owners);
 	if (str_eq(p->kind->name, "monitor"))
@@ -232,5 +232,5 @@ bool worker_link_trim(struct process *p, uint64_t seq)
 bool worker_link_hold(struct process *p, bool hold)
 {
 	const struct msg_hold body = { .on = hold };
-	return instance_ready(p) && instance_send(p, MSG_HOLD, &body, NULL, 0);
+	return p->instance && p->instance->greeted && instance_send(p, MSG_HOLD, &body, NULL, 0);
 }

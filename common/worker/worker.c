@@ -51,7 +51,7 @@ struct worker {
 	char *name, *owner, *node, *state_dir;
 	struct list tickets;
 	uint64_t progress;
-	bool set_up, draining, configured;
+	bool set_up, draining, configured, holding;
 	int exit_code;
 	struct msg_trimmed trimmed; /* the answer that is due; seq 0: none */
 };
@@ -142,6 +142,15 @@ static void set_up(struct worker *w, struct message *m)
 	w->set_up = true;
 }
 
+/* A hold that came before the first configuration comes before the first task, too. */
+static void begin_work(struct worker *w)
+{
+	bool first = !w->configured;
+	w->configured = true;
+	if (first && w->holding && w->ops->hold)
+		w->ops->hold(w, true);
+}
+
 static void take_config(struct worker *w, struct message *m)
 {
 	struct config *config = NULL;
@@ -162,7 +171,7 @@ static void take_config(struct worker *w, struct message *m)
 	if (rc == 0) {
 		config_free(w->config);
 		w->config = config;
-		w->configured = true;
+		begin_work(w);
 		log_set_level((enum log_level)config->logs.level);
 	} else {
 		config_free(config);
@@ -230,6 +239,7 @@ static void trim(struct worker *w, uint64_t seq)
 static void hold(struct worker *w, bool on)
 {
 	const struct msg_hold off = { .on = 0 };
+	w->holding = on;
 	if (w->ops->hold && w->configured && !w->draining)
 		w->ops->hold(w, on);
 	if (!on)

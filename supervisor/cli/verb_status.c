@@ -85,6 +85,8 @@ static void note(struct buf *out, const json_t *p, int64_t now)
 	if (strikes > 0)
 		buf_addf(out, "%s%" PRId64 " failed probe%s: %s", out->len ? "; " : "", strikes,
 			strikes == 1 ? "" : "s", json_text(probe, "detail"));
+	if (json_is_false(json_object_get(p, "takes_tasks")))
+		buf_addf(out, "%stakes no tasks", out->len ? "; " : "");
 	if (*json_text(p, "error"))
 		buf_addf(out, "%s%s", out->len ? "; " : "", json_text(p, "error"));
 	if (json_is_object(last) && text_time(json_text(last, "at")) > now - 3600000) {
@@ -203,6 +205,20 @@ static void probe_line(struct cli *cli, const json_t *p)
 	buf_finish(&line);
 }
 
+static void memory_line(struct cli *cli, const json_t *p)
+{
+	char bytes[TEXT_SPAN], limit[TEXT_SPAN];
+	const char *level = json_text(p, "memory_level");
+	CLEANUP(buf_finish) struct buf line = BUF_INIT;
+	if (!json_is_integer(json_object_get(p, "memory_limit_bytes")) ||
+		!json_is_integer(json_object_get(p, "memory_bytes")))
+		return;
+	buf_addf(&line, "memory: %s of %s, %s",
+		text_bytes(bytes, sizeof(bytes), json_number(p, "memory_bytes")),
+		text_bytes(limit, sizeof(limit), json_number(p, "memory_limit_bytes")), level);
+	show_line(cli, str_eq(level, "normal") ? TABLE_PLAIN : TABLE_WARN, buf_str(&line));
+}
+
 struct errors {
 	struct cli *cli;
 	const char *name;
@@ -246,7 +262,11 @@ static int processes_in_depth(struct cli *cli, const json_t *answer)
 	int code = process_table(cli, json_object_get(answer, "processes"));
 	size_t i;
 	json_t *p;
-	json_array_foreach(json_object_get(answer, "processes"), i, p) probe_line(cli, p);
+	json_array_foreach(json_object_get(answer, "processes"), i, p)
+	{
+		probe_line(cli, p);
+		memory_line(cli, p);
+	}
 	if (code == CLI_DONE && json_array_size(json_object_get(answer, "history")))
 		code = history_table(cli, json_object_get(answer, "history"));
 	json_array_foreach(json_object_get(answer, "processes"), i, p)

@@ -114,8 +114,8 @@ static int tear_down(void **state)
 static void configured(struct world *w)
 {
 	fake_loop_advance(w->loop, 100);
+	process_greets(w->p);
 	process_ready(w->p);
-	process_is_configured(w->p);
 	assert_int_equal(w->p->state, PROCESS_RUNNING);
 }
 
