@@ -31,6 +31,7 @@ enum {
 	NEWER_ROUNDS = 16,
 	NEWER_MAX = 4096,
 	FRESH_MS = 10,
+	LONG_AGO_MS = -100000000,
 	ENVIRON_MAX = 256 * 1024,
 	SLOT_MAX = 80
 };
@@ -49,7 +50,7 @@ struct contain {
 	struct seen *seen;
 	void *array;
 	size_t count, cap;
-	int64_t looked_ms;
+	int64_t looked_ms, fresh_ms;
 	char epochs[CONTAIN_EPOCHS][CONTAIN_EPOCH_SIZE];
 	size_t epoch_count;
 	uint64_t limit_marks[CONTAIN_EPOCHS]; /* of the slot that is looked for */
@@ -100,7 +101,7 @@ int contain_new(struct contain **out, struct err *err)
 	struct contain *c = NEW(struct contain);
 	if (!c)
 		return err_set(err, -ENOMEM, "out of memory");
-	c->looked_ms = -FRESH_MS - 1;
+	c->looked_ms = LONG_AGO_MS;
 	memset(c->reserve, 0xff, sizeof(c->reserve));
 	take_reserve(c);
 	c->proc = opendir("/proc");
@@ -320,8 +321,8 @@ static void sort(struct contain *c)
 
 static void look(struct contain *c)
 {
-	int64_t now_ms = clock_mono_ms();
-	if (now_ms - c->looked_ms <= FRESH_MS)
+	int64_t began_ms = clock_mono_ms();
+	if (began_ms - c->looked_ms <= c->fresh_ms)
 		return;
 	CLEANUP(freep) void *old = c->array;
 	size_t old_count = c->count;
@@ -329,7 +330,6 @@ static void look(struct contain *c)
 	c->seen = NULL;
 	c->cap = 0;
 	give_reserve(c);
-	c->looked_ms = now_ms;
 	for (int round = 0; round < LOOK_ROUNDS; round++) {
 		pid_t last = last_pid();
 		c->count = 0;
@@ -341,6 +341,9 @@ static void look(struct contain *c)
 	take_reserve(c);
 	sort(c);
 	keep_marks(c, old, old_count);
+	/* Where a look takes long, one must serve many all the more. */
+	c->looked_ms = clock_mono_ms();
+	c->fresh_ms = MAX((int64_t)FRESH_MS, c->looked_ms - began_ms);
 }
 
 static bool known_epoch(const struct contain *c, const char *instance)
@@ -536,7 +539,7 @@ static void find_members(struct contain *c, const struct contain_target *t)
 
 static void look_again(struct contain *c, const struct contain_target *t)
 {
-	c->looked_ms = -FRESH_MS - 1;
+	c->looked_ms = LONG_AGO_MS;
 	find_members(c, t);
 }
 
@@ -614,9 +617,19 @@ void contain_each(struct contain *c, const struct contain_target *t,
 	take_reserve(c);
 }
 
+bool contain_is_anothers(struct contain *c, pid_t pid, const char *slot)
+{
+	const struct seen *old = find_pid(c, pid);
+	if (!old || !old->marked || strcmp(old->slot, slot) == 0 ||
+		contain_start_time(pid) != old->start)
+		return false;
+	make_limit_marks(c, old->slot);
+	return has_limit_mark(c, old);
+}
+
 void contain_started(struct contain *c)
 {
-	c->looked_ms = -FRESH_MS - 1;
+	c->looked_ms = LONG_AGO_MS;
 }
 
 static bool signal_one(struct contain *c, const struct seen *s, int signo)
@@ -760,7 +773,7 @@ int contain_kill_descendants(struct contain *c, pid_t spare)
 {
 	int living = 0;
 	pid_t self = getpid();
-	c->looked_ms = -FRESH_MS - 1;
+	c->looked_ms = LONG_AGO_MS;
 	look(c);
 	for (size_t i = 0; i < c->count; i++)
 		c->seen[i].member = c->seen[i].parent == self && c->seen[i].pid != spare;
@@ -768,6 +781,6 @@ int contain_kill_descendants(struct contain *c, pid_t spare)
 	for (size_t i = 0; i < c->count; i++)
 		if (c->seen[i].member && c->seen[i].pid != self && !c->seen[i].zombie)
 			living += signal_one(c, &c->seen[i], SIGKILL);
-	c->looked_ms = -FRESH_MS - 1;
+	c->looked_ms = LONG_AGO_MS;
 	return living;
 }

@@ -68,6 +68,9 @@ void contain_set_exempt(struct contain *contain, pid_t pid);
 void contain_started(struct contain *contain);
 /** Living members of the tree now; zombies are dead. */
 int contain_count(struct contain *contain, const struct contain_target *target);
+/** As the last look found, this one has both marks of another slot, so it and what it has started
+ * is no member of this one. */
+bool contain_is_anothers(struct contain *contain, pid_t pid, const char *slot);
 /** Is this process, which may be dying, of the tree? Looks at it and its ancestors only. */
 bool contain_has(struct contain *contain, const struct contain_target *target, pid_t pid);
 /** Calls each() for the living members. */

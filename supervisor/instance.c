@@ -7,6 +7,7 @@
 #include "base/mutant.h"
 #include "base/str.h"
 #include "base/sys.h"
+#include "children.h"
 #include "config/config.h"
 #include "config/kind.h"
 #include "contain.h"
@@ -88,13 +89,18 @@ static void save(struct process *p)
 	struct err err = { 0 };
 	if (p->removed && process_is_down(p)) {
 		record_remove(sv->slots_fd, p->name);
+		p->saved = 0;
 		return;
 	}
 	fill_record(p, &record);
+	uint64_t sum = record_sum(&record);
+	if (sum == p->saved)
+		return;
 	int fd = record_open(sv->slots_fd, p->name, &err);
 	int rc = fd < 0 ? fd : record_write(fd, &record);
 	if (fd >= 0)
 		sys_close(fd);
+	p->saved = rc < 0 ? 0 : sum;
 	if (rc < 0)
 		log_error(
 			MAIN, "record_not_written", KV_STR("name", p->name), KV_INT("errno", -rc));
@@ -130,6 +136,7 @@ static void instance_free(struct instance *i)
 {
 	if (!i)
 		return;
+	children_remove(i->sv->children, i->pid);
 	loop_exit_free(i->exit);
 	loop_io_free(i->error_io);
 	loop_timer_free(i->lost);
@@ -262,6 +269,10 @@ static int fork_it(struct process *p, struct instance *i, int log_fd, int record
 		instance_plan_finish(&plan);
 		return err_set(err, group_fd, "cgroup");
 	}
+	if (children_reserve(i->sv->children) < 0) {
+		instance_plan_finish(&plan);
+		return err_set(err, -ENOMEM, "memory");
+	}
 	plan.spec.output_fd = log_fd;
 	plan.spec.channel_fd = channel_fd;
 	plan.spec.cgroup_fd = group_fd;
@@ -273,6 +284,7 @@ static int fork_it(struct process *p, struct instance *i, int log_fd, int record
 	instance_plan_finish(&plan);
 	if (rc < 0)
 		return rc;
+	children_add(i->sv->children, child.pid);
 	i->pid = child.pid;
 	i->pidfd = child.pidfd;
 	i->error_fd = child.error_fd;
@@ -376,6 +388,7 @@ static void on_error_pipe(void *arg, int fd UNUSED, unsigned events UNUSED)
 static void on_ended(void *arg, const siginfo_t *info)
 {
 	struct instance *i = arg;
+	children_remove(i->sv->children, i->pid);
 	/* Why it could not start is told first. */
 	if (info && info->si_code == CLD_EXITED && info->si_status == 127)
 		read_error_pipe(i);
@@ -447,6 +460,19 @@ static void kill_all(struct process *p)
 	probe_exec_kill(p);
 }
 
+/* The main process leads the group, so the kernel finds it without a look at /proc. */
+static bool signal_group(const struct process *p)
+{
+	const struct instance *i = p->instance;
+	int signo = (int)p->rules->stop.signal;
+	if (!i || i->pidfd < 0 || p->main_ended || sys_pidfd_signal_group(i->pidfd, signo) == -1)
+		return false;
+	/* A stopped process cannot obey until it goes on. */
+	if (signo != SIGKILL && signo != SIGSTOP)
+		sys_pidfd_signal_group(i->pidfd, SIGCONT);
+	return true;
+}
+
 static void terminate(struct process *p, int64_t deadline_ms)
 {
 	const struct supervisor *sv = p->owner;
@@ -462,15 +488,37 @@ static void terminate(struct process *p, int64_t deadline_ms)
 	/* A worker that lost its supervisor is ending its transaction and leaves by itself. */
 	if (p->kind && p->instance && p->instance->inherited && !p->main_ended)
 		return;
-	contain_signal(sv->contain, &target, p->rules->stop.signal,
-		p->main_ended ? CONTAIN_TREE : CONTAIN_GROUP);
+	if (!signal_group(p))
+		contain_signal(sv->contain, &target, p->rules->stop.signal,
+			p->main_ended ? CONTAIN_TREE : CONTAIN_GROUP);
+}
+
+struct label {
+	const struct supervisor *sv;
+	const char *text;
+};
+
+static bool is_anothers(void *arg, pid_t pid)
+{
+	const struct label *label = arg;
+	return pid == log_room_pid(label->sv->logs) ||
+	       contain_is_anothers(label->sv->contain, pid, label->text);
+}
+
+bool instance_is_alone(const struct process *p, const char *label)
+{
+	const struct supervisor *sv = p->owner;
+	struct label mine = { sv, label };
+	return children_are_known(sv->children, loop_turn(p->loop), is_anothers, &mine);
 }
 
 static int living(struct process *p)
 {
 	const struct supervisor *sv = p->owner;
 	const struct contain_target target = instance_target(p);
-	int count = contain_count(sv->contain, &target);
+	bool none = p->instance && !p->instance->inherited && p->main_ended &&
+		    instance_is_alone(p, p->name);
+	int count = none ? 0 : contain_count(sv->contain, &target);
 	return count + probe_exec_living(p);
 }
 

@@ -51,6 +51,11 @@ int instance_plan(struct instance_plan *plan, const struct process *p, const cha
 	const struct config_strings *command) MUST_CHECK;
 void instance_plan_finish(struct instance_plan *plan);
 void instance_add_variable(struct instance_plan *plan, const char *name, const char *value);
+/**
+ * Every child that droverd has is known, and none of those that came to it can be of the tree with
+ * this label: so nothing is left of what this droverd has started there, if its main process ended.
+ */
+bool instance_is_alone(const struct process *p, const char *label);
 /** Where the present instance's tree is. */
 struct contain_target instance_target(const struct process *p);
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/sys.h"
+#include "children.h"
 #include "contain.h"
 #include "instance.h"
 #include "log/log.h"
@@ -41,6 +42,7 @@ struct probe_exec {
 	struct loop_timer *resume;
 	bool running; /* started, and its end was not told yet */
 	bool dirty;   /* others of its tree may live */
+	bool ours;    /* none of an earlier supervisor's can be among them */
 	char line[PROCESS_DETAIL];
 	size_t line_len, total;
 	bool line_over;
@@ -89,6 +91,12 @@ static struct contain *contain_of(const struct probe_exec *e)
 	return sv->contain;
 }
 
+static struct children *children_of(const struct probe_exec *e)
+{
+	const struct supervisor *sv = e->process->owner;
+	return sv->children;
+}
+
 static void close_fd(int *fd)
 {
 	if (*fd >= 0)
@@ -110,6 +118,8 @@ static void let_go_of_process(struct probe_exec *e)
 	loop_exit_free(e->exit);
 	e->exit = NULL;
 	close_fd(&e->pidfd);
+	if (e->running)
+		children_remove(children_of(e), e->pid);
 	e->running = false;
 }
 
@@ -129,7 +139,8 @@ void probe_exec_free(struct probe_exec *e)
 static bool kill_rest(struct probe_exec *e)
 {
 	const struct contain_target target = target_of(e);
-	e->dirty = contain_count(contain_of(e), &target) > 0;
+	e->dirty = !(e->ours && instance_is_alone(e->process, e->label)) &&
+		   contain_count(contain_of(e), &target) > 0;
 	if (e->dirty)
 		contain_signal(contain_of(e), &target, SIGKILL, CONTAIN_TREE);
 	return !e->dirty;
@@ -165,12 +176,6 @@ void probe_exec_expect(struct process *p)
 	struct probe_exec *e = exec_of(p);
 	if (e)
 		kill_rest(e);
-}
-
-bool probe_exec_owns(const struct process *p, pid_t pid)
-{
-	const struct probe_exec *e = p->instance ? p->instance->exec : NULL;
-	return e && e->running && e->pid == pid;
 }
 
 /* --- its output --- */
@@ -279,7 +284,8 @@ static int fork_it(struct probe_exec *e, int write_fd, struct err *err)
 	if (instance_plan(&plan, p, e->label, &p->rules->probe.exec) < 0)
 		return err_set(err, -ENOMEM, "memory");
 	plan.spec.output_fd = write_fd;
-	int rc = spawn_child(&plan.spec, &child, err);
+	int rc = children_reserve(children_of(e)) < 0 ? err_set(err, -ENOMEM, "memory")
+						      : spawn_child(&plan.spec, &child, err);
 	instance_plan_finish(&plan);
 	if (rc < 0)
 		return rc;
@@ -287,7 +293,8 @@ static int fork_it(struct probe_exec *e, int write_fd, struct err *err)
 	e->pidfd = child.pidfd;
 	e->error_fd = child.error_fd;
 	e->start_time = contain_start_time(child.pid);
-	e->running = true;
+	e->running = e->ours = true;
+	children_add(children_of(e), e->pid);
 	contain_started(contain_of(e));
 	return 0;
 }

@@ -24,8 +24,6 @@ void probe_exec_kill(struct process *p);
 int probe_exec_living(struct process *p);
 /** An earlier supervisor may have left one: it is killed. */
 void probe_exec_expect(struct process *p);
-/** Is pid the command itself, whose end our own watcher takes? */
-bool probe_exec_owns(const struct process *p, pid_t pid);
 /** Cuts a label found as a mark to the slot's name. `name` has SLOT_NAME_SIZE bytes. */
 void probe_exec_slot(char *name, const char *label);
 void probe_exec_free(struct probe_exec *exec);

@@ -136,6 +136,7 @@ struct process {
 		int64_t before, after;	 /* what the last trim found and left, bytes */
 	} memory;
 
+	uint64_t saved;		   /* record_sum() of the record on file; 0: none is ours */
 	struct instance *instance; /* the real ops' own; NULL while down */
 	struct {		   /* between two looks at /proc, for status */
 		int64_t looked_ms;

@@ -114,6 +114,13 @@ static void fill(struct head *h, const struct record *r)
 	h->checksum = head_sum(h);
 }
 
+uint64_t record_sum(const struct record *r)
+{
+	struct head h;
+	fill(&h, r);
+	return h.checksum;
+}
+
 static int write_part(int fd, const void *part, size_t len, off_t at)
 {
 	/* One call: a death of the writer leaves the old or the new part, never half of one. */

@@ -55,6 +55,8 @@ int records_open(int runtime_fd, struct err *err) MUST_CHECK;
 int record_open(int slots_fd, const char *name, struct err *err) MUST_CHECK;
 /** Writes the supervisor's part at once. @return 0 or negative errno */
 int record_write(int fd, const struct record *record);
+/** A number that differs when what record_write() would write differs. */
+uint64_t record_sum(const struct record *record);
 /** Writes the claim of the calling process; for the child between fork and exec. */
 int record_claim(int fd, uint64_t incarnation);
 void record_remove(int slots_fd, const char *name);

@@ -24,8 +24,17 @@ enum { CHILD_CHANNEL = 3, CHILD_ERROR, CHILD_FDS, HIGH_FD = 10, GROUPS_MAX = 64 
 static const char path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 static NORETURN void child(const struct spawn_spec *spec, int error_fd);
+struct identity;
+static int find_identity(const struct spawn_spec *spec, struct identity *id);
 
 static struct rlimit given_fds;
+
+struct identity {
+	uid_t uid;
+	gid_t gid;
+	const char *name, *home;
+};
+static struct identity given_identity; /* name NULL: each child looks for itself */
 
 void spawn_raise_fd_limit(void)
 {
@@ -35,6 +44,14 @@ void spawn_raise_fd_limit(void)
 	given_fds = limit;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void spawn_know_ourselves(void)
+{
+	const struct spawn_spec nobody = { .user = NULL };
+	struct identity id;
+	if (find_identity(&nobody, &id) == 0)
+		given_identity = id;
 }
 
 const char *spawn_step_name(int step)
@@ -158,12 +175,6 @@ static int place_descriptors(const struct spawn_spec *spec, int *error_fd)
 	return sys_close_range(CHILD_FDS, ~0u, false);
 }
 
-struct identity {
-	uid_t uid;
-	gid_t gid;
-	const char *name, *home;
-};
-
 static int find_group(const char *name, gid_t *gid)
 {
 	errno = 0;
@@ -178,6 +189,10 @@ static int find_group(const char *name, gid_t *gid)
 
 static int find_identity(const struct spawn_spec *spec, struct identity *id)
 {
+	if (!spec->user && given_identity.name) {
+		*id = given_identity;
+		return spec->group ? find_group(spec->group, &id->gid) : 0;
+	}
 	errno = 0;
 	const struct passwd *pw = spec->user ? getpwnam(spec->user) : getpwuid(geteuid());
 	if (!pw && spec->user) {

@@ -70,6 +70,9 @@ struct spawn_failure {
  *         nothing was started, err->text is the step's name
  */
 int spawn_child(const struct spawn_spec *spec, struct spawned *out, struct err *err) MUST_CHECK;
+/** Looks up our own account once, for all that is started without a user of its own. May block, as
+ * account databases do. */
+void spawn_know_ourselves(void);
 /** Raises our own limit of descriptors; children get the one that we were given. */
 void spawn_raise_fd_limit(void);
 static inline bool spawn_is_warning(const struct spawn_failure *failure)

@@ -11,6 +11,7 @@
 #include "base/mutant.h"
 #include "base/str.h"
 #include "base/sys.h"
+#include "children.h"
 #include "config/kind.h"
 #include "control.h"
 #include "groups.h"
@@ -22,7 +23,6 @@
 #include "order.h"
 #include "owners.h"
 #include "place.h"
-#include "probe_exec.h"
 #include "records.h"
 #include "relay.h"
 #include "reload.h"
@@ -40,7 +40,13 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { SUMMARY_MS = 200, SUMMARY_IDLE_MS = 5000, SUMMARY_BYTES = 60000, HURRY_MS = 1000 };
+enum {
+	SUMMARY_MS = 200,
+	SUMMARY_SOON_MS = 20,
+	SUMMARY_IDLE_MS = 5000,
+	SUMMARY_BYTES = 60000,
+	HURRY_MS = 1000
+};
 
 static void on_signal(void *arg, int signo);
 static void on_summary(void *arg);
@@ -167,16 +173,7 @@ static void remove_slot(struct supervisor *sv, struct process *p)
 static bool is_own(void *arg, int pid)
 {
 	struct supervisor *sv = arg;
-	if (pid == log_room_pid(sv->logs))
-		return true;
-	LIST_FOR_EACH (node, &sv->processes) {
-		const struct process *p = LIST_ENTRY(node, struct process, node);
-		if (p->instance && p->instance->pid == pid && !p->main_ended)
-			return true;
-		if (probe_exec_owns(p, pid))
-			return true;
-	}
-	return false;
+	return pid == log_room_pid(sv->logs) || children_has(sv->children, pid);
 }
 
 static bool log_is_used(void *arg, const char *name)
@@ -192,8 +189,12 @@ void supervisor_changed(struct supervisor *sv, struct process *p UNUSED)
 		sv->look_due = true;
 		loop_defer(sv->loop, look, sv);
 	}
+	if (sv->summary_soon)
+		return;
+	sv->summary_soon = true;
 	int64_t since_ms = loop_now_ms(sv->loop) - sv->summary_ms;
-	loop_timer_start(sv->summary_timer, MAX(SUMMARY_MS - since_ms, (int64_t)0));
+	/* Not at once: what follows from the change comes first. */
+	loop_timer_start(sv->summary_timer, MAX(SUMMARY_MS - since_ms, (int64_t)SUMMARY_SOON_MS));
 }
 
 struct counts {
@@ -289,6 +290,7 @@ static void on_summary(void *arg)
 	CLEANUP(buf_finish) struct buf json = BUF_INIT;
 	struct process *monitor = supervisor_worker(sv, "monitor");
 	sv->summary_ms = loop_now_ms(sv->loop);
+	sv->summary_soon = false;
 	loop_timer_start(sv->summary_timer, SUMMARY_IDLE_MS);
 	if (!monitor)
 		return;
@@ -635,7 +637,11 @@ static int begin(struct supervisor *sv, struct err *err)
 		return rc;
 	/* What loses its parent comes to us, so that it is found. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	sv->children = children_new();
+	if (!sv->children)
+		return err_set(err, -ENOMEM, "out of memory");
 	spawn_raise_fd_limit();
+	spawn_know_ourselves();
 	rc = adopt_marks(sv, err);
 	if (rc == 0)
 		rc = open_rooms(sv, err);
@@ -707,6 +713,7 @@ int supervisor_stop(struct supervisor *sv)
 	service_manager_free(sv->manager);
 	groups_stop(sv->groups);
 	contain_free(sv->contain);
+	children_free(sv->children);
 	place_leave(sv);
 	config_free(sv->config);
 	free(sv->logger_program);

@@ -15,6 +15,7 @@ struct groups_watch;
 struct log_room;
 struct memory_watch;
 struct loop;
+struct children;
 struct loop_reaper;
 struct loop_signal;
 struct loop_timer;
@@ -49,6 +50,7 @@ struct supervisor {
 
 	struct list processes; /* struct process, in order of configuration */
 	struct contain *contain;
+	struct children *children;
 	struct groups_watch *groups; /* NULL: no cgroup is ours */
 	struct stats *stats;
 	struct log_room *logs;
@@ -61,6 +63,7 @@ struct supervisor {
 	struct loop_signal *signals[SUPERVISOR_SIGNALS];
 	struct loop_timer *summary_timer;
 	int64_t summary_ms; /* when the monitor was told last */
+	bool summary_soon;  /* it will be told of what changed */
 };
 
 /**

@@ -107,6 +107,13 @@ int sys_pidfd_send_signal(int pidfd, int signo)
 	return (int)syscall(SYS_pidfd_send_signal, pidfd, signo, NULL, 0);
 }
 
+int sys_pidfd_signal_group(int pidfd, int signo)
+{
+	const unsigned process_group =
+		1u << 2; /* PIDFD_SIGNAL_PROCESS_GROUP, not in Debian 12's headers */
+	return (int)syscall(SYS_pidfd_send_signal, pidfd, signo, NULL, process_group);
+}
+
 int sys_wait_pidfd(int pidfd, siginfo_t *info)
 {
 	info->si_pid = 0;

@@ -31,6 +31,8 @@ pid_t sys_fork_pidfd(int *pidfd);
 pid_t sys_fork_into(int *pidfd, int cgroup_fd);
 int sys_pidfd_open(pid_t pid);
 int sys_pidfd_send_signal(int pidfd, int signo);
+/** To the whole process group that the process leads. @return 0; -1, EINVAL before Linux 6.9 */
+int sys_pidfd_signal_group(int pidfd, int signo);
 /** waitid(P_PIDFD, WEXITED | WNOHANG). @return 1 and *info when it ended, 0 when it lives, -1. */
 int sys_wait_pidfd(int pidfd, siginfo_t *info);
 int sys_close_range(unsigned first, unsigned last, bool only_cloexec);

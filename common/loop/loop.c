@@ -22,6 +22,7 @@ struct loop {
 	ev_timer run_later; /* what was deferred by deferred calls waits for the next turn */
 	struct list waiting; /* struct deferred, in order */
 	int64_t now_ms;
+	uint64_t turn_number;
 	bool draining, running, stop_asked;
 };
 
@@ -138,6 +139,12 @@ static void on_turn(struct ev_loop *ev, ev_check *w, int revents UNUSED)
 	struct loop *loop = w->data;
 	(void)ev;
 	loop->now_ms = clock_mono_ms();
+	loop->turn_number++;
+}
+
+uint64_t loop_turn(const struct loop *loop)
+{
+	return loop->turn_number;
 }
 
 void loop_defer(struct loop *loop, void (*cb)(void *arg), void *arg)

@@ -23,6 +23,8 @@ void loop_stop(struct loop *loop);
 /** CLOCK_MONOTONIC in ms as of this turn; after long work call loop_update_now() first. */
 int64_t loop_now_ms(struct loop *loop);
 void loop_update_now(struct loop *loop);
+/** Grows with each turn: events of one turn had all come when its first callback was called. */
+uint64_t loop_turn(const struct loop *loop);
 /** Calls cb(arg) once, after the present callback has returned. */
 void loop_defer(struct loop *loop, void (*cb)(void *arg), void *arg);
 /** Drops what was deferred with this arg: for an object that goes away first. */

@@ -155,12 +155,10 @@ class Monit(Supervisor):
 
 
 class DroverPeer(Supervisor):
-	more = {}
-
 	def prepare(self):
-		services = {f"a{i}": {"command": self.command(), **self.more} for i in range(self.count)}
-		text = "supervisor: {restart: {min_interval: 0s, jitter: 0s}}\nhttp: {listen: \"127.0.0.1:0\"}\nservices:\n"
-		text += "".join(f"  {name}: {json.dumps(fields)}\n" for name, fields in services.items())
+		service = {"command": self.command(), "processes": self.count}
+		text = "supervisor: {restart: {min_interval: 0s, jitter: 0s}}\nhttp: {listen: \"127.0.0.1:0\"}\n"
+		text += f"services: {{a: {json.dumps(service)}}}\n"
 		(self.folder / "drover.yaml").write_text(text)
 		for name in ("state", "run", "log"):
 			(self.folder / name).mkdir()

@@ -138,6 +138,13 @@ int64_t loop_now_ms(struct loop *loop)
 	return loop->now_ms;
 }
 
+/* Each callback is a turn of its own. */
+uint64_t loop_turn(const struct loop *loop UNUSED)
+{
+	static uint64_t turn;
+	return ++turn;
+}
+
 void loop_update_now(struct loop *loop UNUSED)
 {
 }
