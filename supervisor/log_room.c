@@ -30,6 +30,7 @@
 enum {
 	NAME_SIZE = 80,
 	OLD_LOGGER_MS = 5000, /* an old drover-log may take this long to drain */
+	HAND_OVER_MS = 1000,  /* the new one may take this long to take the FIFOs */
 	SHORT_LIFE_MS = 1000, /* one that lived shorter is not restarted at once again and again */
 	DELAY_MS = 100,
 	DELAY_MAX_MS = 5000,
@@ -574,19 +575,22 @@ static void wait_for_end(int pidfd)
 	poll(&p, 1, OLD_LOGGER_MS);
 }
 
-/* Never two pumps on one FIFO. The loop does not run yet, so waiting is allowed. */
-static void end_old_logger(struct log_room *room)
+/* The drover-log of an earlier supervisor, by its record. @return pidfd, -1 none */
+static int find_old_logger(struct log_room *room)
 {
 	struct record old;
+	if (record_read(room->record_fd, &old) < 0)
+		return -1;
+	room->record.incarnation = old.incarnation;
+	return old.pid > 0 ? contain_open((pid_t)old.pid, old.start_time) : -1;
+}
+
+static void end_old_logger(struct log_room *room, int pidfd)
+{
 	const struct contain_target by_mark = { .slot = LOGGER_SLOT };
-	if (record_read(room->record_fd, &old) == 0) {
-		room->record.incarnation = old.incarnation;
-		int pidfd = old.pid > 0 ? contain_open((pid_t)old.pid, old.start_time) : -1;
-		if (pidfd >= 0) {
-			sys_pidfd_send_signal(pidfd, SIGTERM);
-			wait_for_end(pidfd);
-			sys_close(pidfd);
-		}
+	if (pidfd >= 0) {
+		sys_pidfd_send_signal(pidfd, SIGTERM);
+		wait_for_end(pidfd);
 	}
 	/* One whose record was lost. */
 	int64_t end_ms = clock_mono_ms() + OLD_LOGGER_MS;
@@ -602,6 +606,30 @@ static void end_old_logger(struct log_room *room)
 			break;
 		poll(NULL, 0, 20);
 	}
+}
+
+static bool has_locks(int dir)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	return fcntl(dir, F_OFD_GETLK, &lock) == 0;
+}
+
+/*
+ * Never two pumps on one FIFO: ours pumps when the earlier one has given back its locks. But it
+ * holds all FIFOs before that one ends: killed in between we would leave nobody who does, and what
+ * a service wrote last would go with it. The loop does not run yet, so waiting is allowed.
+ */
+static void succeed_logger(struct log_room *room)
+{
+	CLEANUP(closep) int old = find_old_logger(room);
+	bool overlap = has_locks(room->log_dir);
+	if (!overlap)
+		end_old_logger(room, old);
+	start_logger(room);
+	if (room->channel)
+		(void)channel_flush(room->channel, HAND_OVER_MS);
+	if (overlap)
+		end_old_logger(room, old);
 }
 
 static void open_present(struct log_room *room)
@@ -670,8 +698,7 @@ int log_room_new(struct log_room **out, struct loop *loop, const struct log_room
 		log_room_free(room);
 		return rc;
 	}
-	end_old_logger(room);
-	start_logger(room);
+	succeed_logger(room);
 	*out = room;
 	return 0;
 }

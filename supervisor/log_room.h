@@ -29,8 +29,8 @@ struct log_room_place {
 };
 
 /**
- * Opens the FIFOs that are there (their bytes live on in us), ends the drover-log of an earlier
- * supervisor and waits for its end, then opens the categories' logs. May block for seconds.
+ * Opens the FIFOs that are there (their bytes live on in us) and the categories' logs, starts
+ * drover-log, ends that of an earlier supervisor and waits for its end. May block for seconds.
  */
 int log_room_new(struct log_room **out, struct loop *loop, const struct log_room_place *place,
 	const struct config_logs *config, struct err *err) MUST_CHECK;

@@ -2,12 +2,14 @@
 #include "ipc/channel.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "loop/loop.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,6 +205,19 @@ static void flush(struct channel *ch)
 		packet_free(p);
 	}
 	watch(ch);
+}
+
+bool channel_flush(struct channel *ch, int64_t timeout_ms)
+{
+	int64_t end_ms = clock_mono_ms() + timeout_ms;
+	while (!ch->closed && !list_empty(&ch->queue)) {
+		struct pollfd p = { .fd = ch->fd, .events = POLLOUT };
+		int64_t left_ms = end_ms - clock_mono_ms();
+		if (left_ms <= 0 || (poll(&p, 1, (int)left_ms) == -1 && errno != EINTR))
+			return false;
+		flush(ch);
+	}
+	return !ch->closed;
 }
 
 static void take_fds(struct msghdr *msg, int *fds, size_t *count)

@@ -42,6 +42,11 @@ int channel_send(struct channel *channel, enum message_id id, const void *body, 
 	size_t fd_count);
 /** Bytes that wait to be sent. */
 size_t channel_queued(const struct channel *channel);
+/**
+ * Blocks until all is sent, for who has no running loop yet.
+ * @return whether nothing waits any more; false too when the peer is gone
+ */
+bool channel_flush(struct channel *channel, int64_t timeout_ms);
 /** Stops reading, or goes on: back pressure on a client that does not read its answers. */
 void channel_pause(struct channel *channel, bool paused);
 /** Uid of the peer at the time of connect (SO_PEERCRED); (unsigned)-1 when unknown. */
