@@ -9,7 +9,7 @@ import pathlib
 import re
 
 from log_keeper import BOUND
-from world import ADOPTION, EXTRA, FAILURES, MIN_INTERVAL_MS, SERVICES, state_of
+from world import EXTRA, FAILURES, MIN_INTERVAL_MS, NEEDS, SERVICES, state_of
 
 GRACE_US = 2_500_000  # an effect may come this much later than the end of what brought it about
 TICK_US = 10_000  # start times in /proc are in steps of 10 ms
@@ -41,36 +41,70 @@ def lives_of(tail):
 	return [(s, following, own[s.pid, s.start]) for s, following in zip(starts, [*starts[1:], None])]
 
 
-def causes_of_end(world, name, start, following, own):
-	"""Whatever outside the supervisor can have brought the next start about."""
-	history, begin, end = world.history, start.at, following.at
+def fork_us(start):
+	return start.start * TICK_US
+
+
+def own_causes(world, start, own):
+	"""What ended this very instance, by its own books or by the hand of the harness."""
 	found = [r for r in own if r.what == "X" and r.detail != "asked"]
-	found += [e for e in history.events if e["what"] == "kill" and e.get("key") == (start.pid, start.start)]
-	found += history.between(begin, end, "start", "stop", "restart", "good reload", slot=name, grace_us=GRACE_US)
+	found += [e for e in world.history.events if e["what"] == "kill" and e.get("key") == (start.pid, start.start)]
 	if failed_in_a_row([r for r in own if r.what == "P"]) >= FAILURES:
 		found.append("probe")
-	if not ADOPTION:
-		found += history.between(begin, end, "kill supervisor", grace_us=GRACE_US)
 	return found
+
+
+def answered(event, name):
+	"""True: it was carried out and this slot's part said to be well, so no effect comes later."""
+	answer = event.get("answer")
+	return bool(answer) and any(r["name"] == name and r["ok"] for r in answer[1]["results"])
+
+
+def orders_to_end(world, name, start, following):
+	"""Commands and reloads that can have ended it."""
+	return [e for e in world.history.between(fork_us(start), following.at, "stop", "restart", "good reload", slot=name,
+		grace_us=GRACE_US) if not answered(e, name) or e["to"] >= fork_us(start)]
+
+
+def match(lives, taken):
+	"""Gives each life an order of its own (augmenting paths). @return those that remain without"""
+	def give(life, seen):
+		for order in lives[life]:
+			if order in seen:
+				continue
+			seen.add(order)
+			if order not in taken or give(taken[order], seen):
+				taken[order] = life
+				return True
+		return False
+	return [life for life in lives if not give(life, set())]
 
 
 def every_end_has_a_cause(world):
 	"""
-	S2 (not two), S5 and S6: what nobody touched goes on, over reloads, crashes of the supervisor, dead drover-logs and
-	all the rest. An instance that was followed by another was ended by something in the harness's or its own books.
+	S2 (not two), S5 and S6: what nobody touched goes on with its pid, over reloads, crashes of the supervisor, dead
+	drover-logs and all the rest. An instance that was followed by another was ended by something in the harness's or its
+	own books, and each order ended one instance of a slot, not two.
 	"""
 	violations = []
 	for name, tail in world.tails.items():
-		for start, following, own in lives_of(tail):
-			if following and not causes_of_end(world, name, start, following, own):
-				near = [e for e in world.history.events if e["to"] and start.at < e["to"] and e["from"] < following.at]
-				violations.append(f"S2/S5/S6: {name} was started again without a cause: {start}, then {following}; its last "
-					f"records {own[-5:]}; the harness dealt {near[-6:]}")
+		unexplained, lives = {}, lives_of(tail)
+		for i, (start, following, own) in enumerate(lives):
+			if following and not own_causes(world, start, own):
+				unexplained[i] = [id(e) for e in orders_to_end(world, name, start, following)]
+		for i in match(unexplained, {}):
+			start, following, own = lives[i]
+			near = [e for e in world.history.events if e["to"] and start.at < e["to"] and e["from"] < following.at]
+			violations.append(f"S2/S5/S6: {name} was started again without a cause: {start}, then {following}; its last "
+				f"records {own[-5:]}; the harness dealt {near[-6:]}")
 	return violations
 
 
 def not_four(world):
-	"""S2: three failed probes in a row are the end, unless the supervisor was away or the restart was held meanwhile."""
+	"""
+	S2, S5: three failed probes in a row are the end, also when the supervisor was killed in between: strikes are kept, and
+	each crash costs at most the one answer that was on its way. A supervisor that was stopped does not count what it missed.
+	"""
 	violations = []
 	for start, _, own in lives_of(world.tails["hanging"]):
 		run = []
@@ -80,9 +114,47 @@ def not_four(world):
 				continue
 			# held: at most min_interval after the last automatic start
 			held = run[0].at - start.at < 1000 * MIN_INTERVAL_MS * 3
-			if not held and not world.history.between(run[0].at, run[-1].at, "kill supervisor", "stop supervisor",
-					"no descriptors", "good reload", "full disk", "restart", "stop", "start", grace_us=GRACE_US):
-				violations.append(f"S2: {len(run)} failed probes and no restart: {run}")
+			missed = len(world.history.between(run[0].at, run[-1].at, "kill supervisor", "stop supervisor", "no descriptors",
+				"restart", "stop", grace_us=GRACE_US))
+			if not held and len(run) > FAILURES + missed:
+				violations.append(f"S2/S5: {len(run)} failed probes, {missed} disturbances and no restart: {run}")
+	return violations
+
+
+def end_us(world, start, following, own):
+	"""When the supervisor may have known at the latest that it went down; infinite while it is up."""
+	told = [r.at for r in own if r.what == "T"]
+	ends = [r.at + GRACE_US for r in own if r.what == "X"]
+	ends += [e["to"] + GRACE_US for e in world.history.events if e["what"] == "kill" and
+		e.get("key") == (start.pid, start.start) and e["to"]]
+	return min([*told, *ends, *([fork_us(following)] if following else [])], default=float("inf"))
+
+
+def needs_are_kept(world):
+	"""depends_on: nothing starts before what it needs is ready, nor after that was told to end."""
+	violations, starts = [], 0
+	for name, other in NEEDS.items():
+		lives = [(fork_us(s), end_us(world, s, f, own), own) for s, f, own in lives_of(world.tails[other])]
+		for start in world.tails[name].starts():
+			at = fork_us(start)
+			there = [own for begin, end, own in lives if begin <= at + TICK_US and end >= at]
+			if other == "hanging":
+				there = [own for own in there if any(r.what == "P" and r.detail == "ok" and r.at <= at + TICK_US for r in own)]
+			starts += 1
+			if not there:
+				violations.append(f"depends_on: {name} was started at {at} without {other}: {start}, "
+					f"{[s for s in world.tails[other].starts() if fork_us(s) <= at][-1:]}")
+	return violations if starts else ["depends_on: nothing was started"]
+
+
+def stopped_in_reverse(world):
+	"""After the end of everything: who needs another had left before that was told to."""
+	violations = []
+	for name, other in NEEDS.items():
+		(_, _, own), (_, _, others) = lives_of(world.tails[name])[-1], lives_of(world.tails[other])[-1]
+		left, told = [r.at for r in own if r.what == "X"], [r.at for r in others if r.what == "T"]
+		if not left or not told or left[0] > told[0]:
+			violations.append(f"depends_on: {name} left at {left}, {other} was told to at {told}")
 	return violations
 
 
@@ -110,16 +182,36 @@ def stops_hold(world):
 	"""S4, S5: after a stop was answered nothing starts until somebody says so, whatever happens to the supervisor."""
 	violations = []
 	for event in world.history.events:
-		if event["what"] != "stop" or not event["answer"] or event["answer"][0] != 0:
-			continue
-		name = event["slots"][0]
-		later = [e["from"] for e in world.history.events if e["what"] in ("start", "restart") and name in e["slots"] and
-			e["from"] >= event["to"]]
-		until_us = min(later, default=float("inf"))
-		started = [r for r in world.tails[name].starts() if event["to"] < r.at < until_us]
-		# Executed before the stop, and slow to come to itself: then it is dead already.
-		started = [r for r in started if r.start * 10_000 > event["to"]]
-		violations += [f"S4/S5: {name} was stopped at {event['to']}, and there is {r}" for r in started]
+		for name in event["slots"] if event["what"] == "stop" else ():
+			if not answered(event, name):
+				continue
+			later = [e["from"] for e in world.history.events if e["what"] in ("start", "restart") and name in e["slots"] and
+				e["from"] >= event["to"]]
+			started = [r for r in world.tails[name].starts() if event["to"] < r.at < min(later, default=float("inf"))]
+			# Executed before the stop, and slow to come to itself: then it is dead already.
+			started = [r for r in started if fork_us(r) > event["to"]]
+			violations += [f"S4/S5: {name} was stopped at {event['to']}, and there is {r}" for r in started]
+	return violations
+
+
+def surely_wanted(world):
+	"""Services that the last command about them wants up, as was answered; where no answer came nothing is sure."""
+	wanted = dict.fromkeys(SERVICES, True)
+	for event in world.history.events:
+		for name in event["slots"] if event["what"] in ("start", "stop", "restart") else ():
+			wanted[name] = event["what"] != "stop" if answered(event, name) else None
+	return [name for name, up in wanted.items() if up]
+
+
+def the_supervisor_tells_the_truth(world):
+	"""Of each service: that it runs, and its pid."""
+	code, answer = world.ask("status")
+	told = {p["name"]: p for p in answer["processes"]}
+	violations = [] if answer["supervisor"]["containment"] == world.containment else [f"contained by {answer['supervisor']}"]
+	for name in SERVICES:
+		main = world.tails[name].main()
+		if not main or told[name]["state"] != "running" or told[name]["pid"] != main.pid:
+			violations.append(f"status says {told[name]} of {main}")
 	return violations
 
 

@@ -9,5 +9,5 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 def pytest_addoption(parser):
 	parser.addoption("--kills", type=int, default=100, help="kills in all, in test_kill.py")
 	parser.addoption("--supervisor-kills", type=int, default=200, help="SIGKILLs of droverd in a row, in test_supervisor.py")
-	parser.addoption("--time", type=float, default=35, help="seconds of faults, in test_supervisor.py")
+	parser.addoption("--time", type=float, default=50, help="seconds of faults, in test_supervisor.py")
 	parser.addoption("--seed", type=int, default=None, help="of the random numbers; printed by each run")

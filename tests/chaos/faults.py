@@ -23,42 +23,61 @@ LATE_S = 1.5  # what a busy machine may add to what is measured here
 
 
 class Dealer(threading.Thread):
-	"""Draws mostly what was dealt least, until the time is over."""
+	"""
+	Deals its schedule, which the seed alone decides: which fault comes when in the row, after what pause, and the random
+	numbers that it draws its target and its ways from. What comes of one fault changes nothing of those that follow.
+	"""
 	faults = ()
 	consequences = ()  # what some faults lead to, counted too
-	rare = ()  # a fourth of the others is enough
 	pause_s = 0.05
 
 	def __init__(self, world, seed, until_s):
 		super().__init__(daemon=True)
 		self.world, self.history = world, world.history
-		self.rng = random.Random(f"{type(self).__name__} {seed}")
+		self.schedule = self.draw_schedule(seed)
+		self.rng = None  # that of the fault that is being dealt
 		self.until_s = until_s
 		self.least = {}  # {fault: so often it has to be dealt, over the time if need be}
 		self.counts, self.took_s = collections.Counter(), collections.Counter()
 		self.error = None
 
-	def draw(self, faults=None):
-		faults = faults or self.faults
-		least = min(faults, key=lambda name: (self.counts[name] * (4 if name in self.rare else 1), name))
-		return self.rng.choice([least, least, least, self.rng.choice(faults)])
+	@classmethod
+	def draw_round(cls, rng):
+		return rng.sample(cls.faults, len(cls.faults))
+
+	@classmethod
+	def draw_schedule(cls, seed):
+		"""(fault, seed of its random numbers, pause after it) without end"""
+		rng = random.Random(f"{cls.__name__} {seed}")
+		while True:
+			for fault in cls.draw_round(rng):
+				yield fault, rng.getrandbits(64), rng.uniform(0, 2 * cls.pause_s)
 
 	def run(self):
 		try:
-			while time.monotonic() < self.until_s or self.owes():
-				fault = self.draw()
+			while wanted := self.wanted():
+				fault, seed, pause_s = next(item for item in self.schedule if item[0] in wanted)
+				self.rng = random.Random(seed)
+				self.prepare(fault)
 				began = time.monotonic()
 				if getattr(self, fault)():
 					self.counts[fault] += 1
 				self.took_s[fault] += time.monotonic() - began
-				time.sleep(self.rng.uniform(0, 2 * self.pause_s))
+				time.sleep(pause_s)
 			self.finish()
 		except BaseException as error:  # noqa: BLE001
 			self.error = error
 
-	def owes(self):
+	def wanted(self):
+		"""All faults as long as there is time, then those that are owed."""
+		if time.monotonic() < self.until_s:
+			return self.faults
 		late = time.monotonic() > self.until_s + PATIENCE_S
-		return not late and any(self.counts[name] < count for name, count in self.least.items())
+		owed = {name for name, count in self.least.items() if self.counts[name] < count and not late}
+		return {name for name in self.faults if name in owed or owed & set(self.consequences)}
+
+	def prepare(self, fault):
+		"""Before each."""
 
 	def finish(self):
 		"""Nothing stays broken."""
@@ -67,16 +86,20 @@ class Dealer(threading.Thread):
 class AtSupervisor(Dealer):
 	faults = ("kill_supervisor", "stop_supervisor", "kill_logger", "kill_during_rename", "kill_before_exec", "bad_reload",
 		"good_reload", "full_disk", "no_descriptors")
-	rare = ("kill_during_rename", "kill_before_exec")
 	pause_s = 0.02
 	calm = ("stop_supervisor", "bad_reload", "good_reload", "no_descriptors")
 	calm_until_s, logger_died_under = 0, None
 
-	def draw(self):
+	@classmethod
+	def draw_round(cls, rng):
+		"""The calm ones come when the disk has just been full."""
+		loud = [name for name in cls.faults if name not in (*cls.calm, "full_disk")]
+		return ["full_disk", *rng.sample(cls.calm, len(cls.calm)), *rng.sample(loud, len(loud))]
+
+	def prepare(self, fault):
 		"""What a full disk cost is counted in drover-log's memory for a second: it may not die over that."""
-		if time.monotonic() < self.calm_until_s:
-			return super().draw(self.calm)
-		return super().draw()
+		if fault not in self.calm:
+			time.sleep(max(self.calm_until_s - time.monotonic(), 0))
 
 	def up(self):
 		self.world.wait("droverd answers", self.world.control).close()
@@ -151,7 +174,8 @@ class AtSupervisor(Dealer):
 			client = self.world.control()
 			if client:
 				client.send("restart", name)
-		with self.world.command_lock, self.history.span("restart", name), self.history.span("kill supervisor"):
+		along = self.world.concerned("restart", name)
+		with self.world.command_lock, self.history.span("restart", *along), self.history.span("kill supervisor"):
 			struck = self.strike("strike-exec", ACTOR, self.world.droverd.pid, trigger)
 			if self.world.droverd.poll() is not None or struck:
 				self.restart()
@@ -262,7 +286,8 @@ class AtSupervisor(Dealer):
 	def answers(self):
 		since = time.monotonic()
 		code, _ = self.world.ask("status")
-		assert code == 0 and time.monotonic() - since < 1 + LATE_S, "status waited for a descriptor"
+		took_s = time.monotonic() - since
+		assert code == 0 and took_s < 1 + LATE_S, f"status waited {took_s:.1f} s for a descriptor"
 
 
 class AtServices(Dealer):
@@ -275,9 +300,8 @@ class AtServices(Dealer):
 		super().__init__(*args)
 		self.stopped = []  # [(when to go on, main)]
 
-	def draw(self):
+	def prepare(self, fault):
 		self.go_on()
-		return super().draw()
 
 	def go_on(self, all_of_them=False):
 		for item in list(self.stopped):
@@ -377,23 +401,29 @@ class Commander(Dealer):
 	def command(self, verb):
 		name = self.rng.choice(SERVICES)
 		with self.world.command_lock:
-			with self.history.span(verb, name, answer=None) as event:
+			with self.history.span(verb, *self.world.concerned(verb, name), answer=None) as event:
 				answer = self.asked(verb, name)
 				event["answer"] = answer
-			if answer and verb == "stop" and answer[0] == 0:
-				self.check_stopped(name, event)
-		if answer and (answer[0] not in (0, 1) or len(answer[1]["results"]) != 1):
-			self.violations.append(f"{verb} {name}: {answer}")
+			if answer and (answer[0] not in (0, 1) or not self.is_whole(answer[1]["results"], name, event)):
+				self.violations.append(f"{verb} {name}: {answer}")
+			elif answer and verb == "stop":
+				self.check_stopped([r["name"] for r in answer[1]["results"] if r["ok"]], event)
 		return answer is not None
 
-	def check_stopped(self, name, event):
-		left = self.world.tails[name].members()
-		if left:
-			self.violations.append(f"S4: {name} was said to be stopped, and there are {left}")
+	@staticmethod
+	def is_whole(results, name, event):
+		"""One answer for each that it concerns, the one that was named among them."""
+		names = [result["name"] for result in results]
+		return name in names and len(names) == len(set(names)) and set(names) <= set(event["slots"])
+
+	def check_stopped(self, names, event):
+		for name in names:
+			if left := self.world.tails[name].members():
+				self.violations.append(f"S4: {name} was said to be stopped, and there are {left}")
 		took_s = (event["to"] - event["from"]) / 1e6
 		disturbed = self.history.between(event["from"], event["to"], "kill supervisor", "stop supervisor", "no descriptors")
-		if took_s > STOP_PATIENCE_S + LATE_S and not disturbed:
-			self.violations.append(f"S4: the stop of {name} took {took_s:.2f} s")
+		if took_s > STOP_PATIENCE_S * len(names) + LATE_S and names and not disturbed:
+			self.violations.append(f"S4: the stop of {names} took {took_s:.2f} s")
 
 	def command_start(self):
 		return self.command("start")

@@ -5,18 +5,20 @@ down themselves must prove S1 to S6, L1 and L2, and in the end everything that i
 
     tests/run chaos supervisor --seed S --time T
 """
-import os
+import contextlib
+import itertools
 import random
-import signal
 import time
 
 import pytest
 
 import checker
+from cgroups import hierarchy, private_group
 from faults import AtServices, AtSupervisor, Commander
-from harness import become_subreaper, descendants, processes
+from harness import become_subreaper
 from log_keeper import LogKeeper
-from world import FLAGS, ROOT, SERVICES, World, boot_us, state_of
+from play import a_world, complain, heal, kill_in_a_row, reap, shut_down
+from world import ROOT, SERVICES
 
 LEAST, LEAST_STRUCK = 20, 5
 STRUCK = ("kill_before_exec", "kill_during_rename")
@@ -24,65 +26,17 @@ CI_SECONDS = 30  # of what is shorter not all is demanded
 
 
 @pytest.fixture
-def world(tmp_path):
+def seed(request):
+	given = request.config.getoption("--seed")
+	return random.SystemRandom().randrange(1 << 32) if given is None else given
+
+
+@pytest.fixture
+def world(tmp_path, seed):
+	"""The seed decides about the way of containment too: even by the sweep, odd by a delegated cgroup."""
 	become_subreaper()
-	one = World(tmp_path)
-	yield one
-	if one.droverd and one.droverd.poll() is None:
-		one.droverd.send_signal(signal.SIGCONT)
-		one.droverd.kill()
-		one.droverd.wait()
-	for tail in one.tails.values():
-		for member in tail.members():
-			os.kill(member.pid, signal.SIGKILL)
-	for pid in descendants():
-		if state_of(pid) not in "ZX":
-			os.kill(pid, signal.SIGKILL)
-	reap()
-	one.unmount()
-
-
-def reap():
-	"""Strangers that fell to us; what Popen started is left to it."""
-	for pid, (parent, state) in processes().items():
-		if parent == os.getpid() and state == "Z":
-			try:
-				os.waitpid(pid, os.WNOHANG)
-			except ChildProcessError:
-				pass
-
-
-def draw_seed(request):
-	seed = request.config.getoption("--seed")
-	return random.SystemRandom().randrange(1 << 32) if seed is None else seed
-
-
-def heal(world):
-	for name, flag in FLAGS.items():
-		(world.folder / f"{name}.{flag}").unlink()
-	world.write(world.text(0))
-	with world.history.span("good reload", *world.tails):
-		code, answer = world.ask("reload")
-	assert code == 0, answer
-	with world.history.span("start", *world.tails):
-		world.ask("start", "all")
-
-	def settled():
-		mains = {name: world.tails[name].main() for name in SERVICES}
-		return all(mains.values()) and all(boot_us() - main.at > 1_500_000 for main in mains.values())
-	world.wait("all that is wanted is up and stays up", settled, 90)
-
-
-def shut_down(world):
-	world.droverd.terminate()
-	assert world.droverd.wait(30) == 0
-	deadline = time.monotonic() + 5
-	while True:
-		reap()
-		left = [pid for pid in descendants() if state_of(pid) not in "ZX"]
-		if not left or time.monotonic() > deadline:
-			return [f"left over after TERM: {left}"] if left else []
-		time.sleep(0.02)
+	with private_group() if seed % 2 and ROOT and hierarchy() else contextlib.nullcontext() as group:
+		yield from a_world(tmp_path, group)
 
 
 def deal(world, seed, seconds):
@@ -106,63 +60,48 @@ def deal(world, seed, seconds):
 	return dealers
 
 
-def test_supervisors_killed_in_a_row_make_no_second_copy_and_lose_no_line(world, request):
-	"""At any instant of their start or of their work; services die beside them."""
-	seed, kills = draw_seed(request), request.config.getoption("--supervisor-kills")
+@pytest.mark.parametrize("kind", [AtSupervisor, AtServices, Commander])
+def test_a_seed_gives_the_faults_of_the_supervisor_and_their_order(kind):
+	"""What a failing seed is replayed with."""
+	first, again, other = (list(itertools.islice(kind.draw_schedule(seed), 500)) for seed in (7, 7, 8))
+	assert first == again != other
+	assert {name for name, _, _ in first} == set(kind.faults)
+
+
+def test_supervisors_killed_in_a_row_make_no_second_copy_and_lose_no_line(world, seed, request):
+	kills = request.config.getoption("--supervisor-kills")
 	print(f"replay: tests/run chaos supervisors_killed --seed {seed} --supervisor-kills {kills}")
-	rng, keeper, answered = random.Random(seed), LogKeeper(world), 0
-	world.write(world.text(0))
-	world.start()
-	keeper.start()
-	for i in range(kills):
-		if i % 3 == 0:
-			world.wait("droverd answers", world.control).close()
-			answered += 1
-		time.sleep(rng.uniform(0, 0.06))
-		assert world.droverd.poll() is None, world.complaints()
-		main = world.tails[rng.choice(SERVICES)].main()
-		if main and rng.random() < 0.2:
-			with world.history.span("kill", key=(main.pid, main.start)):
-				os.kill(main.pid, signal.SIGKILL)
-		with world.history.span("kill supervisor"):
-			world.droverd.kill()
-			world.droverd.wait()
-		world.start()
-		reap()
-		assert not checker.no_doubles(world), checker.no_doubles(world)
-	heal(world)
-	violations = checker.every_wanted_is_up_and_nothing_else(world, SERVICES) + shut_down(world)
-	broken, lines, _ = checker.logs_are_whole(world, keeper.finish(), keeper.largest)
-	violations += broken + checker.no_doubles(world) + checker.every_end_has_a_cause(world)
-	violations += checker.intervals_are_kept(world)
-	lives = sum(len(tail.starts()) for tail in world.tails.values())
-	print(f"{kills} supervisors killed, {answered} after they answered; {lives} lives, {lines} log lines")
-	assert not violations, "\n".join([f"{len(violations)} violations", *violations[:20]])
+	violations, words = kill_in_a_row(world, seed, kills)
+	print(f"{words}, contained by {world.containment}")
+	complain(violations)
 
 
-def test_whatever_happens_the_promises_hold(world, request):
-	seed, seconds = draw_seed(request), request.config.getoption("--time")
+def test_whatever_happens_the_promises_hold(world, seed, request):
+	seconds = request.config.getoption("--time")
 	print(f"replay: tests/run chaos supervisor --seed {seed} --time {seconds:g}")
 	keeper = LogKeeper(world)
 	world.write(world.text(0))
 	world.start()
 	keeper.start()
 	dealers = deal(world, seed, seconds)
-	heal(world)
+	sure = heal(world)
 	violations = dealers[2].violations
 	violations += checker.every_wanted_is_up_and_nothing_else(world, SERVICES)
+	violations += checker.the_supervisor_tells_the_truth(world)
 	violations += shut_down(world)
 	counts = {name: n for dealer in dealers for name, n in sorted(dealer.counts.items())}
 	texts = keeper.finish()
+	keeper.keep(world.folder)
 	broken, lines, dropped = checker.logs_are_whole(world, texts, keeper.largest)
 	violations += broken
 	for check in (checker.no_doubles, checker.every_end_has_a_cause, checker.not_four, checker.intervals_are_kept,
-			checker.stops_hold):
+			checker.stops_hold, checker.needs_are_kept, checker.stopped_in_reverse):
 		violations += check(world)
 	lives = sum(len(tail.starts()) for tail in world.tails.values())
 	slow = {name: round(took, 1) for dealer in dealers for name, took in dealer.took_s.items() if took > seconds / 20}
 	print(f"took most seconds: {slow}")
-	print(f"dealt {counts}\n{lives} lives, {lines} log lines, {dropped} bytes dropped and counted, {keeper.rotations} rotations")
-	assert not violations, "\n".join([f"{len(violations)} violations", *violations[:20]])
+	print(f"dealt {counts}\n{lives} lives, {lines} log lines, {dropped} bytes dropped and counted, {keeper.rotations} "
+		f"rotations; contained by {world.containment}; surely wanted before the end: {len(sure)}")
+	complain(violations)
 	few = {name: dealer.counts[name] for dealer in dealers for name, n in dealer.least.items() if dealer.counts[name] < n}
 	assert not few, few

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,14 +25,12 @@ DROVERD = BUILD / "bin/droverd"
 ROOT = os.geteuid() == 0
 SERVICES = ["obedient", "stubborn", "forking", "hanging", "flooding", "crashing", "slow", "daemonizing"]
 EXTRA = "extra"  # comes and goes with reloads
+NEEDS = {"obedient": "slow", "flooding": "hanging"}  # depends_on: what is ready at once, and what must be asked
 FLAGS = {"crashing": "crash", "daemonizing": "daemon"}
 MIN_INTERVAL_MS, STOP_MS, FAILURES = 300, 400, 3
 MAX_SIZE, BACKUPS, MAX_LINE = 64000, 60, 1 << 20
 ORDERS = {name: signal.SIGRTMIN + i for i, name in enumerate(
 	["fork a session", "fork a daemon", "flood", "probe fails", "probe hangs", "probe fails twice", "crash", "half line"])}
-# A supervisor that adopts what an earlier one left (S5).
-ADOPTION = any("process_adopt(" in path.read_text() for path in
-	(pathlib.Path(__file__).resolve().parents[2] / "supervisor").glob("[af]*.c"))
 MS_FLAGS, MNT_DETACH = 0, 2
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -58,6 +57,11 @@ def state_of(pid):
 		return pathlib.Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()[0].decode()
 	except OSError:
 		return "X"
+
+
+def ignore_rotation():
+	"""A wish to rotate may meet it before it is itself."""
+	signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def free_port():
@@ -139,8 +143,8 @@ class History:
 
 
 class World:
-	def __init__(self, folder):
-		self.folder = pathlib.Path(folder)
+	def __init__(self, folder, group=None):
+		self.folder, self.group = pathlib.Path(folder), group
 		self.lives = self.folder / "lives"
 		self.state, self.runtime, self.logs = (self.folder / name for name in ("state", "run", "log"))
 		for path in (self.lives, self.state, self.runtime, self.logs):
@@ -163,6 +167,12 @@ class World:
 			return False
 		return LIBC.mount(b"tmpfs", os.fsencode(self.logs), b"tmpfs", MS_FLAGS, b"size=128m") == 0
 
+	def keep(self):
+		"""What tells how it went: droverd's own log, and what was done to it."""
+		for path in self.logs.glob("drover*.log*"):
+			shutil.copy(path, self.folder)
+		(self.folder / "history.json").write_text("\n".join(json.dumps(event, default=str) for event in self.history.events))
+
 	def unmount(self):
 		if self.mounted:
 			LIBC.umount2(os.fsencode(self.logs), MNT_DETACH)
@@ -172,6 +182,8 @@ class World:
 	def text(self, variant=0):
 		"""Bit 0: another environment for obedient (a restart); bit 1: extra is there; bit 2: slow stops in another time."""
 		services = {name: {"command": [str(ACTOR), name, name, str(self.folder)]} for name in SERVICES}
+		for name, other in NEEDS.items():
+			services[name]["depends_on"] = [other]
 		services["obedient"]["environment"] = {"VARIANT": str(variant & 1)}
 		services["slow"]["stop"] = {"timeout": f"{STOP_MS + 100 * (variant >> 2 & 1)}ms"}
 		services["hanging"]["command"].append(str(self.port))
@@ -193,13 +205,25 @@ class World:
 		fresh.write_text(text)
 		fresh.replace(self.file)
 
+	@staticmethod
+	def concerned(verb, name):
+		"""Who a command is about: a start brings up what is needed, other commands take along what needs it."""
+		related = {name: other for other, name in NEEDS.items()} if verb != "start" else NEEDS
+		return [name, related[name]] if name in related else [name]
+
 	# -- life --
+
+	@property
+	def containment(self):
+		return "cgroup" if self.group else "sweep"
 
 	def start(self):
 		environment = {k: v for k, v in os.environ.items() if k.startswith("DROVER_") or k in ("PATH", "HOME")}
 		with open(self.folder / "droverd.out", "ab") as out:
-			self.droverd = subprocess.Popen([DROVERD, "--config", self.file, "--state-dir", self.state, "--runtime-dir",
-				self.runtime, "--log-dir", self.logs], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment)
+			enter = self.group.enter if self.group else ()
+			self.droverd = subprocess.Popen([*enter, DROVERD, "--config", self.file, "--state-dir", self.state, "--runtime-dir",
+				self.runtime, "--log-dir", self.logs], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment,
+				preexec_fn=ignore_rotation)
 
 	def complaints(self):
 		return (self.folder / "droverd.out").read_text(errors="replace")[-3000:]
