@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+import inspect
+import re
 import sys
 import pathlib
 
@@ -6,6 +8,20 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import harness  # noqa: E402
+
+# Who asks how long something took, or how much time of the processor.
+MEASURES = re.compile(r"\* SLOW\b|\b(monotonic|perf_counter|time)\(\) - |\b(cpu_s|seconds)\(|def test_\w*_in_time")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "timing: measures time, so it runs when no other test does; found by itself where "
+                                       "the test's own lines do it, else to be written")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if MEASURES.search(inspect.getsource(item.function)):
+            item.add_marker(pytest.mark.timing)
 
 
 @pytest.fixture

@@ -1,0 +1,86 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""
+side_by_side.py FOLDER LOGS [AT_A_TIME]: runs the pytest files of a folder, each in a process of its own, some at a time;
+then, when nothing else runs, the tests that measure time (marker `timing`, tests/integration/conftest.py).
+A few failures are tried once more, alone: what then passes is said to be UNSTEADY and does not fail the run.
+The output of each lies in LOGS. The last line is "N passed, N failed in S s".
+"""
+import collections
+import concurrent.futures
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+MOST_AGAIN = 3
+# The longest files first, and a file's length in lines goes well with its time; but for these.
+LONGEST = ("test_quickstart",)  # builds all
+NOTHING_COLLECTED = 5
+Result = collections.namedtuple("Result", "name passed failed nodes seconds log")
+
+
+def pytest(name, arguments, logs):
+    """One pytest process. One that dies, or says nothing that can be counted, has failed."""
+    log, began = logs / f"{name}.log", time.monotonic()
+    with open(log, "wb") as out:
+        code = subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5",
+                               *map(str, arguments)], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out,
+                              stderr=subprocess.STDOUT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}).returncode
+    text = log.read_text(errors="replace")
+    last = text.rstrip().rsplit("\n", 1)[-1]
+    count = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error)", last)}
+    failed = count.get("failed", 0) + count.get("error", 0)
+    if code not in (0, NOTHING_COLLECTED) and not failed:
+        failed = 1
+    nodes = sorted(set(re.findall(r"^(?:FAILED|ERROR) (tests\S*::.*?)(?: - .*)?$", text, re.M)))
+    return Result(name, count.get("passed", 0), failed, nodes, time.monotonic() - began, log)
+
+
+def tell(result):
+    print(f"{'ok' if not result.failed else 'FAILED':6} {result.seconds:5.0f} s  {result.name}: {result.passed} passed"
+          + (f", {result.failed} failed" if result.failed else ""), flush=True)
+    if result.failed:
+        print("\n".join(result.log.read_text(errors="replace").splitlines()[-120:]), flush=True)
+    for line in result.log.read_text(errors="replace").splitlines():
+        if re.match(r"SKIPPED|.*\bSKIPPED\b", line):
+            print(line, flush=True)
+
+
+def again(results, logs):
+    """How many of the failures pass alone."""
+    nodes = [node for result in results for node in result.nodes]
+    if len(nodes) > MOST_AGAIN or len(nodes) != sum(result.failed for result in results):
+        return 0
+    steady = 0
+    for i, node in enumerate(nodes):
+        if pytest(f"again-{i}", [node], logs).passed:
+            print(f"UNSTEADY: {node} passed alone", flush=True)
+            steady += 1
+    return steady
+
+
+def main():
+    folder, logs = ROOT / sys.argv[1], pathlib.Path(sys.argv[2])
+    at_a_time = int(sys.argv[3]) if len(sys.argv) > 3 else os.cpu_count()
+    logs.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    files = sorted(folder.glob("test_*.py"), key=lambda f: (f.stem not in LONGEST, -f.stat().st_size))
+    results = []
+    with concurrent.futures.ThreadPoolExecutor(at_a_time) as pool:
+        runs = [pool.submit(pytest, f.stem, ["-m", "not timing", f], logs) for f in files]
+        for run in concurrent.futures.as_completed(runs):
+            results.append(run.result())
+            tell(results[-1])
+    results.append(pytest("timing", ["-m", "timing", folder], logs))
+    tell(results[-1])
+    steady = again(results, logs)
+    passed, failed = sum(r.passed for r in results) + steady, sum(r.failed for r in results) - steady
+    print(f"{passed} passed, {failed} failed in {time.monotonic() - began:.0f} s")
+    return 1 if failed else 0
+
+
+sys.exit(main())
