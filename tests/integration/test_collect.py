@@ -244,6 +244,7 @@ def test_no_window_of_the_provider_holds_more_than_its_limit_over_all_processes(
     house.configure(job=", paginate: {by: page, param: page, size: 1, max_pages: 60}", provider=limits, processes=3)
     children = [house.start("a", str(i), epoch="same") for i in range(3)]
     until(lambda: provider.most_active >= 2, what="calls at one time")
+    assert provider.most_active <= 3
     children[0].kill()
     children[0].wait()
     children[0] = house.start("a", "0", epoch="other")
