@@ -9,6 +9,7 @@
 #include "contain.h"
 #include "instance.h"
 #include "log/log.h"
+#include "order.h"
 #include "probe_exec.h"
 #include "records.h"
 #include "supervisor.h"
@@ -227,11 +228,12 @@ static void adopt(struct process *p, const struct record *r)
 	process_adopt(p, r->state == PROCESS_RUNNING);
 	if (p->state == PROCESS_STARTING)
 		instance_await_exec(p);
+	p->outdated = !is_as_configured(p, r);
 	if (p->removed)
-		process_stop(p, CAUSE_CONFIG);
+		order_stop(p, CAUSE_CONFIG, false, false);
 	else if (!p->wanted)
-		process_stop(p, CAUSE_OPERATOR);
-	else if (!is_as_configured(p, r))
+		order_stop(p, CAUSE_OPERATOR, false, false);
+	else if (p->outdated)
 		process_restart(p, CAUSE_CONFIG);
 }
 

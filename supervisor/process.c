@@ -112,6 +112,11 @@ static void set_deadline(struct process *p, enum process_event event, int64_t ms
 
 void process_start(struct process *p, enum start_cause cause)
 {
+	/* It runs still, and must not go on with what is not configured any more. */
+	if (p->turn == TURN_STOP && p->outdated) {
+		process_restart(p, CAUSE_CONFIG);
+		return;
+	}
 	p->wanted = true;
 	p->stay_down = false;
 	if (p->turn == TURN_STOP)
@@ -398,7 +403,7 @@ static void note_start(struct process *p)
 	p->due_ms = -1;
 	p->due_at_ms = 0;
 	p->main_ended = false;
-	p->ready = false;
+	p->ready = p->outdated = false;
 	p->said[0] = '\0';
 	p->extend_until_ms = 0;
 	p->told_interval_ms = p->rules->probe.interval_ms;

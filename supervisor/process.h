@@ -100,6 +100,7 @@ struct process {
 	bool blocked; /* waiting, and due, but what it depends on is not ready */
 	char waits_for[PROCESS_DETAIL];
 	enum process_turn turn;
+	bool outdated; /* its stop is noted, and its configuration changed since it was started */
 	enum start_cause turn_cause;
 	bool turn_after_workers;
 	size_t rank; /* of one that is no longer configured: config_service.rank */

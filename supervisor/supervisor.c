@@ -392,10 +392,13 @@ static int change_slot(
 	struct supervisor *sv, const struct slot *slot, enum reload_change change, struct err *err)
 {
 	struct process *p = supervisor_process(sv, slot->name);
-	if (!p && !supervisor_add(sv, slot->name, slot->worker, slot->service, err))
+	/* An earlier reload may have had no room for it. */
+	bool added = !p;
+	if (added)
+		p = supervisor_add(sv, slot->name, slot->worker, slot->service, err);
+	if (!p)
 		return err->code;
-	p = supervisor_process(sv, slot->name);
-	bool back = p->removed;
+	bool back = p->removed || added;
 	p->removed = false;
 	p->worker = slot->worker;
 	p->service = slot->service;
@@ -404,9 +407,8 @@ static int change_slot(
 		p->stats_slot = slot->worker ? free_stats_slot(sv, p->name) : STATS_SLOTS;
 	}
 	process_adjust(p, slot->worker ? &slot->worker->supervision : &slot->service->supervision);
-	if (p->turn != TURN_NONE && back) /* it runs still, as it was configured before */
-		process_restart(p, CAUSE_CONFIG);
-	else if (change == RELOAD_START || back)
+	p->outdated = p->outdated || change == RELOAD_RESTART || back;
+	if (back)
 		process_start(p, CAUSE_CONFIG);
 	else if (change == RELOAD_RESTART && p->wanted)
 		process_restart(p, CAUSE_CONFIG);

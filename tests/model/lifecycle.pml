@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of one slot as droverd has it, checked by spin: tests/run model. Slots do not depend on each other.
+/* The life of one slot as droverd has it, checked by spin: tests/run model. Of the slots that it depends on, and that
+ * depend on it, only is modelled whether they are up.
  *
  * (state, event) -> (state, action) is not written here: the verifier is linked with supervisor/process_fsm.c and
  * asks it (table.c), as it asks restart_policy.c. What is modelled is what stands around the table: supervisor/process.c
- * (actions, flags, timers), fence.c (what a new droverd does with what an earlier one left), and the world.
+ * (actions, flags, timers), order.c (whom a start and a stop wait for), adopt.c (what a new droverd does with what an
+ * earlier one left), and the world.
  * names.pml is made from the product's enums by table.c.
  *
  * Kind (worker or service), restart.policy and when_held are chosen when the verifier runs, and so is a seeded bug.
@@ -16,11 +18,13 @@
 c_decl {
 	extern unsigned char model_next[16][64], model_action[16][64], model_met[16][64];
 	extern unsigned char model_allowed[16][2], model_automatic[16];
-	extern int model_bug, model_service, model_stop_held, model_codes, model_crashes, model_stalls, model_interval;
+	extern int model_bug, model_service, model_stop_held, model_codes, model_crashes, model_stalls, model_interval, model_needs;
 }
 #define BUG(n)       c_expr { model_bug == n }
 #define SERVICE      c_expr { model_service }
 #define STOP_HELD    c_expr { model_stop_held }
+#define NEEDS        c_expr { model_needs }
+#define CODES        c_expr { model_codes }  /* without a policy that looks at them all ends are alike */
 #define ALLOWED      c_expr { model_allowed[now.nc][now.efail] }
 #define PROBES_COUNT c_expr { model_allowed[CAUSE_PROBE][1] }
 #define AUTOMATIC    c_expr { model_automatic[now.nc] }
@@ -70,6 +74,8 @@ bit prep;       /* an answer lies in the socket          */
 bit bad;        /* ... and says that it is not well      */
 bit flying;     /* a bad answer for an instance that is dead is on its way */
 bit stale;      /* ... and has come */
+bit dep = 1;    /* what it depends on is ready          */
+bit user;       /* what depends on it is up             */
 bit tick; bit late;
 mtype cmd = NONE;
 bit crash;
@@ -92,7 +98,12 @@ bit  want; bit mended; bit pout; bit shut; bit done; bit up; bit nfail;
 byte d = OFF; byte dev;     /* deadline and its event */
 byte pt; byte ivl;
 byte spawning;              /* inside a start: 1 on record, 2 forked */
-byte osince;
+byte osince;               /* `since` of before this start; on record until somebody claims the start */
+bit  claimed;              /* the record of this start has a pid: the child's own word, or droverd's after the fork */
+bit  inh;                  /* an earlier droverd's child: how it ends nobody tells us */
+hidden byte unclaimed;     /* a start that nobody claimed never was */
+byte turn;                 /* it is to go down (1) or anew (2) once what depends on it is down */
+byte tc;                   /* ... and why */
 byte ev = NOEV; byte act; byte nst;
 
 /* ---- ghosts: only for checking ---- */
@@ -101,6 +112,9 @@ bit  gwant = 1;  /* what the operator was last told that he gets */
 byte gfail;      /* true failures of this instance in a row */
 byte ghung; byte gstop; byte gheld;
 bit  gfinal;     /* it ended, and the policy said no more; nobody asked again */
+bit  gwell;      /* its main process ended by itself, with 0, and droverd lived */
+bit  ghurry;     /* no order any more */
+byte gprev;      /* gsince of before the last fork, until the child came to itself: what never ran takes up no interval */
 
 #define empty    (!alive && !kids && !zombie)
 #define known    (alive && recorded)   /* a record leads to it */
@@ -118,13 +132,13 @@ inline schedule() {
 	fi
 }
 inline tree_is_gone() {
-	no_deadline(); held = 0; killed = 0; mended = 0; lost = 0; same = 0; ec = CAUSE_NONE;
+	no_deadline(); held = 0; killed = 0; mended = 0; lost = 0; same = 0; ec = CAUSE_NONE; inh = 0;
 	if
 	:: !want || (!conf && !BUG_REMOVEDRESTARTS) -> ev = EV_GONE_DOWN; nc = CAUSE_NONE
 	:: else ->
 		if
 		:: (!SERVICE && nc == CAUSE_LOST) || ALLOWED -> ev = EV_GONE_AGAIN
-		:: else -> ev = EV_GONE_FINAL; gfinal = 1;
+		:: else -> ev = EV_GONE_FINAL; gfinal = 1; assert(gwell || !PROBES_COUNT);
 			if :: BUG_POLICYIGNORED -> ev = EV_GONE_AGAIN :: else -> nc = CAUSE_NONE fi
 		fi
 	fi
@@ -158,12 +172,14 @@ inline settle() {
 		:: act == ACT_RETRY_LATER -> t = 1
 		:: act == ACT_FORGET -> t = OFF; nc = CAUSE_NONE
 		:: act == ACT_SPAWN ->          /* note_start(): on record before the fork */
-			osince = since; spawning = 1; t = OFF; mended = 0; ec = CAUSE_NONE; strikes = 0; gfail = 0; efail = 0;
+			osince = since; spawning = 1; t = OFF; mended = 0; ec = CAUSE_NONE; strikes = 0; gfail = 0; inh = 0; claimed = 0; assert(dep || !NEEDS);
 			if :: AUTOMATIC -> since = 0; if :: BUG_PERSISTLATE :: else -> psince = 0 fi :: else fi
 		:: act == ACT_WATCH -> no_deadline(); nc = CAUSE_NONE; begin_probes()
 		:: act == ACT_ADOPT -> nc = CAUSE_NONE; begin_probes()
 		:: act == ACT_AWAIT -> deadline(EV_LATE, STARTT)
-		:: act == ACT_TERMINATE -> rdy = 0; terminate()
+		:: act == ACT_TERMINATE -> rdy = 0; terminate();
+			/* in reverse order: what depends on it went down first */
+			assert(!user || ghurry || !(ec == CAUSE_OPERATOR || ec == CAUSE_SHUTDOWN))
 		:: act == ACT_SWEEP -> sweep()
 		:: act == ACT_LINGER -> if :: !kids || BUG_MAINONLY -> tree_is_gone() :: else fi
 		:: act == ACT_KILL -> kill_tree()
@@ -181,18 +197,23 @@ inline settle() {
 /* ---- what the world reports ---- */
 inline reap() {
 	zombie = 0; mended = 1;
-	efail = !ended_well; ended_well = 0;
-	if :: ec == CAUSE_NONE -> ec = CAUSE_EXIT; nc = CAUSE_EXIT :: else fi;
+	efail = CODES && (!ended_well || inh || c_expr { model_automatic[now.ec] }); ended_well = 0;
+	if
+	:: ec == CAUSE_NONE && inh -> ec = CAUSE_LOST; nc = CAUSE_LOST
+	:: ec == CAUSE_NONE && !inh -> ec = CAUSE_EXIT; nc = CAUSE_EXIT
+	:: else
+	fi;
 	gfail = 0; ghung = 0; strikes = 0;
 	ev = EV_EXIT
 }
+inline end_for(cause) { nc = cause; ec = cause; efail = CODES }
 inline last_strike() {
 	if
 	:: PROBES_COUNT ->
 		act = nc; nc = CAUSE_PROBE; schedule(); nc = act; act = 0;
 		if
 		:: t > 0 && !STOP_HELD -> ev = EV_HELD
-		:: else -> nc = CAUSE_PROBE; ec = CAUSE_PROBE; gfail = 0; strikes = 0; ev = EV_LAST_STRIKE
+		:: else -> end_for(CAUSE_PROBE); gfail = 0; strikes = 0; ev = EV_LAST_STRIKE
 		fi
 	:: else
 	fi
@@ -247,7 +268,7 @@ inline deadlines() {
 		:: late && dev == EV_UNKILLABLE -> d = KILLT
 		:: else ->
 			d = OFF;
-			if :: dev == EV_LATE -> nc = CAUSE_PROBE; ec = CAUSE_PROBE :: else fi;
+			if :: dev == EV_LATE -> end_for(CAUSE_PROBE) :: else fi;
 			ev = dev
 		fi
 	:: else
@@ -269,10 +290,13 @@ inline probes() {
 }
 inline on_tick() {
 	if
-	:: late -> gsince = MININT; since = MININT; psince = MININT; gstop = 0; ghung = 0; gheld = 0;
+	:: late -> gsince = MININT; since = MININT; psince = MININT;
+		if :: gprev -> gprev = MININT :: else fi; if :: osince -> osince = MININT :: else fi; gstop = 0; ghung = 0; gheld = 0;
 		if :: t != OFF -> t = 0 :: else fi
 	:: else ->
 		if :: gsince < MININT -> gsince++ :: else fi;
+		if :: gprev && gprev < MININT -> gprev++ :: else fi;
+		if :: osince && osince < MININT -> osince++ :: else fi;
 		if :: since < MININT -> since++ :: else fi;
 		if :: psince < MININT -> psince++ :: else fi;
 		if :: t != OFF && t > 0 -> t-- :: else fi
@@ -286,100 +310,132 @@ inline on_tick() {
 }
 
 /* ---- commands and configuration ---- */
+inline restart(cause) {
+	want = 1; down = 0; gfinal = 0; nc = cause; gfail = 0; strikes = 0; turn = 0; tc = 0;
+	if :: isup -> ec = cause :: else fi;
+	ev = EV_RESTART
+}
 inline start(cause) {
 	want = 1; down = 0; gfinal = 0;
-	if :: !isup -> nc = cause :: else fi;
-	ev = EV_START
+	if
+	:: turn == 1 && !same && isup && !BUG_OLDKEPT -> restart(CAUSE_CONFIG)
+	:: else ->
+		if :: turn == 1 -> turn = 0; tc = 0 :: else fi;
+		if :: !isup -> nc = cause :: else fi;
+		ev = EV_START
+	fi
 }
 inline stop(cause, by_operator) {
-	want = 0; gfail = 0; strikes = 0;
+	want = 0; gfail = 0; strikes = 0; turn = 0; tc = 0;
 	if :: by_operator && !BUG_STOPNOTPERSISTED -> down = 1 :: else fi;
 	if :: isup -> ec = cause :: else fi;
 	ev = EV_STOP
 }
-inline restart(cause) {
-	want = 1; down = 0; gfinal = 0; nc = cause; gfail = 0; strikes = 0;
-	if :: isup -> ec = cause :: else fi;
-	ev = EV_RESTART
+/* order.c: one that is up goes when its turn has come */
+inline order_stop(cause, by_operator) {
+	if
+	:: isup && SERVICE && NEEDS && !BUG_TURNSKIPPED ->
+		turn = 1; tc = cause; want = 0;
+		if :: by_operator && !BUG_STOPNOTPERSISTED -> down = 1 :: else fi
+	:: else -> stop(cause, by_operator)
+	fi
+}
+inline order_restart(cause) {
+	if
+	:: isup && SERVICE && NEEDS && !BUG_TURNSKIPPED -> turn = 2; tc = cause; want = 1; down = 0
+	:: else -> restart(cause)
+	fi
+}
+inline take_turn() {
+	if
+	:: turn == 1 && (!user || ghurry) -> act = tc; stop(act, 0); act = 0
+	:: turn == 2 && (!user || ghurry) -> act = tc; restart(act); act = 0
+	:: else
+	fi
 }
 inline on_cmd() {
 	if
 	:: cmd == C_SHUT && !shut ->
 		shut = 1;
-		if :: BUG_SHUTWAITING && st == PROCESS_WAITING :: else -> stop(CAUSE_SHUTDOWN, 0) fi
+		if :: BUG_SHUTWAITING && st == PROCESS_WAITING :: else -> order_stop(CAUSE_SHUTDOWN, 0) fi
 	:: cmd == C_SHUT && shut ->             /* the second shortens the wait */
+		ghurry = NEEDS;
 		if :: stopping && dev == EV_KILL_DUE && d != OFF -> d = 0 :: else fi
-	:: cmd == C_QUIT -> shut = 1; stop(CAUSE_OPERATOR, 0)
+	:: cmd == C_QUIT -> shut = 1; ghurry = NEEDS; stop(CAUSE_OPERATOR, 0)
 	:: cmd == C_START && conf && !shut -> gwant = 1; start(CAUSE_OPERATOR)
-	:: cmd == C_STOP && conf && !shut -> gwant = 0; stop(CAUSE_OPERATOR, 1)
-	:: cmd == C_RESTART && conf && !shut -> gwant = 1; restart(CAUSE_OPERATOR)
+	:: cmd == C_STOP && conf && !shut -> gwant = 0; order_stop(CAUSE_OPERATOR, 1)
+	:: cmd == C_RESTART && conf && !shut -> gwant = 1; order_restart(CAUSE_OPERATOR)
 	:: cmd == C_RELOAD && !shut ->          /* nothing changed: nothing moves */
 		if :: BUG_RELOADREARMS && stopping && dev == EV_KILL_DUE -> d = GRACE :: else fi;
 		if :: BUG_RELOADSTRIKES && st == PROCESS_RUNNING -> strikes = 0; gfail = 0; begin_probes() :: else fi
 	:: cmd == C_CHANGE && conf && !shut ->  /* its command is another */
 		if :: isup || stopping || st == PROCESS_STUCK -> same = 0 :: else fi;
 		if :: want && !BUG_CONFIGFORGOTTEN -> restart(CAUSE_CONFIG) :: else fi
-	:: cmd == C_REMOVE && conf && !shut -> conf = 0; stop(CAUSE_CONFIG, 0);
+	:: cmd == C_REMOVE && conf && !shut -> conf = 0; order_stop(CAUSE_CONFIG, 0);
 		if :: BUG_REMOVEDRESTARTS -> want = 1 :: else fi
-	:: cmd == C_ADD && !conf && !shut -> conf = 1; gwant = 1; same = 0; start(CAUSE_CONFIG)
+	:: cmd == C_ADD && !conf && !shut -> conf = 1; gwant = 1; same = 0;
+		start(CAUSE_CONFIG)     /* it may run still, as it was configured before */
 	:: else                                 /* refused */
 	fi
 }
 
-/* ---- a new droverd: fence.c ---- */
-inline note_lost() { efail = 1; nc = CAUSE_LOST; ec = CAUSE_LOST }
+/* ---- a new droverd: adopt.c ---- */
+#define was_up (nst == PROCESS_STARTING || nst == PROCESS_RUNNING)
+inline note_lost() { efail = CODES; nc = CAUSE_LOST; ec = CAUSE_LOST }
+/* Nothing of it lives, and it is wanted. */
+inline go_on_down() {
+	if :: was_up && !unclaimed -> note_lost() :: else fi;
+	if
+	:: nst == PROCESS_FAILED || (nst != PROCESS_WAITING && !(was_up && !unclaimed && !SERVICE) && !ALLOWED) ->
+		if
+		:: BUG_FINALFORGOTTEN -> nc = CAUSE_LOST; st = PROCESS_WAITING; schedule()
+		:: !BUG_FINALFORGOTTEN && SERVICE && newcfg == 1 -> t = OFF; start(CAUSE_CONFIG)
+		:: else -> st = PROCESS_FAILED; gfinal = 1; t = OFF; assert(gwell || !PROBES_COUNT)
+		fi
+	:: else ->
+		if :: nst != PROCESS_WAITING -> schedule() :: else fi;
+		st = PROCESS_WAITING
+	fi
+}
 inline on_boot() {
-	shut = 0; held = held && SERVICE; spawning = 0; osince = 0; nfail = 0;
+	shut = 0; held = held && SERVICE; nfail = 0; turn = 0; tc = 0; ghurry = 0;
 	end_probes(); flying = 0; stale = 0; no_deadline(); ghung = 0; gstop = 0;
 	zombie = 0;     /* whoever was its parent reaped it */
 	if :: newcfg == 1 -> same = 0 :: newcfg == 2 -> conf = 0 :: else fi;
-	newcfg = 0;
 	want = !down && conf;
 	nst = st; st = PROCESS_STOPPED;
 	if :: BUG_STRIKESLOST -> strikes = 0 :: else fi;
+	if :: BUG_EFAILLOST -> efail = 0 :: else fi;
+	unclaimed = spawning && (!claimed || BUG_CLAIMEDFORGOTTEN);
+	if :: unclaimed && AUTOMATIC -> psince = osince :: else fi;
+	spawning = 0; osince = 0; claimed = 0;
 	if :: BUG_LOSTINTERVAL -> since = MININT :: else -> since = psince fi;
+	if
+	:: BUG_ADOPTBLIND -> mended = 0; if :: want -> nc = CAUSE_OPERATOR; ev = EV_START :: else fi
+	:: !BUG_ADOPTBLIND && known && SERVICE && was_up ->
+		mended = 0; ec = CAUSE_NONE; inh = CODES;
 		if
-	:: BUG_ADOPTBLIND -> mended = 0; if :: want -> nst = 0; nc = CAUSE_OPERATOR; ev = EV_START :: else -> nst = 0 fi
-	:: !BUG_ADOPTBLIND && SERVICE && known && nst != PROCESS_STOPPING && nst != PROCESS_STUCK ->
-		mended = 0; ec = CAUSE_NONE;
-		if
-		:: nst == PROCESS_RUNNING -> nst = 0; if :: BUG_HELDFORGOTTEN -> t = OFF :: else fi; ev = EV_ADOPTED
-		:: else -> nst = 0; ev = EV_ADOPTED_EARLY
+		:: nst == PROCESS_RUNNING -> if :: BUG_HELDFORGOTTEN -> t = OFF :: else fi; ev = EV_ADOPTED
+		:: else -> ev = EV_ADOPTED_EARLY
 		fi
-	:: !BUG_ADOPTBLIND && (known || kids) && !(SERVICE && known && nst != PROCESS_STOPPING && nst != PROCESS_STUCK) ->
+	:: !BUG_ADOPTBLIND && (known || kids) && !(known && SERVICE && was_up) ->
 		/* a worker; one that was being ended; what its main process left behind */
-		mended = !known; held = 0; t = OFF; strikes = 0; gfail = 0;
-		if
-		:: nst == PROCESS_STOPPING || nst == PROCESS_STUCK -> if :: nc == CAUSE_NONE -> nc = CAUSE_LOST :: else fi
-		:: else -> note_lost()
-		fi;
-		nst = 0;
-		ev = EV_LEFTOVER
+		held = 0; t = OFF; strikes = 0; gfail = 0; inh = CODES;
+		if :: was_up && !known -> note_lost() :: else fi;
+		if :: was_up || nc == CAUSE_NONE -> nc = CAUSE_LOST :: else fi;
+		if :: was_up || ec == CAUSE_NONE -> ec = CAUSE_LOST :: else fi;
+		mended = !known; ev = EV_LEFTOVER
 	:: !BUG_ADOPTBLIND && !known && !kids ->
-		mended = 0; held = 0; strikes = 0; gfail = 0; killed = 0;
-		if
-		:: !want -> t = OFF; nst = 0
-		:: want && nst == PROCESS_WAITING -> nst = 0; st = PROCESS_WAITING
-		:: want && nst == PROCESS_FAILED ->
-			nst = 0; if :: BUG_FINALFORGOTTEN -> nc = CAUSE_LOST; st = PROCESS_WAITING; schedule() :: else -> st = PROCESS_FAILED fi
-		:: want && nst == PROCESS_STOPPED -> nst = 0; nc = CAUSE_NONE; t = OFF; ev = EV_START
-		:: else ->      /* it ended while nobody looked, or with its droverd */
-			if
-			:: nst == PROCESS_STOPPING || nst == PROCESS_STUCK -> if :: nc == CAUSE_NONE -> nc = CAUSE_LOST :: else fi
-			:: else -> note_lost()
-			fi;
-			nst = 0;
-			if
-			:: !SERVICE || ALLOWED -> st = PROCESS_WAITING; schedule()
-			:: else -> st = PROCESS_FAILED; gfinal = 1; t = OFF
-			fi
-		fi
-	fi
+		mended = 0; held = 0; strikes = 0; gfail = 0; killed = 0; inh = 0;
+		if :: want -> go_on_down() :: else -> t = OFF fi;
+		ec = CAUSE_NONE
+	fi;
+	newcfg = 0; nst = 0; unclaimed = 0
 }
 /* An adopted one that should not be there, or not like this, is ended in order. */
 inline after_adoption() {
 	if
-	:: isup && !want && !BUG_ADOPTUNWANTED -> stop(CAUSE_CONFIG, 0)
+	:: isup && !want && !BUG_ADOPTUNWANTED -> order_stop(CAUSE_OPERATOR, 0)
 	:: isup && want && !same && !BUG_ADOPTSTALE -> restart(CAUSE_CONFIG)
 	:: else
 	fi
@@ -390,8 +446,8 @@ inline fork_it() {
 	assert(!shut);                                   /* nothing starts after the shutdown began */
 	assert(!AUTOMATIC || gsince >= MININT);          /* S3 */
 	assert(!gfinal);                                 /* the policy said no more */
-	if :: AUTOMATIC -> gsince = 0 :: else fi;
-	alive = 1; hung = 0; rdy = 0; killed = 0; recorded = 0; lost = 0; same = 1; ended_well = 0
+	if :: AUTOMATIC -> gprev = gsince; gsince = 0 :: else fi;
+	gwell = 0; alive = 1; hung = 0; rdy = 0; killed = 0; recorded = 0; lost = 0; same = 1; ended_well = 0
 }
 #define is_due (t == 0 && (st == PROCESS_WAITING || (st == PROCESS_RUNNING && held)))
 
@@ -428,11 +484,12 @@ boot:	skip;
 					if :: BUG_STARTDURINGSTOP && cmd == C_START && stopping -> st = PROCESS_WAITING; t = 0 :: else fi;
 					cmd = NONE
 				};
+				d_step { take_turn(); settle() };
 				if
 				:: is_due && st == PROCESS_RUNNING -> d_step {
 					assert(gfail >= 3);      /* one success cancels a held restart */
-					nc = CAUSE_PROBE; ec = CAUSE_PROBE; gfail = 0; strikes = 0; ev = EV_HELD_DUE; settle() }
-				:: is_due && st == PROCESS_WAITING -> d_step { ev = EV_DUE; settle() }
+					end_for(CAUSE_PROBE); gfail = 0; strikes = 0; ev = EV_HELD_DUE; settle() }
+				:: is_due && st == PROCESS_WAITING && (dep || !NEEDS || BUG_NEEDSIGNORED) -> d_step { ev = EV_DUE; settle() }
 				:: else
 				fi
 			};
@@ -444,16 +501,16 @@ boot:	skip;
 				fi;
 				d_step {
 					if
-					:: spawning == 2 -> deadline(EV_LATE, STARTT); nfail = 0
+					:: spawning == 2 -> deadline(EV_LATE, STARTT); nfail = 0; efail = 0
 					:: else -> since = osince; psince = osince; ev = EV_SPAWN_FAILED; settle()
 					fi;
 					if :: BUG_PERSISTLATE && AUTOMATIC -> psince = since :: else fi;
-					spawning = 0; osince = 0 }
+					spawning = 0; osince = 0; claimed = 0 }
 			:: else
 			fi;
 			d_step {
-				assert(!isup || (want && conf && gwant));   /* what is not wanted is being ended */
-				assert(!isup || same || spawning);          /* and so is what was started with another configuration */
+				assert(!isup || turn || (want && conf && gwant));   /* what is not wanted is being ended, or waits for its turn */
+				assert(!isup || turn || same || spawning);          /* and so is what was started with another configuration */
 				if
 				:: shut && (st == PROCESS_STOPPED || st == PROCESS_STUCK || st == PROCESS_FAILED) -> done = 1
 				:: else
@@ -486,6 +543,9 @@ active proctype killer() {
 	od
 }
 
+/* Dead before it came to itself: nothing was run, unless droverd has it on record. */
+inline never_was() { if :: !recorded && spawning -> gsince = (gprev -> gprev : gsince) :: else fi; gprev = 0 }
+
 /* What the process and the kernel may do. */
 active proctype may() {
 	byte z;
@@ -497,10 +557,15 @@ end:	do
 	:: d_step { alive && pout && !prep && hung && SERVICE -> prep = 1; bad = 1 }   /* the monitor's answer; none is unknown */
 	:: d_step { flying -> flying = 0; stale = 1 }
 	:: d_step { kids && !alive -> kids = 0 }
+	:: d_step { NEEDS -> dep = !dep }
+	:: d_step { NEEDS && user -> user = 0 }
+	:: d_step { NEEDS && !user && st == PROCESS_RUNNING && !turn -> user = 1 }
 	:: atomic { alive ->
-		if :: kids = 1 :: kids = 0 fi;
+		if :: recorded -> kids = 1 :: kids = 0 fi;
 		if :: pout && BUG_STALEPROBE -> if :: flying = 1 :: skip fi :: else fi;
-		if :: c_expr { model_codes } -> ended_well = 1 :: ended_well = 0 fi;
+		if :: CODES -> ended_well = 1 :: ended_well = 0 fi;
+		gwell = ended_well && up && isup;
+		never_was();
 		alive = 0; zombie = up; hung = 0; rdy = 0; recorded = 0; prep = 0; bad = 0 }
 #ifdef STUTTER
 	:: d_step { z == 0 -> z = 0 }
@@ -511,11 +576,11 @@ end:	do
 /* What they must: a new process comes to itself, KILL reaches the whole tree, a worker leaves when its channel closes. */
 active proctype must() {
 end:	do
-	:: d_step { alive && !recorded -> recorded = 1 }
+	:: d_step { alive && !recorded -> recorded = 1; gprev = 0; claimed = spawning != 0 }
 	:: d_step { killed && (alive || kids) ->
-		if :: alive -> zombie = up; ended_well = 0 :: else fi;
+		if :: alive -> zombie = up; ended_well = 0; gwell = 0; never_was() :: else fi;
 		alive = 0; kids = 0; hung = 0; rdy = 0; recorded = 0; prep = 0; bad = 0 }
-	:: d_step { lost && alive && !hung -> alive = 0; zombie = up; rdy = 0; recorded = 0 }
+	:: d_step { lost && alive && !hung -> alive = 0; zombie = up; rdy = 0; never_was(); recorded = 0; gwell = 0 }
 	:: done && empty -> break
 	od
 }

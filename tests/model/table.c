@@ -18,7 +18,8 @@ static const char *const bugs[] = { "NOINTERVAL", "NOCGROUP", "STALEPROBE", "STA
 	"STOPNOTPERSISTED", "RELOADREARMS", "RELOADSTRIKES", "SHUTWAITING", "ADOPTBLIND",
 	"PERSISTLATE", "ADOPTSTALE", "ADOPTUNWANTED", "STRIKESLOST", "UNKNOWNCOUNTS", "STALLBLAMED",
 	"HELDNOTCANCELLED", "HELDFORGOTTEN", "POLICYIGNORED", "NOLOCK", "MAINONLY", "LOSTINTERVAL",
-	"FOURSTRIKES", "REMOVEDRESTARTS", "CONFIGFORGOTTEN", "FINALFORGOTTEN" };
+	"FOURSTRIKES", "REMOVEDRESTARTS", "CONFIGFORGOTTEN", "FINALFORGOTTEN", "EFAILLOST",
+	"CLAIMEDFORGOTTEN", "TURNSKIPPED", "OLDKEPT", "NEEDSIGNORED" };
 enum { BUGS = sizeof(bugs) / sizeof(bugs[0]) };
 
 #ifdef NAMES
@@ -92,6 +93,7 @@ unsigned char model_allowed[CAUSES][2], model_automatic[CAUSES];
 int model_bug, model_service, model_stop_held;
 int model_interval;
 int model_crashes, model_stalls; /* how many are explored */
+int model_needs; /* it depends on others, and others on it */
 int model_codes; /* exit codes matter: without a policy that looks at them all ends are alike */
 
 static void ask_the_product(const struct config_restart *rules)
@@ -140,6 +142,7 @@ __attribute__((constructor)) static void choose(void)
 	model_interval = is("MODEL_INTERVAL", "long") ? 7 : 2;
 	model_crashes = is("MODEL_CRASHES", "1");
 	model_stalls = is("MODEL_STALLS", "1");
+	model_needs = is("MODEL_NEEDS", "1");
 	model_codes = is("MODEL_POLICY", "on-failure");
 	rules.policy = is("MODEL_POLICY", "never")	  ? RESTART_NEVER
 		       : is("MODEL_POLICY", "on-failure") ? RESTART_ON_FAILURE

@@ -298,11 +298,35 @@ static void a_worker_that_failed_is_started_again_whatever_it_exits_with(void **
 	tear_down(&world);
 }
 
+static void a_stop_that_is_taken_back_leaves_no_old_configuration(void **state)
+{
+	(void)state;
+	for (int changed = 0; changed < 2; changed++) {
+		void *world;
+		set_up(&world);
+		struct world *w = world;
+		w->p->kind = NULL;
+		up(w);
+		process_stop_in_turn(w->p, CAUSE_OPERATOR, false, false);
+		w->p->outdated = changed;
+		process_start(w->p, CAUSE_OPERATOR);
+		assert_true(w->p->wanted && !w->p->stay_down && w->p->turn == TURN_NONE);
+		assert_int_equal(w->p->state, changed ? PROCESS_STOPPING : PROCESS_RUNNING);
+		assert_int_equal(w->terminated, changed);
+		if (changed)
+			end(w, CLD_KILLED, 15);
+		assert_int_equal(w->spawned, 1 + changed);
+		assert_false(w->p->outdated);
+		tear_down(&world);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_rule_is_obeyed_from_its_change_on),
 		cmocka_unit_test(a_reload_may_give_and_take_a_probe),
+		cmocka_unit_test(a_stop_that_is_taken_back_leaves_no_old_configuration),
 		cmocka_unit_test(a_worker_that_failed_is_started_again_whatever_it_exits_with),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
