@@ -221,6 +221,12 @@ int contain_open_own(pid_t pid, uint64_t start_time)
 	return -1;
 }
 
+bool contain_is_child(pid_t pid)
+{
+	struct seen s;
+	return read_stat(pid, &s) && s.parent == getpid();
+}
+
 static int by_pid(const void *a, const void *b)
 {
 	const struct seen *x = a, *y = b;

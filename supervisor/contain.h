@@ -93,3 +93,5 @@ uint64_t contain_start_time(pid_t pid);
 int contain_open(pid_t pid, uint64_t start_time);
 /** The same, also for a zombie that is our child: how it ended can still be asked. */
 int contain_open_own(pid_t pid, uint64_t start_time);
+/** Is it, dead or alive, a child of ours? */
+bool contain_is_child(pid_t pid);

@@ -20,6 +20,7 @@
 #include "relay.h"
 #include "status.h"
 #include "supervisor.h"
+#include "upgrade.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -52,7 +53,7 @@ struct client {
 	enum right right;
 	struct command *command; /* start, stop, restart that is under way */
 	bool asked;		 /* a question waits for its last page */
-	bool wants_reload, wants_rotate;
+	bool wants_reload, wants_rotate, wants_upgrade;
 };
 
 struct control {
@@ -513,6 +514,32 @@ static void on_rotate(struct client *client)
 		on_rotated(c, NULL);
 }
 
+bool control_waits(const struct control *c)
+{
+	LIST_FOR_EACH (node, &c->clients)
+		if (LIST_ENTRY(node, struct client, node)->command)
+			return true;
+	return false;
+}
+
+void control_upgraded(struct control *c, struct buf *json, int exit_code)
+{
+	LIST_FOR_EACH (node, &c->clients) {
+		struct client *client = LIST_ENTRY(node, struct client, node);
+		if (!client->wants_upgrade)
+			continue;
+		client->wants_upgrade = false;
+		page_buf(client, json, true, exit_code);
+	}
+}
+
+static void on_upgrade(struct client *client)
+{
+	log_info(MAIN, "command", KV_STR("verb", "upgrade"), KV_INT("uid", client->uid));
+	client->asked = client->wants_upgrade = true;
+	upgrade_begin(client->control->sv->upgrade);
+}
+
 /* --- dispatch --- */
 
 static const struct control_verb *find_verb(const char *name)
@@ -538,6 +565,8 @@ static void on_own_verb(struct client *client, const char *verb, const struct me
 		on_reload(client);
 	else if (str_eq(verb, "rotate"))
 		on_rotate(client);
+	else if (str_eq(verb, "upgrade"))
+		on_upgrade(client);
 	else
 		on_command(client, verb, names);
 }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct buf;
 struct client;
 struct control;
 struct err;
@@ -21,5 +22,9 @@ void control_free(struct control *control);
 void control_page(struct client *client, const char *json, size_t len, bool last, int exit_code);
 /** A slot changed: commands that wait for it may be settled. p NULL: any. */
 void control_settle(struct control *control);
+/** Is a command under way that its client waits for? */
+bool control_waits(const struct control *control);
+/** An upgrade is refused (exit_code not 0), or follows at once. */
+void control_upgraded(struct control *control, struct buf *json, int exit_code);
 /** A reload that this client asked for is over. */
 void control_reloaded(struct control *control, bool ok, const char *errors, const char *steps_json);

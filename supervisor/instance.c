@@ -23,6 +23,7 @@
 #include "relay.h"
 #include "spawn.h"
 #include "supervisor.h"
+#include "upgrade.h"
 #include "worker_link.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -540,6 +541,7 @@ static void gone(struct process *p)
 
 int instance_adopt(struct process *p, const struct record *record)
 {
+	const struct supervisor *sv = p->owner;
 	struct instance *i = instance_new(p);
 	if (!i)
 		return -ENOMEM;
@@ -558,6 +560,9 @@ int instance_adopt(struct process *p, const struct record *record)
 		return 0;
 	p->pid = i->pid;
 	p->main_ended = false;
+	/* After an upgrade it is our child still, and how it ends is for us to ask. */
+	if (contain_is_child(i->pid) && children_reserve(sv->children) == 0)
+		children_add(sv->children, i->pid);
 	/* It goes on speaking to the path that it was told. */
 	struct err err = { 0 };
 	if (process_probe_kind(p) == PROBE_NOTIFY && probe_notify_open(&i->notify, p, &err) < 0)
@@ -622,6 +627,10 @@ static void changed(struct process *p)
 static bool may_start(const struct process *p, char *why, size_t size)
 {
 	const struct supervisor *sv = p->owner;
+	if (upgrade_holds_back(sv->upgrade, p)) {
+		snprintf(why, size, "the upgrade");
+		return false;
+	}
 	return order_may_start(&sv->processes, p, why, size);
 }
 

@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "contain.h"
 #include "half_line.h"
+#include "hand_over.h"
 #include "ipc/channel.h"
 #include "loop/loop.h"
 #include "records.h"
@@ -253,6 +254,17 @@ void log_room_close(struct log_room *room, const char *name)
 	service_manager_forget(room->place.manager, name);
 	sys_unlinkat(room->fifo_dir, name, 0);
 	fifo_free(f);
+}
+
+int log_room_give(const struct log_room *room, struct hand_over *h)
+{
+	int rc = 0;
+	LIST_FOR_EACH (node, &room->fifos) {
+		const struct log_fifo *f = LIST_ENTRY(node, struct log_fifo, node);
+		if (rc == 0)
+			rc = hand_over_add(h, HAND_OVER_LOG, f->name, f->fd);
+	}
+	return rc;
 }
 
 void log_room_tidy(struct log_room *room, bool (*used)(void *arg, const char *name), void *arg)

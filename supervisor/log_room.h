@@ -14,6 +14,7 @@
 struct config_logs;
 struct contain;
 struct err;
+struct hand_over;
 struct log_room;
 struct loop;
 struct msg_log_rotated;
@@ -45,6 +46,8 @@ int log_room_open(struct log_room *room, const char *name, struct err *err) MUST
 int log_room_writer(struct log_room *room, const char *name, struct err *err) MUST_CHECK;
 /** Inode of the slot's FIFO, 0 when unknown. */
 uint64_t log_room_inode(const struct log_room *room, const char *name);
+/** Lists the FIFOs for the droverd that takes our place. @return 0, -ENOMEM */
+int log_room_give(const struct log_room *room, struct hand_over *h) MUST_CHECK;
 /** The slot is no more: its log is drained and forgotten. */
 void log_room_close(struct log_room *room, const char *name);
 /** An instance's whole tree is gone: a half line of it is ended and marked. */

@@ -5,10 +5,13 @@
 #include "base/err.h"
 #include "config/config.h"
 #include "config/kind.h"
+#include "hand_over.h"
 #include "loop/loop.h"
 #include "place.h"
+#include "records.h"
 #include "service_manager.h"
 #include "supervisor.h"
+#include "worker_link.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -24,7 +27,7 @@ enum { EXIT_USAGE = 2, EXIT_CONFIG = 78 };
 
 static const char help[] =
 	"usage: droverd [--config FILE] [--state-dir DIR] [--runtime-dir DIR] [--log-dir DIR] "
-	"[--check | --sweep]\n"
+	"[--check | --sweep | --rehearse DIR]\n"
 	"\n"
 	"Runs drover in the foreground: starts, watches and restarts its workers and services.\n"
 	"  --config FILE      configuration (default " DEFAULT_CONFIG
@@ -35,14 +38,19 @@ static const char help[] =
 	"  --check            judge the configuration and exit: 0, or 78 with all errors\n"
 	"  --sweep            end what a droverd left that was killed (not one that runs), then "
 	"exit\n"
+	"  --rehearse DIR     judge, as before an upgrade: the configuration, the programs beside "
+	"us and\n"
+	"                     the slot records copied to DIR; change nothing\n"
 	"  --version          print the version\n"
 	"  --help             print this\n"
-	"Signals: TERM, INT stop (twice: at once); HUP reload; USR1 rotate logs; QUIT kill and "
-	"leave.\n";
+	"Signals: TERM, INT stop (twice: at once); HUP reload; USR1 rotate logs; USR2 upgrade in "
+	"place;\n"
+	"QUIT kill and leave.\n";
 
 struct arguments {
 	struct config_options options;
 	bool check, sweep;
+	const char *rehearse; /* NULL: no */
 };
 
 /* @return -1 to go on, else the exit code */
@@ -55,6 +63,7 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
 		{ "log-dir", required_argument, NULL, 'l' },
 		{ "check", no_argument, NULL, 'k' },
 		{ "sweep", no_argument, NULL, 'w' },
+		{ "rehearse", required_argument, NULL, 'e' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -68,6 +77,7 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
 		case 'l': out->options.log_dir = optarg; break;
 		case 'k': out->check = true; break;
 		case 'w': out->sweep = true; break;
+		case 'e': out->rehearse = optarg; break;
 		case 'v': puts("droverd " DROVER_VERSION); return EXIT_SUCCESS;
 		case 'h': fputs(help, stdout); return EXIT_SUCCESS;
 		default: fputs("droverd --help lists the options\n", stderr); return EXIT_USAGE;
@@ -77,8 +87,8 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
 		fprintf(stderr, "droverd takes no argument \"%s\"\n", argv[optind]);
 		return EXIT_USAGE;
 	}
-	if (out->check && out->sweep) {
-		fputs("--check and --sweep exclude each other\n", stderr);
+	if (out->check + out->sweep + (out->rehearse != NULL) > 1) {
+		fputs("--check, --sweep and --rehearse exclude each other\n", stderr);
 		return EXIT_USAGE;
 	}
 	out->options.color = isatty(STDERR_FILENO) && !getenv("NO_COLOR");
@@ -135,7 +145,8 @@ static int load(struct config **out, const struct config_options *options)
 	return 0;
 }
 
-static int run(struct config *config, const struct config_options *options, bool sweep)
+static int run(struct config *config, const struct config_options *options,
+	struct hand_over *hand_over, bool sweep)
 {
 	struct loop *loop = NULL;
 	struct supervisor *sv = NULL;
@@ -143,7 +154,7 @@ static int run(struct config *config, const struct config_options *options, bool
 	hold_signals((const int[]) { SIGTERM, SIGINT, SIGQUIT, 0 });
 	int rc = loop_new(&loop, &err);
 	if (rc == 0)
-		rc = supervisor_start(&sv, loop, config, options, sweep, &err);
+		rc = supervisor_start(&sv, loop, config, options, hand_over, sweep, &err);
 	if (rc < 0) {
 		fprintf(stderr, "droverd: %s\n", err.text);
 		config_free(config);
@@ -189,7 +200,47 @@ static int sweep(const struct arguments *arguments)
 		config_free(config);
 		return EXIT_SUCCESS;
 	}
-	return run(config, &options, true);
+	return run(config, &options, NULL, true);
+}
+
+static bool access_program(char *directory, size_t size, const char *program)
+{
+	place_program_dir(directory, size);
+	const char *path = worker_link_find(directory, program);
+	if (access(path, X_OK) == 0)
+		return true;
+	perror(path);
+	return false;
+}
+
+static bool have_programs(void)
+{
+	char directory[PROGRAM_PATH];
+	bool all = access_program(directory, sizeof(directory), "drover-log");
+	for (size_t i = 0; worker_kinds[i]; i++)
+		all = access_program(directory, sizeof(directory), worker_kinds[i]->program) && all;
+	return all;
+}
+
+/* The configuration was loaded and is accepted. The last line is read by who tries us. */
+static int rehearse(const char *directory)
+{
+	int sound = 0;
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1) {
+		perror(directory);
+		return EXIT_FAILURE;
+	}
+	int unsound = records_check(fd, &sound);
+	close(fd);
+	if (unsound > 0)
+		fprintf(stderr,
+			"%d of %d slot records cannot be read by droverd " DROVER_VERSION "\n",
+			unsound, sound + unsound);
+	if (!have_programs() || unsound > 0)
+		return EXIT_FAILURE;
+	printf("rehearsed: version " DROVER_VERSION " records %d\n", sound);
+	return EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -199,22 +250,31 @@ int main(int argc, char **argv)
 	char *file = NULL;
 	fill_standard_descriptors();
 	hold_signals((const int[]) { SIGHUP, SIGUSR1, SIGUSR2, 0 });
+	struct hand_over *hand_over = hand_over_read();
 	int exit_code = read_arguments(argc, argv, &arguments);
-	if (exit_code >= 0)
+	if (exit_code >= 0) {
+		hand_over_free(hand_over);
 		return exit_code;
+	}
 	resolve_file(&arguments.options, &file);
+	/* Half a file is no configuration for what runs already. */
+	arguments.options.refuse_empty = hand_over || arguments.rehearse;
 	if (arguments.sweep) {
 		exit_code = sweep(&arguments);
 	} else if (load(&config, &arguments.options) < 0) {
 		exit_code = EXIT_CONFIG;
+	} else if (arguments.rehearse) {
+		exit_code = rehearse(arguments.rehearse);
+		config_free(config);
 	} else if (arguments.check) {
 		printf("%s: %zu jobs, %zu providers, %zu services\n", arguments.options.file,
 			config->job_count, config->provider_count, config->service_count);
 		config_free(config);
 		exit_code = EXIT_SUCCESS;
 	} else {
-		exit_code = run(config, &arguments.options, false);
+		exit_code = run(config, &arguments.options, TAKE(hand_over), false);
 	}
+	hand_over_free(hand_over);
 	free(file);
 	return exit_code;
 }

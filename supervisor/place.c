@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/sys.h"
+#include "hand_over.h"
 #include "records.h"
 #include "supervisor.h"
 #include <errno.h>
@@ -74,10 +75,31 @@ static int take_lock(int fd, char pid[PID_TEXT])
 	}
 }
 
+static bool is_lock(const struct supervisor *sv, int fd)
+{
+	struct stat open_one, named;
+	return fstat(fd, &open_one) == 0 &&
+	       fstatat(sv->runtime_fd, "lock", &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       open_one.st_ino == named.st_ino && open_one.st_dev == named.st_dev;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		sys_close(*fd);
+	*fd = -1;
+}
+
 static int lock(struct supervisor *sv, struct err *err)
 {
 	char pid[PID_TEXT] = "";
-	sv->lock_fd = sys_openat(sv->runtime_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+	/* Held without a break by the droverd whose place we took. */
+	sv->lock_fd = hand_over_take(sv->hand_over, HAND_OVER_LOCK, "lock");
+	if (sv->lock_fd >= 0 && !is_lock(sv, sv->lock_fd))
+		close_fd(&sv->lock_fd);
+	if (sv->lock_fd < 0)
+		sv->lock_fd = sys_openat(
+			sv->runtime_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
 	if (sv->lock_fd == -1)
 		return err_sys(err, -errno, "open %s/lock", sv->runtime_dir);
 	int rc = take_lock(sv->lock_fd, pid);
@@ -139,13 +161,6 @@ int place_take(struct supervisor *sv, struct err *err)
 		return rc;
 	sv->slots_fd = records_open(sv->runtime_fd, err);
 	return sv->slots_fd < 0 ? sv->slots_fd : 0;
-}
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		sys_close(*fd);
-	*fd = -1;
 }
 
 void place_leave(struct supervisor *sv)

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "base/sys.h"
 #include "contain.h"
+#include "hand_over.h"
 #include "instance.h"
 #include "log/log.h"
 #include "loop/loop.h"
@@ -68,6 +69,24 @@ static int bind_socket(struct probe_notify *n, struct err *err)
 	return 0;
 }
 
+/* The droverd before us left it open for us: what was said meanwhile is in it. */
+static bool take_given(struct probe_notify *n)
+{
+	const struct supervisor *sv = n->process->owner;
+	struct sockaddr_un bound = { 0 };
+	socklen_t len = sizeof(bound) - 1;
+	int fd = hand_over_take(sv->hand_over, HAND_OVER_NOTIFY, n->process->name);
+	if (fd < 0)
+		return false;
+	if (getsockname(fd, (struct sockaddr *)&bound, &len) == 0 && bound.sun_family == AF_UNIX &&
+		str_eq(bound.sun_path, n->path)) {
+		n->fd = fd;
+		return true;
+	}
+	sys_close(fd);
+	return false;
+}
+
 static int take_place(struct probe_notify *n, struct err *err)
 {
 	const struct supervisor *sv = n->process->owner;
@@ -78,6 +97,8 @@ static int take_place(struct probe_notify *n, struct err *err)
 		n->path, sizeof(n->path), "%s/" FOLDER "/%s", sv->runtime_dir, n->process->name);
 	if (len >= (int)sizeof(n->path))
 		return err_sys(err, -ENAMETOOLONG, "make a socket in %s", sv->runtime_dir);
+	if (take_given(n))
+		return 0;
 	bool left = lstat(n->path, &old) == 0 && S_ISSOCK(old.st_mode);
 	if (unlink(n->path) == -1 && errno != ENOENT)
 		return err_sys(err, -errno, "remove %s", n->path);
@@ -114,6 +135,11 @@ void probe_notify_plan(struct probe_notify *n, struct instance_plan *plan)
 	instance_add_variable(plan, "NOTIFY_SOCKET", n->path);
 	instance_add_variable(plan, "WATCHDOG_USEC", n->interval);
 	plan->spec.own_path = n->path;
+}
+
+int probe_notify_fd(const struct probe_notify *n)
+{
+	return n->fd;
 }
 
 void probe_notify_free(struct probe_notify *n)

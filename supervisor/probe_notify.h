@@ -20,5 +20,7 @@ struct process;
 int probe_notify_open(struct probe_notify **out, struct process *p, struct err *err) MUST_CHECK;
 /** Tells the child of the socket and of the watchdog, and gives it the socket. */
 void probe_notify_plan(struct probe_notify *notify, struct instance_plan *plan);
+/** Its socket, which stays its own. */
+int probe_notify_fd(const struct probe_notify *notify);
 /** Closes and removes it. NULL is fine. */
 void probe_notify_free(struct probe_notify *notify);

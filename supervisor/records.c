@@ -323,3 +323,38 @@ int records_check(int slots_fd, int *sound)
 	*sound = counts.sound;
 	return counts.unsound;
 }
+
+struct copying {
+	int from_fd, to_fd, count, rc;
+};
+
+/* With its claim: the whole file. */
+static int copy_file(const struct copying *c, const char *name)
+{
+	struct stored s;
+	CLEANUP(closep) int from = sys_openat(c->from_fd, name, O_RDONLY | O_NOFOLLOW, 0);
+	ssize_t n = from == -1 ? -1 : pread(from, &s, sizeof(s), 0);
+	CLEANUP(closep)
+	int to = n <= 0 ? -1
+			: sys_openat(
+				  c->to_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	if (n <= 0 || to == -1)
+		return errno ? -errno : -EIO;
+	return write_part(to, &s, (size_t)n, 0);
+}
+
+static void copy(void *arg, const char *name, const struct record *r)
+{
+	struct copying *c = arg;
+	if (!r || c->rc < 0)
+		return;
+	c->rc = copy_file(c, name);
+	c->count++;
+}
+
+int records_copy(int slots_fd, int to_fd)
+{
+	struct copying c = { slots_fd, to_fd, 0, 0 };
+	walk(slots_fd, copy, &c);
+	return c.rc < 0 ? c.rc : c.count;
+}

@@ -62,6 +62,9 @@ int record_claim(int fd, uint64_t incarnation);
 void record_remove(int slots_fd, const char *name);
 /** Calls `found` for each sound record of this boot; removes the others. */
 void records_read(int slots_fd, void (*found)(void *arg, const struct record *record), void *arg);
+/** Copies the sound records of this boot into another directory. @return how many; negative errno
+ */
+int records_copy(int slots_fd, int to_fd) MUST_CHECK;
 /** Changes nothing. @return how many records of this boot cannot be read; *sound: how many can */
 int records_check(int slots_fd, int *sound);
 /**

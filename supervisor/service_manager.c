@@ -7,6 +7,7 @@
 #include "base/sys.h"
 #include "loop/loop.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ struct service_manager {
 	struct loop *loop;
 	struct loop_timer *watchdog_timer, *extend_timer, *status_timer;
 	int64_t watchdog_ms;
+	uint64_t watchdog_us;	 /* as it was told; 0: no watchdog */
 	int64_t extend_until_ms; /* loop time; INT64_MAX while starting */
 	int64_t status_said_ms;	 /* loop time */
 	char *socket;
@@ -122,6 +124,7 @@ static int listen_to_environment(struct service_manager *m)
 	if (!m->socket)
 		return -1;
 	if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
+		m->watchdog_us = watchdog_us;
 		m->watchdog_ms = MAX((int64_t)(watchdog_us / 1000 / 3), (int64_t)1);
 		loop_timer_start(m->watchdog_timer, 0);
 	}
@@ -227,6 +230,36 @@ static void write_name(char out[KEPT_NAME_SIZE], const char *name)
 	str_copy(out, KEPT_NAME_SIZE, name);
 	for (char *p = out; (p = strchr(p, ':'));)
 		*p = '/';
+}
+
+void service_manager_pass_on(struct service_manager *m, bool on)
+{
+	char number[24];
+	unsetenv("NOTIFY_SOCKET");
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
+	if (!on || !m->socket)
+		return;
+	setenv("NOTIFY_SOCKET", m->socket, 1);
+	snprintf(number, sizeof(number), "%" PRIu64, m->watchdog_us);
+	if (m->watchdog_us)
+		setenv("WATCHDOG_USEC", number, 1);
+}
+
+void service_manager_given(struct service_manager *m, const char *name, int fd)
+{
+	char kept[KEPT_NAME_SIZE];
+	write_name(kept, name);
+	struct kept *more = realloc(m->kept, (m->kept_count + 1) * sizeof(*more));
+	char *copy = strdup(kept);
+	if (more)
+		m->kept = more;
+	if (!more || !copy) {
+		sys_close(fd);
+		free(copy);
+		return;
+	}
+	m->kept[m->kept_count++] = (struct kept) { .name = copy, .fd = fd };
 }
 
 void service_manager_keep(struct service_manager *m, const char *name, int fd)

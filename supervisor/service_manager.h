@@ -30,6 +30,11 @@ void service_manager_reloaded(struct service_manager *manager, const char *statu
  * @param most_ms  how long the stop may take; after that systemd's own limit counts
  */
 void service_manager_stopping(struct service_manager *manager, int64_t most_ms);
+/** In the environment again what was taken out of it, for the droverd that takes our place; or out
+ * of it once more. */
+void service_manager_pass_on(struct service_manager *manager, bool on);
+/** What the droverd before us left open for us: as if the service manager had held it. Takes fd. */
+void service_manager_given(struct service_manager *manager, const char *name, int fd);
 /**
  * Has the service manager hold `fd` under that name too: what lies in a pipe then outlives us and
  * all who write to it. Without a service manager nothing happens.

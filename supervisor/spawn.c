@@ -54,6 +54,12 @@ void spawn_know_ourselves(void)
 		given_identity = id;
 }
 
+void spawn_lower_fd_limit(void)
+{
+	if (given_fds.rlim_max)
+		setrlimit(RLIMIT_NOFILE, &given_fds);
+}
+
 const char *spawn_step_name(int step)
 {
 	static const char *const names[] = { "executed", "setup", "user", "directory", "exec",

@@ -75,6 +75,8 @@ int spawn_child(const struct spawn_spec *spec, struct spawned *out, struct err *
 void spawn_know_ourselves(void);
 /** Raises our own limit of descriptors; children get the one that we were given. */
 void spawn_raise_fd_limit(void);
+/** Back to what we were given: for an exec of ourselves. */
+void spawn_lower_fd_limit(void);
 static inline bool spawn_is_warning(const struct spawn_failure *failure)
 {
 	return failure->step >= SPAWN_WARNINGS;

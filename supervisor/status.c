@@ -33,6 +33,8 @@ void status_supervisor(struct json_out *j, const struct supervisor *sv)
 	json_str(j, "config_file", sv->config->file);
 	json_str(j, "config_error", sv->config_error);
 	json_str(j, "state", state_name(sv->state));
+	json_int(j, "upgrades", (int64_t)sv->upgrades);
+	json_str(j, "upgrade_error", sv->upgrade_error);
 	json_str(j, "containment", contain_mode(sv->contain));
 	json_str(j, "node", sv->node);
 	json_str(j, "state_dir", sv->state_dir);

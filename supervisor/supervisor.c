@@ -15,6 +15,7 @@
 #include "config/kind.h"
 #include "control.h"
 #include "groups.h"
+#include "hand_over.h"
 #include "instance.h"
 #include "ipc/messages.h"
 #include "log_room.h"
@@ -30,6 +31,7 @@
 #include "spawn.h"
 #include "stats/stats.h"
 #include "status.h"
+#include "upgrade.h"
 #include "worker_link.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -256,6 +258,7 @@ static void look(void *arg)
 	sv->look_due = false;
 	order_settle(&sv->processes);
 	control_settle(sv->control);
+	upgrade_look(sv->upgrade);
 	LIST_FOR_EACH_SAFE (node, &sv->processes) {
 		struct process *p = LIST_ENTRY(node, struct process, node);
 		if (p->removed && process_is_down(p))
@@ -551,19 +554,19 @@ static void on_signal(void *arg, int signo)
 	case SIGQUIT: quit(sv); break;
 	case SIGHUP: supervisor_reload(sv); break;
 	case SIGUSR1: (void)log_room_rotate(sv->logs, NULL, NULL); break;
+	case SIGUSR2: upgrade_begin(sv->upgrade); break;
 	default: break;
 	}
 }
 
+const int supervisor_signals[SUPERVISOR_SIGNALS] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1,
+	SIGUSR2 };
+
 static int watch_signals(struct supervisor *sv, struct err *err)
 {
-	static const int numbers[SUPERVISOR_SIGNALS] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP,
-		SIGUSR1 };
 	signal(SIGPIPE, SIG_IGN);
-	/* Taken by the in-place upgrade; without it, it must not end us. */
-	signal(SIGUSR2, SIG_IGN);
 	for (size_t i = 0; i < SUPERVISOR_SIGNALS; i++) {
-		sv->signals[i] = loop_signal_new(sv->loop, numbers[i], on_signal, sv);
+		sv->signals[i] = loop_signal_new(sv->loop, supervisor_signals[i], on_signal, sv);
 		if (!sv->signals[i])
 			return err_set(err, -ENOMEM, "out of memory");
 	}
@@ -602,12 +605,20 @@ static int open_logs(struct supervisor *sv, struct err *err)
 	return 0;
 }
 
+static void take_logs(struct supervisor *sv)
+{
+	char name[HAND_OVER_NAME];
+	for (int fd; (fd = hand_over_next(sv->hand_over, HAND_OVER_LOG, name)) >= 0;)
+		service_manager_given(sv->manager, name, fd);
+}
+
 static int open_rooms(struct supervisor *sv, struct err *err)
 {
 	char path[PROGRAM_PATH];
 	sv->manager = service_manager_new(sv->loop);
 	if (!sv->manager)
 		return err_set(err, -ENOMEM, "out of memory");
+	take_logs(sv);
 	int rc = open_logs(sv, err);
 	if (rc < 0)
 		return rc;
@@ -619,7 +630,8 @@ static int open_rooms(struct supervisor *sv, struct err *err)
 	sv->relay = relay_new(sv);
 	sv->memory = memory_watch_new(sv);
 	sv->summary_timer = loop_timer_new(sv->loop, on_summary, sv);
-	if (!sv->owners || !sv->relay || !sv->memory || !sv->summary_timer)
+	sv->upgrade = upgrade_new(sv);
+	if (!sv->owners || !sv->relay || !sv->memory || !sv->summary_timer || !sv->upgrade)
 		return err_set(err, -ENOMEM, "out of memory");
 	rc = watch_signals(sv, err);
 	if (rc < 0)
@@ -627,6 +639,16 @@ static int open_rooms(struct supervisor *sv, struct err *err)
 	sv->reaper = loop_reaper_new(sv->loop, is_own, sv);
 	return sv->reaper ? control_new(&sv->control, sv, err)
 			  : err_set(err, -ENOMEM, "out of memory");
+}
+
+/* All that was left open for us is taken now, or of no use. */
+static void note_upgrade(struct supervisor *sv)
+{
+	if (!sv->hand_over)
+		return;
+	log_info(MAIN, "upgraded", KV_INT("pid", getpid()), KV_STR("version", DROVER_VERSION),
+		KV_STR("detail", hand_over_from(sv->hand_over)), KV_INT("count", sv->upgrades));
+	hand_over_free(TAKE(sv->hand_over));
 }
 
 static int begin(struct supervisor *sv, struct err *err)
@@ -659,6 +681,7 @@ static int begin(struct supervisor *sv, struct err *err)
 	if (sv->sweep)
 		want_nothing(sv);
 	adopt_and_start(sv);
+	note_upgrade(sv);
 	log_room_tidy(sv->logs, log_is_used, sv);
 	if (sv->sweep)
 		supervisor_shut_down(sv);
@@ -667,15 +690,20 @@ static int begin(struct supervisor *sv, struct err *err)
 }
 
 int supervisor_start(struct supervisor **out, struct loop *loop, struct config *config,
-	const struct config_options *options, bool sweep, struct err *err)
+	const struct config_options *options, struct hand_over *hand_over, bool sweep,
+	struct err *err)
 {
 	struct supervisor *sv = NEW(struct supervisor);
-	if (!sv)
+	if (!sv) {
+		hand_over_free(hand_over);
 		return err_set(err, -ENOMEM, "out of memory");
+	}
 	sv->loop = loop;
 	sv->options = *options;
 	sv->config = config;
 	sv->sweep = sweep;
+	sv->hand_over = hand_over;
+	sv->upgrades = hand_over_upgrades(hand_over);
 	sv->generation = 1;
 	sv->started_at_ms = clock_real_ms();
 	sv->runtime_fd = sv->slots_fd = sv->empty_fd = sv->lock_fd = -1;
@@ -694,6 +722,7 @@ int supervisor_start(struct supervisor **out, struct loop *loop, struct config *
 int supervisor_stop(struct supervisor *sv)
 {
 	int exit_code = sv->exit_code;
+	upgrade_free(sv->upgrade);
 	control_free(sv->control);
 	loop_cancel_deferred(sv->loop, sv);
 	LIST_FOR_EACH_SAFE (node, &sv->processes) {
@@ -720,6 +749,8 @@ int supervisor_stop(struct supervisor *sv)
 	config_free(sv->config);
 	free(sv->logger_program);
 	free(sv->config_error);
+	free(sv->upgrade_error);
+	hand_over_free(sv->hand_over);
 	free(sv);
 	return exit_code;
 }

@@ -12,6 +12,7 @@
 struct buf;
 struct control;
 struct groups_watch;
+struct hand_over;
 struct log_room;
 struct memory_watch;
 struct loop;
@@ -24,9 +25,13 @@ struct process;
 struct relay;
 struct service_manager;
 struct stats;
+struct upgrade;
 
 enum supervisor_state { SUPERVISOR_STARTING, SUPERVISOR_RUNNING, SUPERVISOR_STOPPING };
-enum { SUPERVISOR_SIGNALS = 5, SLOTS_MAX = 2000, NODE_SIZE = 65, PROGRAM_PATH = 4200 };
+enum { SUPERVISOR_SIGNALS = 6, SLOTS_MAX = 2000, NODE_SIZE = 65, PROGRAM_PATH = 4200 };
+
+/* What we listen to. */
+extern const int supervisor_signals[SUPERVISOR_SIGNALS];
 
 struct supervisor {
 	struct loop *loop;
@@ -58,6 +63,10 @@ struct supervisor {
 	struct owners *owners;
 	struct relay *relay;
 	struct control *control;
+	struct upgrade *upgrade;
+	struct hand_over *hand_over; /* of the droverd whose place we took; NULL */
+	uint64_t upgrades;	     /* how often this pid took another droverd's place */
+	char *upgrade_error;	     /* of the last try, NULL when it went well */
 	struct service_manager *manager;
 	struct loop_reaper *reaper;
 	struct loop_signal *signals[SUPERVISOR_SIGNALS];
@@ -70,12 +79,14 @@ struct supervisor {
  * Takes the runtime directory, adopts or ends what an earlier supervisor left, starts the
  * rest.
  * @param config  takes it when 0 is returned
+ * @param hand_over  of the droverd whose place we took, or NULL; takes it
  * @param sweep  starts no slot: ends everything that an earlier supervisor left, then stops the
  * loop
  * @return 0; -EBUSY another droverd is there (err says its pid); negative errno
  */
 int supervisor_start(struct supervisor **out, struct loop *loop, struct config *config,
-	const struct config_options *options, bool sweep, struct err *err) MUST_CHECK;
+	const struct config_options *options, struct hand_over *hand_over, bool sweep,
+	struct err *err) MUST_CHECK;
 /** After the loop has ended. @return the exit code */
 int supervisor_stop(struct supervisor *sv);
 
