@@ -102,7 +102,8 @@ class AtSupervisor(Dealer):
 			time.sleep(max(self.calm_until_s - time.monotonic(), 0))
 
 	def up(self):
-		self.world.wait("droverd answers", self.world.control).close()
+		"""It has started: one that listens may still be at it."""
+		self.world.ask("status")
 
 	def restart(self):
 		self.world.droverd.wait()
