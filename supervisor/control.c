@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "base/sys.h"
 #include "commands.h"
+#include "hand_over.h"
 #include "ipc/channel.h"
 #include "ipc/control.h"
 #include "log/log.h"
@@ -107,6 +108,32 @@ static int bind_socket(struct control *c, struct err *err)
 	return 0;
 }
 
+/* It listens already, and clients may wait in it; but is it still where they look for it? */
+static bool take_given(struct control *c)
+{
+	const struct supervisor *sv = c->sv;
+	int listens = 0;
+	socklen_t len = sizeof(listens);
+	struct stat st;
+	int fd = hand_over_take(sv->hand_over, HAND_OVER_CONTROL, SOCKET_NAME);
+	if (fd < 0)
+		return false;
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens &&
+		fstatat(sv->runtime_fd, SOCKET_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISSOCK(st.st_mode)) {
+		c->fd = fd;
+		c->gid = st.st_gid;
+		return true;
+	}
+	sys_close(fd);
+	return false;
+}
+
+int control_give(const struct control *c, struct hand_over *h)
+{
+	return hand_over_add(h, HAND_OVER_CONTROL, SOCKET_NAME, c->fd);
+}
+
 static void on_accept_timer(void *arg)
 {
 	struct control *c = arg;
@@ -121,7 +148,7 @@ int control_new(struct control **out, struct supervisor *sv, struct err *err)
 	c->sv = sv;
 	c->fd = -1;
 	list_init(&c->clients);
-	int rc = bind_socket(c, err);
+	int rc = take_given(c) ? 0 : bind_socket(c, err);
 	if (rc == 0) {
 		c->io = loop_io_new(sv->loop, c->fd, LOOP_READ, on_accept, c);
 		c->accept_timer = loop_timer_new(sv->loop, on_accept_timer, c);

@@ -12,8 +12,13 @@
 struct err;
 struct hand_over;
 
-/* Of the slot that the name says; the lock has none. */
-enum hand_over_kind { HAND_OVER_LOCK = 'L', HAND_OVER_LOG = 'F', HAND_OVER_NOTIFY = 'N' };
+/* Of the slot that the name says, or the only one of its kind. */
+enum hand_over_kind {
+	HAND_OVER_LOCK = 'L',
+	HAND_OVER_CONTROL = 'C',
+	HAND_OVER_LOG = 'F',
+	HAND_OVER_NOTIFY = 'N',
+};
 enum { HAND_OVER_NAME = 128, HAND_OVER_VERSION = 32 };
 
 /* --- the one that gives --- */

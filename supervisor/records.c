@@ -197,10 +197,10 @@ static bool makes_sense(const struct head *h)
 	       h->last_automatic_ms <= now_ms && h->before_automatic_ms >= -1 &&
 	       h->before_automatic_ms <= now_ms && h->due_ms >= -1 && h->started_at_ms >= 0 &&
 	       h->strikes >= 0 && h->strikes <= INT32_MAX && h->told_interval_ms >= 0 &&
-	       h->state > PROCESS_INVALID && h->state < PROCESS_STATES && is_cause(h->next_cause) &&
-	       is_cause(h->end_cause) && is_cause(h->exit_cause) && h->exit_code >= -1 &&
-	       h->exit_code <= 255 && h->exit_signal >= -1 && h->exit_signal < NSIG &&
-	       h->exit_at_ms >= 0;
+	       h->told_interval_ms <= INT32_MAX && h->state > PROCESS_INVALID &&
+	       h->state < PROCESS_STATES && is_cause(h->next_cause) && is_cause(h->end_cause) &&
+	       is_cause(h->exit_cause) && h->exit_code >= -1 && h->exit_code <= 255 &&
+	       h->exit_signal >= -1 && h->exit_signal < NSIG && h->exit_at_ms >= 0;
 }
 
 static void take(const struct head *h, struct record *out)

@@ -280,6 +280,8 @@ static int give(const struct upgrade *u, struct hand_over *h)
 {
 	int rc = hand_over_add(h, HAND_OVER_LOCK, "lock", u->sv->lock_fd);
 	if (rc == 0)
+		rc = control_give(u->sv->control, h);
+	if (rc == 0)
 		rc = log_room_give(u->sv->logs, h);
 	LIST_FOR_EACH (node, &u->sv->processes) {
 		const struct process *p = LIST_ENTRY(node, struct process, node);

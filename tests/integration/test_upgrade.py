@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The in-place upgrade: another droverd takes the place of the one that runs, or does not and nothing changes."""
+import contextlib
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
@@ -15,6 +15,7 @@ import time
 import pytest
 
 from harness import BUILD, alive, comm, descendants, until
+from test_adoption import contained, delegated  # noqa: F401
 from test_adoption import config, environment_of, idle, numbers_in, running, same_time, shell, speaker
 
 BIN = BUILD / "bin"
@@ -34,7 +35,7 @@ class Installed:
                 (self.folder / program.name).symlink_to(program)
         self.path = self.folder / "droverd"
         self.put(lambda path: shutil.copy(BIN / "droverd", path))
-        drover.prefix = ["sh", "-c", f'shift && exec {self.path} "$@"', "sh"]
+        drover.prefix = [*drover.prefix, "sh", "-c", f'shift && exec {self.path} "$@"', "sh"]
 
     def put(self, make):
         """As a package manager does: written beside it, then renamed over it."""
@@ -62,7 +63,15 @@ def of(status):
     return {key: status[key] for key in SERVICE_KEYS}
 
 
-def test_services_live_through_an_upgrade_and_workers_are_replaced(drover, installed):
+def descriptors(pid):
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            found.append(re.sub(r"\d+", "N", os.readlink(f"/proc/{pid}/fd/{name}")))
+    return sorted(found)
+
+
+def test_services_live_through_an_upgrade_and_workers_are_replaced(drover, contained, installed):  # noqa: F811
     sick = drover.folder / "sick"
     sick.touch()
     drover.start(config({
@@ -75,6 +84,7 @@ def test_services_live_through_an_upgrade_and_workers_are_replaced(drover, insta
     assert drover.ask("stop", "down")[0] == 0
     before = running(drover, "writer", "held", "speaks", "scheduler", "monitor")
     pid = drover.pid
+    open_before = len(descriptors(pid)) + 1  # a client, a question
     installed.put(lambda path: shutil.copy(BIN / "droverd", path))
     assert "deleted" in os.readlink(f"/proc/{pid}/exe")
     done = installed.upgrade("--json")
@@ -101,6 +111,11 @@ def test_services_live_through_an_upgrade_and_workers_are_replaced(drover, insta
     drover.signal(signal.SIGUSR2)
     drover.wait_event("upgraded", count=2)
     assert drover.status()["supervisor"]["upgrades"] == 2
+    assert drover.status()["supervisor"]["containment"] == ("cgroup" if contained else "sweep")
+    running(drover, "writer", "speaks", "scheduler", "monitor")
+    until(lambda: len(descriptors(pid)) <= open_before, f"no descriptor is left over: {descriptors(pid)}")
+    if contained:
+        assert len(contained.pids("writer")) >= 2
     numbers = numbers_in(drover, "writer")
     assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) > 20
     assert running(drover, "speaks")["speaks"]["pid"] == before["speaks"]["pid"]
@@ -222,6 +237,18 @@ def test_a_hand_over_that_is_not_for_us_is_not_taken(drover, installed):
     drover.prefix = [sys.executable, "-c", make]
     drover.start()
     assert drover.status()["supervisor"]["upgrades"] == 0
+
+
+def test_whoever_asks_during_an_upgrade_waits_and_is_answered(drover, installed):
+    drover.start(config({"web": idle()}))
+    running(drover, "web")
+    installed.script(f'#!/bin/sh\ncase "$*" in *--rehearse*) ;; *) sleep 1;; esac\nexec {BIN}/droverd "$@"\n')
+    drover.signal(signal.SIGUSR2)
+    drover.wait_event("upgrade_executes")
+    done = subprocess.run([CLI, "status", "--json", "--socket", drover.runtime / "control.sock"], capture_output=True, text=True,
+                          timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["supervisor"]["upgrades"] == 1
 
 
 def test_what_comes_during_an_upgrade_waits_or_ends_it(drover, installed):

@@ -101,6 +101,7 @@ static void a_record_comes_back_as_it_was(void **state)
 	assert_int_equal(r->due_ms, 9000000);
 	assert_int_equal(r->started_at_ms, 1234);
 	assert_int_equal(r->strikes, 2);
+	assert_int_equal(r->told_interval_ms, 1500);
 	assert_int_equal(r->restarts, 3);
 	assert_int_equal(r->fingerprint, 0xfeed);
 	assert_int_equal(r->state, PROCESS_RUNNING);
@@ -188,7 +189,7 @@ static void a_claim_that_was_changed_names_nobody(void **state)
 static void values_that_cannot_be_make_it_none(void **state)
 {
 	struct room *room = *state;
-	struct record bad[24], r;
+	struct record bad[26], r;
 	size_t n = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		bad[i] = sample;
@@ -206,6 +207,8 @@ static void values_that_cannot_be_make_it_none(void **state)
 	bad[n++].started_at_ms = -1;
 	bad[n++].strikes = -1;
 	bad[n++].strikes = INT64_MAX;
+	bad[n++].told_interval_ms = -1;
+	bad[n++].told_interval_ms = INT64_MAX;
 	bad[n++].state = PROCESS_INVALID;
 	bad[n++].state = PROCESS_STATES;
 	bad[n++].next_cause = START_CAUSES;
@@ -320,6 +323,37 @@ static void one_of_another_boot_is_none(void **state)
 	assert_int_equal(room->found, 0);
 }
 
+static void a_copy_has_the_sound_ones_with_their_claims(void **state)
+{
+	struct room *room = *state;
+	int sound = 0;
+	close(claimed(room, 7));
+	int other = openat(room->slots, "unsound", O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write(other, "x", 1), 1);
+	close(other);
+	assert_int_equal(mkdirat(room->runtime, "copy", 0700), 0);
+	int copy = openat(room->runtime, "copy", O_RDONLY | O_DIRECTORY);
+	assert_int_equal(records_copy(room->slots, copy), 1);
+	assert_int_equal(records_check(copy, &sound), 0);
+	assert_int_equal(sound, 1);
+	records_read(copy, found, room);
+	assert_true(room->last.pid > 0);
+	/* What is there is not written over. */
+	assert_int_equal(records_copy(room->slots, copy), -EEXIST);
+	record_remove(room->slots, "unsound");
+	record_remove(copy, sample.name);
+	close(copy);
+	unlinkat(room->runtime, "copy", AT_REMOVEDIR);
+}
+
+static void a_directory_in_its_place_is_removed(void **state)
+{
+	struct room *room = *state;
+	assert_int_equal(mkdirat(room->slots, sample.name, 0700), 0);
+	record_remove(room->slots, sample.name);
+	close(written(room));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void)
 {
@@ -336,6 +370,8 @@ int main(void)
 		TEST(a_changed_byte_makes_it_none),
 		TEST(a_short_or_long_one_is_none),
 		TEST(one_of_another_boot_is_none),
+		TEST(a_copy_has_the_sound_ones_with_their_claims),
+		TEST(a_directory_in_its_place_is_removed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
