@@ -117,11 +117,13 @@ bool process_held_for(const struct process *p, enum start_cause cause)
 /* A restart that waits is due by the new interval; one that did not change is not drawn anew. */
 void process_adjust_due(struct process *p, int64_t old_interval_ms)
 {
-	bool waits = p->state == PROCESS_WAITING && start_is_automatic(p->next_cause) &&
-		     !p->spawn_failures;
+	bool waits = p->state == PROCESS_WAITING && start_is_automatic(p->next_cause);
 	if (p->rules->restart.min_interval_ms == old_interval_ms || !(waits || p->held))
 		return;
+	int64_t retry_ms = p->spawn_failures ? p->due_ms : -1;
 	process_schedule(p, p->next_cause);
+	if (p->due_ms < retry_ms)
+		set_due(p, retry_ms);
 	process_wait_until_due(p);
 	p->ops->changed(p);
 }

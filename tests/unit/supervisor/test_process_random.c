@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random lives of one slot on the fake loop: commands, ends, answers, reloads, stalls and suspends
- * in any order, and what must hold after each step. DROVER_SEED=N replays one seed.
+ * Random lives of one slot on the fake loop: commands, turns, ends, answers, reloads, stalls,
+ * suspends, wall clocks that jump and crashes of droverd in any order, and what must hold after
+ * each step. DROVER_SEED=N replays one seed.
  */
 #include "unit.h"
 
@@ -20,7 +21,7 @@
 #include <string.h>
 
 enum {
-	STEPS = 20000, /* of a seed: 10^5 with all five, once as a worker and once as a service */
+	STEPS = 20000, /* of a seed: 10^5 with all five, as a worker, a service, one that speaks */
 	SEEDS = 5,
 	KILLED_MS = 5000,
 	STALL_MS = 1000,
@@ -36,7 +37,7 @@ struct world {
 	int step;
 	bool main_lives, told; /* told: process_exited() was called for the present instance */
 	int kids;
-	bool immortal, cannot_fork;
+	bool immortal, cannot_fork, sick;
 	uint64_t seq;
 	bool asked;
 	int64_t last_automatic_ms; /* CLOCK_BOOTTIME of the last automatic start, by the world's own
@@ -44,7 +45,12 @@ struct world {
 	int64_t stop_began_ms;	   /* loop time; -1: none is under way */
 	int64_t stop_bound_ms;
 	uint64_t stopping; /* the instance */
-	int spawned, stuck, failed;
+	int spawned;
+	struct met {
+		int spawned, stuck, failed, adopted, early, held, fenced;
+	} * met;
+	bool inherited; /* the present instance is an earlier droverd's child */
+	bool down;	/* the operator's last word */
 };
 
 static const struct worker_kind kind = { .name = "crawl" };
@@ -69,8 +75,9 @@ static int w_spawn(struct process *p, struct err *err)
 {
 	struct world *w = p->owner;
 	int64_t now_ms = clock_boot_ms();
-	MUST(w, p->wanted);
+	MUST(w, p->wanted && !w->down);
 	MUST(w, !w->main_lives && w->kids == 0); /* S1 */
+	MUST(w, p->strikes == 0);
 	if (w->cannot_fork)
 		return err_set(err, -EAGAIN, "fork");
 	if (start_is_automatic(p->next_cause)) {
@@ -80,7 +87,7 @@ static int w_spawn(struct process *p, struct err *err)
 		w->last_automatic_ms = now_ms;
 	}
 	w->main_lives = true;
-	w->told = w->asked = false;
+	w->told = w->asked = w->inherited = false;
 	w->spawned++;
 	p->pid = 1000 + w->spawned;
 	return 0;
@@ -99,7 +106,7 @@ static void w_kill(struct process *p)
 	struct world *w = p->owner;
 	if (!w->immortal) {
 		w->main_lives = false;
-		w->kids = 0;
+		w->kids = draw(w, 8) == 0; /* forked between the look and the signal */
 	}
 }
 static int w_living(struct process *p)
@@ -152,7 +159,7 @@ static void tell_end(struct world *w)
 	info.si_status = (int)draw(w, 2);
 	w->told = true;
 	w->asked = false;
-	process_exited(w->p, draw(w, 6) ? &info : NULL);
+	process_exited(w->p, !w->inherited && draw(w, 6) ? &info : NULL);
 }
 
 static bool untold(const struct world *w)
@@ -177,15 +184,26 @@ static void answer(struct world *w)
 	uint64_t seq = draw(w, 4) ? w->seq : w->seq - 1 - draw(w, 3);
 	bool fits = w->asked && seq == w->seq && w->p->state == PROCESS_RUNNING;
 	int64_t before = w->p->strikes;
-	bool taken = process_probe_answer(w->p, seq, draw(w, 3) != 0, 1, "answer");
+	bool taken = process_probe_answer(
+		w->p, seq, draw(w, 8) == 0 ? w->sick : !w->sick, 1, "answer");
 	MUST(w, !taken || fits);
 	MUST(w, taken || w->p->strikes == before);
 	w->asked = w->asked && !taken;
 }
 
+/* Strikes in a row are rare when all else happens between them. */
+static void be_sick(struct world *w)
+{
+	w->sick = true;
+	for (int i = 0; i < 8; i++) {
+		answer(w);
+		fake_loop_advance(w->loop, 400);
+	}
+}
+
 static void reload(struct world *w)
 {
-	bool same = draw(w, 2) == 0;
+	bool same = draw(w, 8) != 0;
 	int64_t due_ms = w->p->due_ms, deadline_ms = w->p->deadline_ms, strikes = w->p->strikes;
 	enum process_state before = w->p->state;
 	if (!same)
@@ -198,20 +216,118 @@ static void reload(struct world *w)
 
 static void command(struct world *w)
 {
-	switch (draw(w, 5)) {
-	case 0: process_stop(w->p, CAUSE_OPERATOR); break;
-	case 1: process_restart(w->p, CAUSE_OPERATOR); break;
-	case 2:
+	uint64_t what = draw(w, 7);
+	if (what == 2) { /* a reload with another command */
+		w->p->outdated = true;
 		if (w->p->wanted)
 			process_restart(w->p, CAUSE_CONFIG);
+		return;
+	}
+	w->down = what == 0 || what == 3;
+	switch (what) {
+	case 0: process_stop(w->p, CAUSE_OPERATOR); break;
+	case 1: process_restart(w->p, CAUSE_OPERATOR); break;
+	case 3:
+	case 4: /* what depends on it is up */
+		if (!is_up(w->p) || w->p->kind)
+			w->down = w->p->stay_down;
+		else
+			process_stop_in_turn(w->p, CAUSE_OPERATOR, what == 4, false);
 		break;
 	default: process_start(w->p, CAUSE_OPERATOR); break;
 	}
 }
 
+/* --- droverd dies, and the next one takes over: what its record holds is all that it has --- */
+
+static struct process *next_slot(struct world *w, const struct process *r)
+{
+	struct process *p = process_new(w->loop, &ops, w, "crawl", &w->rules[w->rule]);
+	assert_non_null(p);
+	p->kind = r->kind;
+	p->incarnation = r->incarnation;
+	p->last_start_ms = r->last_start_ms;
+	p->last_automatic_ms = r->last_automatic_ms;
+	p->before_automatic_ms = r->before_automatic_ms;
+	p->stay_down = r->stay_down;
+	p->wanted = !r->stay_down;
+	p->restarts = r->restarts;
+	p->next_cause = r->next_cause;
+	p->end_failed = r->end_failed;
+	p->last_exit = r->last_exit;
+	return p;
+}
+
+static void adopt(struct world *w, const struct process *r)
+{
+	w->p->pid = r->pid;
+	w->p->strikes = r->strikes;
+	w->p->held = r->held;
+	w->p->due_ms = r->held ? r->due_ms : -1;
+	w->p->ready = r->ready;
+	w->met->adopted++;
+	w->met->early += r->state == PROCESS_STARTING;
+	w->met->held += r->held;
+	process_adopt(w->p, r->state == PROCESS_RUNNING);
+	MUST(w, w->p->state == r->state && w->p->incarnation == r->incarnation);
+	MUST(w, !w->p->probed || w->p->strikes == r->strikes);
+	MUST(w, !w->p->probed || w->p->held == r->held);
+	if (!w->p->wanted)
+		process_stop(w->p, CAUSE_OPERATOR);
+	else if (r->outdated)
+		process_restart(w->p, CAUSE_CONFIG);
+}
+
+static void fence(struct world *w, const struct process *r, bool had)
+{
+	struct process *p = w->p;
+	bool ending = !is_up(r);
+	p->main_ended = w->told = had && !w->main_lives;
+	w->met->fenced++;
+	if (p->main_ended && !ending)
+		process_lost(p);
+	p->end_cause = ending && r->end_cause != CAUSE_NONE ? r->end_cause : CAUSE_LOST;
+	if (!ending || r->next_cause == CAUSE_NONE)
+		p->next_cause = CAUSE_LOST;
+	process_fence(p);
+}
+
+static void go_on_down(struct world *w, const struct process *r)
+{
+	struct process *p = w->p;
+	if (is_up(r))
+		process_lost(p);
+	bool asked = r->state != PROCESS_WAITING && !(is_up(r) && p->kind);
+	if (r->state == PROCESS_FAILED ||
+		(asked && !restart_allowed(&p->rules->restart, p->next_cause, p->end_failed)))
+		process_rest(p);
+	else
+		process_resume(p, r->state == PROCESS_WAITING ? r->due_ms : -1);
+}
+
+static void crash(struct world *w)
+{
+	const struct process r = *w->p;
+	bool had = is_up(&r) || r.state == PROCESS_STOPPING || r.state == PROCESS_STUCK;
+	process_free(w->p);
+	w->p = next_slot(w, &r);
+	w->inherited = had;
+	w->asked = false;
+	w->stop_began_ms = -1;
+	if (w->main_lives && !r.kind && is_up(&r))
+		adopt(w, &r);
+	else if (w->main_lives || w->kids)
+		fence(w, &r, had);
+	else if (w->p->wanted)
+		go_on_down(w, &r);
+}
+
 static void pass_time(struct world *w)
 {
-	static const int64_t spans[] = { 0, 1, 20, 100, 200, 1000, 3000, 20000, 70000 };
+	if (untold(w) && draw(w, 8))
+		tell_end(w);
+	static const int64_t spans[] = { 0, 1, 20, 100, 200, 500, 1000, 1000, 1000, 1000, 3000,
+		3000, 20000, 70000 };
 	fake_loop_advance(w->loop, (int64_t)draw(w, 2) + spans[draw(w, ARRAY_SIZE(spans))]);
 }
 
@@ -225,7 +341,10 @@ static void stall(struct world *w)
 
 static void happen(struct world *w)
 {
-	switch (draw(w, 24)) {
+	/* Rare, and there is much to forget. */
+	if (w->p->held && draw(w, 4) == 0)
+		crash(w);
+	switch (draw(w, 31)) {
 	case 0:
 	case 1: command(w); break;
 	case 2: die(w); break;
@@ -233,11 +352,14 @@ static void happen(struct world *w)
 	case 4: process_ready(w->p); break;
 	case 5:
 	case 6:
-	case 7: answer(w); break;
+	case 7:
+	case 22:
+	case 23:
+	case 24: answer(w); break;
 	case 8: reload(w); break;
 	case 9: w->kids = w->immortal ? w->kids : 0; break;
 	case 10: w->cannot_fork = draw(w, 4) == 0; break;
-	case 11: w->immortal = draw(w, 6) == 0; break;
+	case 11: w->immortal = draw(w, 20) == 0; break;
 	case 12: process_hurry(w->p, 1000); break;
 	case 13: process_look(w->p); break;
 	case 14:
@@ -249,7 +371,13 @@ static void happen(struct world *w)
 	case 17:
 		if (draw(w, 40) == 0)
 			process_quit(w->p);
+		else if (draw(w, 2) == 0)
+			crash(w);
 		break;
+	case 19: process_take_turn(w->p); break;
+	case 25: be_sick(w); break;
+	case 21: w->sick = draw(w, 2) == 0; break;
+	case 20: fake_clock_set_real_ms(INT64_C(1700000000000) + (int64_t)draw(w, 1U << 31)); break;
 	case 18:
 		if (untold(w))
 			tell_end(w);
@@ -268,8 +396,9 @@ static void timers_are_armed_just_when_needed(struct world *w)
 	     sweep = loop_timer_armed(p->sweep_timer), probe = loop_timer_armed(p->probe.timer);
 	MUST(w, start == (p->state == PROCESS_WAITING || (p->state == PROCESS_RUNNING && p->held)));
 	MUST(w, !start || p->due_ms >= 0);
-	MUST(w, deadline == ((p->state == PROCESS_STARTING && p->kind) ||
-				    p->state == PROCESS_STOPPING));
+	MUST(w, deadline ==
+			((p->state == PROCESS_STARTING && (p->kind || p->rules->probe.notify)) ||
+				p->state == PROCESS_STOPPING));
 	MUST(w, !sweep || p->state == PROCESS_STOPPING || p->state == PROCESS_STUCK);
 	MUST(w, p->state != PROCESS_STUCK || sweep);
 	MUST(w, probe == (p->state == PROCESS_RUNNING && p->probed));
@@ -281,11 +410,15 @@ static void check(struct world *w)
 	const struct process *p = w->p;
 	int64_t now_ms = loop_now_ms(w->loop);
 	timers_are_armed_just_when_needed(w);
-	MUST(w, !is_up(p) || p->wanted);
+	MUST(w, !is_up(p) || p->wanted || p->turn == TURN_STOP);
+	MUST(w, !is_up(p) || !p->outdated || p->turn != TURN_NONE);
+	MUST(w, !w->down || p->stay_down);
+	/* S2: the most that any of the rules allows */
+	MUST(w, p->state != PROCESS_RUNNING || p->held || p->strikes < 3);
 	MUST(w, p->state != PROCESS_WAITING || p->wanted);
 	MUST(w, !process_is_down(p) || (!w->main_lives && w->kids == 0));
-	w->stuck += p->state == PROCESS_STUCK;
-	w->failed += p->state == PROCESS_FAILED;
+	w->met->stuck += p->state == PROCESS_STUCK;
+	w->met->failed += p->state == PROCESS_FAILED;
 	if (p->state != PROCESS_STOPPING) {
 		w->stop_began_ms = -1;
 		w->stop_bound_ms = 0;
@@ -302,8 +435,11 @@ static void check(struct world *w)
 									     w->stop_bound_ms);
 }
 
-static void begin(struct world *w, unsigned long seed, bool service)
+enum who { WORKER, SERVICE, SPEAKER };
+
+static void begin(struct world *w, unsigned long seed, enum who who)
 {
+	bool service = who != WORKER;
 	fake_clock_reset();
 	*w = (struct world) {
 		.seed = seed, .random = seed * 2 + 1, .last_automatic_ms = -1, .stop_began_ms = -1
@@ -314,7 +450,8 @@ static void begin(struct world *w, unsigned long seed, bool service)
 		.probe = { .interval_ms = 1000,
 			.timeout_ms = 200,
 			.failures = 3,
-			.http = service ? "http://127.0.0.1/" : NULL },
+			.http = who == SERVICE ? "http://127.0.0.1/" : NULL,
+			.notify = who == SPEAKER },
 		.restart = { .min_interval_ms = 60000,
 			.jitter_ms = 500,
 			.when_held = service ? HELD_KEEP : HELD_STOP },
@@ -350,41 +487,54 @@ static void heal(struct world *w)
 	MUST(w, w->p->state == PROCESS_STOPPED);
 }
 
-static void live(unsigned long seed, bool service)
+static void live(unsigned long seed, enum who who, struct met *met)
 {
 	static struct world w;
-	begin(&w, seed, service);
+	begin(&w, seed, who);
+	w.met = met;
 	for (w.step = 0; w.step < STEPS; w.step++) {
 		happen(&w);
 		check(&w);
 	}
 	heal(&w);
-	/* A walk that met nothing proves nothing. */
-	MUST(&w, w.spawned > STEPS / 200 && w.stuck > 0 && w.failed > 0);
+	met->spawned += w.spawned;
 	process_free(w.p);
 	assert_int_equal(fake_loop_watchers(w.loop), 0);
 	loop_free(w.loop);
 }
 
-static void live_all(bool service)
+static void live_all(enum who who)
 {
+	struct met met = { 0 };
 	const char *given = getenv("DROVER_SEED");
-	for (unsigned long seed = 1; !given && seed <= SEEDS; seed++)
-		live(seed, service);
-	if (given)
-		live(strtoul(given, NULL, 10), service);
+	if (given) {
+		live(strtoul(given, NULL, 10), who, &met);
+		return;
+	}
+	for (unsigned long seed = 1; seed <= SEEDS; seed++)
+		live(seed, who, &met);
+	/* Walks that met nothing prove nothing. */
+	assert_true(met.spawned > SEEDS * STEPS / 200);
+	assert_true(met.stuck > 0 && met.failed > 0 && met.fenced > 0);
+	assert_true(who == WORKER || (met.adopted > 100 && met.early > 50 && met.held > 2));
 }
 
 static void a_worker_keeps_its_promises_in_any_order_of_events(void **state)
 {
 	(void)state;
-	live_all(false);
+	live_all(WORKER);
 }
 
 static void a_service_keeps_its_promises_in_any_order_of_events(void **state)
 {
 	(void)state;
-	live_all(true);
+	live_all(SERVICE);
+}
+
+static void a_speaker_keeps_its_promises_in_any_order_of_events(void **state)
+{
+	(void)state;
+	live_all(SPEAKER);
 }
 
 /* Thousands of lines of log tell nothing here. */
@@ -400,6 +550,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_worker_keeps_its_promises_in_any_order_of_events),
 		cmocka_unit_test(a_service_keeps_its_promises_in_any_order_of_events),
+		cmocka_unit_test(a_speaker_keeps_its_promises_in_any_order_of_events),
 	};
 	return cmocka_run_group_tests(tests, quiet, NULL);
 }
