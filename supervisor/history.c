@@ -8,24 +8,43 @@
 
 void history_finish(struct history *history)
 {
-	for (size_t i = 0; i < HISTORY_LINES; i++)
+	for (size_t i = 0; i < MIN(history->count, history->cap); i++)
 		free(history->lines[i]);
+	free(history->lines);
 	*history = (struct history) { 0 };
+}
+
+/* The place for one more; NULL without memory. */
+static struct history_line **place_of_next(struct history *history)
+{
+	if (history->count == history->cap && history->cap < HISTORY_LINES) {
+		size_t cap = MIN(MAX(history->cap * 2, (size_t)2), (size_t)HISTORY_LINES);
+		struct history_line **more = reallocarray(
+			history->lines, cap, sizeof(*history->lines));
+		if (!more)
+			return NULL;
+		memset(more + history->cap, 0, (cap - history->cap) * sizeof(*more));
+		history->lines = more;
+		history->cap = cap;
+	}
+	return &history->lines[history->count++ % HISTORY_LINES];
 }
 
 void history_add(struct history *history, const char *event, const char *reason, const char *detail)
 {
 	size_t len = detail ? strnlen(detail, HISTORY_DETAIL - 1) : 0;
 	struct history_line *line = malloc(sizeof(*line) + len + 1);
-	if (!line)
+	struct history_line **place = line ? place_of_next(history) : NULL;
+	if (!place) {
+		free(line);
 		return;
+	}
 	line->at_ms = clock_real_ms();
 	line->event = event;
 	line->reason = reason;
 	if (len)
 		memcpy(line->detail, detail, len);
 	line->detail[len] = '\0';
-	struct history_line **place = &history->lines[history->count++ % HISTORY_LINES];
 	free(*place);
 	*place = line;
 }

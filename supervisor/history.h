@@ -15,8 +15,9 @@ struct history_line {
 
 /* All zero is an empty one. */
 struct history {
-	struct history_line *lines[HISTORY_LINES]; /* a ring */
-	size_t count;				   /* ever added */
+	struct history_line **lines; /* a ring once it has HISTORY_LINES places */
+	size_t cap;
+	size_t count; /* ever added */
 };
 
 /** Frees the lines. */

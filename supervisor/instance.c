@@ -116,7 +116,7 @@ void instance_owner(const struct process *p, char *out, size_t size)
 
 /* --- start --- */
 
-static struct instance *instance_new(struct process *p)
+static struct instance *instance_new(struct process *p, bool inherited)
 {
 	struct instance *i = NEW(struct instance);
 	if (!i)
@@ -125,8 +125,12 @@ static struct instance *instance_new(struct process *p)
 	i->sv = p->owner;
 	i->pidfd = i->error_fd = -1;
 	str_copy(i->epoch, sizeof(i->epoch), i->sv->epoch);
-	i->lost = loop_timer_new(p->loop, on_lost, i);
-	if (!i->lost) {
+	i->inherited = inherited;
+	/* Workers lose their channel, and of what we did not start we look whether it is executed.
+	 */
+	if (p->kind || inherited)
+		i->lost = loop_timer_new(p->loop, on_lost, i);
+	if ((p->kind || inherited) && !i->lost) {
 		free(i);
 		return NULL;
 	}
@@ -343,7 +347,7 @@ static int start(struct process *p, struct instance *i, struct err *err)
 
 static int spawn(struct process *p, struct err *err)
 {
-	struct instance *i = instance_new(p);
+	struct instance *i = instance_new(p, false);
 	if (!i)
 		return err_set(err, -ENOMEM, "memory");
 	int rc = start(p, i, err);
@@ -393,7 +397,8 @@ static void on_ended(void *arg, const siginfo_t *info)
 	/* Why it could not start is told first. */
 	if (info && info->si_code == CLD_EXITED && info->si_status == 127)
 		read_error_pipe(i);
-	loop_timer_stop(i->lost);
+	if (i->lost)
+		loop_timer_stop(i->lost);
 	process_exited(i->process, info);
 }
 
@@ -542,14 +547,13 @@ static void gone(struct process *p)
 int instance_adopt(struct process *p, const struct record *record)
 {
 	const struct supervisor *sv = p->owner;
-	struct instance *i = instance_new(p);
+	struct instance *i = instance_new(p, true);
 	if (!i)
 		return -ENOMEM;
 	p->instance = i;
 	p->main_ended = true;
 	if (!p->kind)
 		probe_exec_expect(p);
-	i->inherited = true;
 	if (!record)
 		return 0;
 	str_copy(i->epoch, sizeof(i->epoch), record->epoch);

@@ -40,13 +40,13 @@ enum {
 
 struct log_fifo {
 	struct list node;
-	char name[NAME_SIZE];
-	char file[NAME_SIZE + 32];
+	const char *stem; /* of the file's name; `name`, or a constant */
 	int fd;
 	uint64_t inode;
 	bool in_file;	  /* the FIFO was empty then */
 	bool unsettled;	  /* asked to end a half line, not answered yet */
 	int64_t asked_ms; /* CLOCK_MONOTONIC */
+	char name[];
 };
 
 struct log_room {
@@ -136,8 +136,10 @@ static void have_kept(struct log_room *room, const struct log_fifo *f)
 
 static int send_open(struct log_room *room, const struct log_fifo *f, bool with_fd)
 {
+	char file[NAME_SIZE + 32];
+	snprintf(file, sizeof(file), "%s.log", f->stem);
 	const struct msg_log_open body = { .name = f->name,
-		.file = f->file,
+		.file = file,
 		.max_size = (uint64_t)room->settings.max_size,
 		.backups = (uint32_t)room->settings.backups,
 		.max_line = (uint32_t)room->settings.max_line,
@@ -158,13 +160,14 @@ static void send_directory(struct log_room *room)
 static struct log_fifo *add(
 	struct log_room *room, const char *name, const char *stem, struct err *err)
 {
-	struct log_fifo *f = NEW(struct log_fifo);
+	size_t len = strlen(name);
+	struct log_fifo *f = calloc(1, sizeof(struct log_fifo) + len + 1);
 	if (!f) {
 		err_set(err, -ENOMEM, "open the log of %s", name);
 		return NULL;
 	}
-	str_copy(f->name, sizeof(f->name), name);
-	snprintf(f->file, sizeof(f->file), "%s.log", stem);
+	memcpy(f->name, name, len);
+	f->stem = stem == name ? f->name : stem;
 	f->fd = open_fifo(room->fifo_dir, name, &f->inode, err);
 	if (f->fd < 0) {
 		free(f);

@@ -31,6 +31,7 @@ static void on_sweep(void *arg);
 static bool send_probe(void *arg, uint64_t seq);
 static void on_verdict(
 	void *arg, enum probe_verdict verdict, int64_t latency_ms, const char *detail);
+static const char no_words[] = "";
 
 struct process *process_new(struct loop *loop, const struct process_ops *ops, void *owner,
 	const char *name, const struct config_supervision *rules)
@@ -49,6 +50,7 @@ struct process *process_new(struct loop *loop, const struct process_ops *ops, vo
 	p->wanted = true;
 	p->last_start_ms = p->last_automatic_ms = p->before_automatic_ms = p->due_ms = -1;
 	p->last_exit = (struct process_exit) { .code = -1, .signal = -1 };
+	p->waits_for = p->start_error = p->last_probe.detail = p->said = no_words;
 	p->start_timer = loop_timer_new(loop, on_start_timer, p);
 	p->deadline_timer = loop_timer_new(loop, on_deadline, p);
 	p->sweep_timer = loop_timer_new(loop, on_sweep, p);
@@ -60,12 +62,25 @@ struct process *process_new(struct loop *loop, const struct process_ops *ops, vo
 	return p;
 }
 
+void process_words(const char **words, const char *text)
+{
+	const char *old = *words;
+	size_t len = text ? strnlen(text, PROCESS_DETAIL - 1) : 0;
+	char *copy = len ? strndup(text, len) : NULL;
+	*words = copy ? copy : no_words;
+	if (old != no_words)
+		free((char *)(uintptr_t)old);
+}
+
 void process_free(struct process *p)
 {
 	if (!p)
 		return;
 	list_remove(&p->node);
 	history_finish(&p->history);
+	const char **words[] = { &p->waits_for, &p->start_error, &p->last_probe.detail, &p->said };
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		process_words(words[i], "");
 	probe_finish(&p->probe);
 	loop_timer_free(p->start_timer);
 	loop_timer_free(p->deadline_timer);
@@ -182,7 +197,9 @@ void process_ready(struct process *p)
 
 void process_start_failed(struct process *p, const char *step, int error)
 {
-	snprintf(p->start_error, sizeof(p->start_error), "%s: %s", step, strerror(error));
+	char words[PROCESS_DETAIL];
+	snprintf(words, sizeof(words), "%s: %s", step, strerror(error));
+	process_words(&p->start_error, words);
 	log_error(MAIN, "process_start_failed", KV_STR("name", p->name),
 		KV_INT("incarnation", p->incarnation), KV_STR("step", step), KV_INT("errno", error),
 		KV_STR("error", strerror(error)));
@@ -252,7 +269,7 @@ void process_fail(struct process *p, const char *why)
 	log_error(MAIN, "process_failed", KV_STR("name", p->name),
 		KV_INT("incarnation", p->incarnation), KV_STR("error", why));
 	process_remember(p, "process_failed", "exit", why);
-	snprintf(p->start_error, sizeof(p->start_error), "%s", why);
+	process_words(&p->start_error, why);
 	process_end_for(p, CAUSE_EXIT);
 	process_feed(p, p->state == PROCESS_STARTING ? EV_LATE : EV_LAST_STRIKE);
 }
@@ -278,7 +295,7 @@ static void on_verdict(
 	p->last_probe.at_ms = clock_real_ms();
 	p->last_probe.latency_ms = latency_ms;
 	p->last_probe.verdict = verdict;
-	snprintf(p->last_probe.detail, sizeof(p->last_probe.detail), "%s", detail ? detail : "");
+	process_words(&p->last_probe.detail, detail);
 	if (verdict == PROBE_UNKNOWN)
 		return;
 	int64_t before = p->strikes;
@@ -404,12 +421,12 @@ static void note_start(struct process *p)
 	p->due_at_ms = 0;
 	p->main_ended = false;
 	p->ready = p->outdated = false;
-	p->said[0] = '\0';
+	process_words(&p->said, "");
 	p->extend_until_ms = 0;
 	p->told_interval_ms = p->rules->probe.interval_ms;
 	p->end_cause = CAUSE_NONE;
 	p->memory.level = MEMORY_NORMAL;
-	p->start_error[0] = '\0';
+	process_words(&p->start_error, "");
 	if (!MUTANT(STRIKES_KEPT_OVER_RESTART))
 		p->strikes = 0;
 	p->ops->save(p);
@@ -623,7 +640,7 @@ static bool may_start(struct process *p)
 	p->due_at_ms = 0;
 	if (was && str_eq(p->waits_for, why))
 		return false;
-	str_copy(p->waits_for, sizeof(p->waits_for), why);
+	process_words(&p->waits_for, why);
 	if (!was) {
 		log_info(MAIN, "start_waits", KV_STR("name", p->name), KV_STR("detail", why));
 		process_remember(p, "start_waits", NULL, why);
@@ -681,7 +698,7 @@ static void on_deadline(void *arg)
 			KV_INT("incarnation", p->incarnation),
 			KV_INT("wait_ms", process_ready_within_ms(p)));
 		process_remember(p, "process_not_ready", NULL, NULL);
-		snprintf(p->start_error, sizeof(p->start_error), "not ready in time");
+		process_words(&p->start_error, "not ready in time");
 		process_end_for(p, CAUSE_PROBE);
 	}
 	process_feed(p, p->deadline_event);

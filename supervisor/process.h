@@ -98,7 +98,7 @@ struct process {
 	bool ready;   /* what depends on it may start: it said so, its first probe went well, or it
 			 was executed and has no probe */
 	bool blocked; /* waiting, and due, but what it depends on is not ready */
-	char waits_for[PROCESS_DETAIL];
+	const char *waits_for; /* this and the other words: process_words() */
 	enum process_turn turn;
 	bool outdated; /* its stop is noted, and its configuration changed since it was started */
 	enum start_cause turn_cause;
@@ -111,15 +111,15 @@ struct process {
 	uint64_t fingerprint; /* of what the last instance of a service was started with */
 	struct process_exit last_exit;
 	bool end_failed; /* the last end was no success */
-	char start_error[PROCESS_DETAIL];
+	const char *start_error;
 	struct {
 		int64_t at_ms, latency_ms;
 		enum probe_verdict verdict;
-		char detail[PROCESS_DETAIL];
+		const char *detail;
 	} last_probe;
 	int64_t told_interval_ms; /* notify: how often the instance was told to speak */
 	int64_t extend_until_ms; /* notify: loop time that a late READY=1 may reach; 0: not asked */
-	char said[PROCESS_DETAIL]; /* notify: its STATUS=, "" none */
+	const char *said;	 /* notify: its STATUS=, "" none */
 
 	struct probe probe;
 	struct loop_timer *start_timer, *deadline_timer, *sweep_timer;
@@ -151,6 +151,9 @@ struct process {
 /** A slot at rest. @return NULL when out of memory */
 struct process *process_new(struct loop *loop, const struct process_ops *ops, void *owner,
 	const char *name, const struct config_supervision *rules);
+/** Puts a copy of text, at most PROCESS_DETAIL bytes with its end, in the place of *words, ""
+ * without text or memory. What is empty, as mostly, takes nothing. */
+void process_words(const char **words, const char *text);
 /** Its tree must be gone. */
 void process_free(struct process *p);
 

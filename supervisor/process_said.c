@@ -50,6 +50,6 @@ void process_said_status(struct process *p, const char *text)
 	str_clean(clean, sizeof(clean), text);
 	if (strcmp(clean, p->said) == 0)
 		return;
-	memcpy(p->said, clean, sizeof(p->said));
+	process_words(&p->said, clean);
 	p->ops->changed(p);
 }

@@ -35,6 +35,7 @@
 #include "worker_link.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,6 +247,8 @@ static void look_ready(struct supervisor *sv)
 			KV_INT("count", count_states(sv).up));
 		write_counts(sv, status, sizeof(status));
 		service_manager_ready(sv->manager, status);
+		/* What the start took and does not need any more. */
+		malloc_trim(0);
 	}
 }
 
@@ -467,6 +470,7 @@ static void take_over(struct supervisor *sv, struct config *fresh, const struct 
 	log_room_configure(sv->logs, &fresh->logs);
 	memory_watch_configure(sv->memory);
 	config_free(old);
+	malloc_trim(0);
 }
 
 static void write_steps(const struct reload_plan *plan, struct buf *json)

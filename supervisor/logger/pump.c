@@ -31,7 +31,7 @@ struct pump {
 	const struct pump_place *place;
 	struct logfile out;
 	int fifo;
-	char name[LOGFILE_NAME_MAX + 1];
+	char *name;
 	struct loop_io *io;
 	struct loop_timer *again;
 	bool locked;
@@ -110,6 +110,7 @@ void pump_free(struct pump *p)
 	logfile_finish(&p->out);
 	release_lock(p);
 	sys_close(p->fifo);
+	free(p->name);
 	free(p);
 }
 
@@ -150,7 +151,13 @@ int pump_set(struct pump *p, const struct pump_settings *settings)
 	if (!logfile_is_name(settings->file) || settings->max_size < 0 || settings->max_line < 0 ||
 		settings->max_age_ms < 0)
 		return -EINVAL;
-	str_copy(p->name, sizeof(p->name), settings->name);
+	if (!p->name || !str_eq(p->name, settings->name)) {
+		char *name = strdup(settings->name);
+		if (!name)
+			return -ENOMEM;
+		free(p->name);
+		p->name = name;
+	}
 	if (!str_eq(p->out.name, settings->file)) {
 		set_file(p, settings->file);
 		loop_timer_start(p->again, 0);

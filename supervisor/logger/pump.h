@@ -74,7 +74,7 @@ const char *pump_name(const struct pump *pump);
 const char *pump_file(const struct pump *pump);
 /** The FIFO, borrowed. */
 int pump_fifo(const struct pump *pump);
-/** Changes the settings from the next byte on. @return 0, -EINVAL */
+/** Changes the settings from the next byte on. @return 0, -EINVAL, -ENOMEM */
 int pump_set(struct pump *pump, const struct pump_settings *settings) MUST_CHECK;
 /** Another directory: goes on in a file there. */
 void pump_set_place(struct pump *pump, const struct pump_place *place);
