@@ -33,6 +33,7 @@ struct take_over {
 	struct supervisor *sv;
 	void *array;
 	size_t count, cap;
+	int rc; /* of what could not even be looked at */
 };
 
 /* --- marks --- */
@@ -111,11 +112,11 @@ static struct process *slot_for(struct supervisor *sv, const char *name)
 	return p;
 }
 
-static void take_instance(struct process *p, const struct record *r)
+static void take_instance(struct take_over *t, struct process *p, const struct record *r)
 {
-	if (instance_adopt(p, r) < 0)
-		log_error(MAIN, "leftover_not_ended", KV_STR("name", p->name),
-			KV_STR("error", "out of memory"));
+	int rc = instance_adopt(p, r);
+	if (rc < 0)
+		t->rc = rc;
 }
 
 static void restore_exit(struct process *p, const struct record *r)
@@ -168,22 +169,23 @@ static void on_record(void *arg, const struct record *r)
 		return;
 	if (mem_grow(&t->array, &t->cap, t->count, sizeof(struct left)) < 0) {
 		/* Without its record the safe end is that of what is only marked. */
-		take_instance(p, NULL);
+		take_instance(t, p, NULL);
 		return;
 	}
 	struct left *left = (struct left *)t->array + t->count++;
 	left->process = p;
 	left->record = *r;
-	take_instance(p, r);
+	take_instance(t, p, r);
 }
 
 static void on_mark(void *arg, const char *slot)
 {
 	char name[SLOT_NAME_SIZE];
 	probe_exec_slot(name, slot);
-	struct process *p = slot_for(((struct take_over *)arg)->sv, name);
+	struct take_over *t = arg;
+	struct process *p = slot_for(t->sv, name);
 	if (p && !p->instance)
-		take_instance(p, NULL);
+		take_instance(t, p, NULL);
 }
 
 /* --- going on --- */
@@ -292,14 +294,22 @@ static const struct record *record_of(const struct take_over *t, const struct pr
 	return NULL;
 }
 
-void adopt_and_start(struct supervisor *sv)
+int adopt_and_start(struct supervisor *sv, struct err *err)
 {
 	struct take_over t = { .sv = sv };
-	records_read(sv->slots_fd, on_record, &t);
-	contain_marked(sv->contain, on_mark, &t);
+	int rc = records_read(sv->slots_fd, on_record, &t);
+	if (rc == 0)
+		contain_marked(sv->contain, on_mark, &t);
+	if (rc == 0)
+		rc = t.rc;
+	/* What we cannot look at is not dead: it lives on until a droverd comes that can. */
+	if (rc < 0)
+		err_sys(err, rc, "take over what an earlier droverd left, which was not touched");
 	LIST_FOR_EACH (node, &sv->processes) {
 		struct process *p = LIST_ENTRY(node, struct process, node);
-		settle(p, record_of(&t, p));
+		if (rc == 0)
+			settle(p, record_of(&t, p));
 	}
 	free(t.array);
+	return rc;
 }

@@ -14,5 +14,6 @@ struct supervisor;
  * carry. */
 int adopt_marks(struct supervisor *sv, struct err *err) MUST_CHECK;
 /** Each slot goes on where its record says. What is no longer configured becomes a slot too, and is
- * ended. */
-void adopt_and_start(struct supervisor *sv);
+ * ended. @return 0; -EMFILE, -ENFILE, -ENOMEM: some of it could not be looked at, and nothing was
+ * touched */
+int adopt_and_start(struct supervisor *sv, struct err *err) MUST_CHECK;

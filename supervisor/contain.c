@@ -196,6 +196,11 @@ uint64_t contain_start_time(pid_t pid)
 	return read_stat(pid, &s) && !s.zombie ? s.start : 0;
 }
 
+static bool is_scarcity(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
 int contain_open(pid_t pid, uint64_t start_time)
 {
 	int fd = sys_pidfd_open(pid);
@@ -213,12 +218,13 @@ int contain_open_own(pid_t pid, uint64_t start_time)
 	struct seen s;
 	int fd = sys_pidfd_open(pid);
 	if (fd == -1)
-		return -1;
-	if (read_stat(pid, &s) && s.start == start_time && start_time != 0 &&
-		(!s.zombie || s.parent == getpid()))
+		return is_scarcity(errno) ? -errno : -ESRCH;
+	bool read = read_stat(pid, &s);
+	int error = errno;
+	if (read && s.start == start_time && start_time != 0 && (!s.zombie || s.parent == getpid()))
 		return fd;
 	sys_close(fd);
-	return -1;
+	return !read && is_scarcity(error) ? -error : -ESRCH;
 }
 
 bool contain_is_child(pid_t pid)

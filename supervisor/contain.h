@@ -91,7 +91,10 @@ int contain_kill_descendants(struct contain *contain, pid_t spare);
 uint64_t contain_start_time(pid_t pid);
 /** A pidfd of pid if it (still) is the process that started at start_time. @return fd, or -1 */
 int contain_open(pid_t pid, uint64_t start_time);
-/** The same, also for a zombie that is our child: how it ended can still be asked. */
+/**
+ * The same, also for a zombie that is our child: how it ended can still be asked.
+ * @return fd; -ESRCH it is gone; -EMFILE, -ENFILE, -ENOMEM: that cannot be known
+ */
 int contain_open_own(pid_t pid, uint64_t start_time);
 /** Is it, dead or alive, a child of ours? */
 bool contain_is_child(pid_t pid);

@@ -559,9 +559,10 @@ int instance_adopt(struct process *p, const struct record *record)
 	str_copy(i->epoch, sizeof(i->epoch), record->epoch);
 	i->pid = (pid_t)record->pid;
 	i->start_time = record->start_time;
-	i->pidfd = record->pid > 0 ? contain_open_own(i->pid, record->start_time) : -1;
-	if (i->pidfd < 0)
-		return 0;
+	int pidfd = record->pid > 0 ? contain_open_own(i->pid, record->start_time) : -ESRCH;
+	if (pidfd < 0)
+		return pidfd == -ESRCH ? 0 : pidfd;
+	i->pidfd = pidfd;
 	p->pid = i->pid;
 	p->main_ended = false;
 	/* After an upgrade it is our child still, and how it ends is for us to ask. */

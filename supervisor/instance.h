@@ -62,7 +62,7 @@ struct contain_target instance_target(const struct process *p);
 extern const struct process_ops instance_ops;
 
 /** What is left of an instance of an earlier supervisor, as its record (or NULL: only marks) tells.
- */
+ * @return 0; -EMFILE, -ENFILE, -ENOMEM: whether it lives cannot be known */
 int instance_adopt(struct process *p, const struct record *record);
 /** A service's child that we have no pipe from: tells process_ready() when it is executed. */
 void instance_await_exec(struct process *p);

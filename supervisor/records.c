@@ -262,8 +262,9 @@ void record_remove(int slots_fd, const char *name)
 		sys_unlinkat(slots_fd, name, AT_REMOVEDIR);
 }
 
-/* Calls `each` with every file: r NULL when it is no sound record. */
-static void walk(
+/* Calls `each` with every file: r NULL when it is no sound record. One that cannot be opened for
+ * want of descriptors or memory may be sound. @return 0 or negative errno */
+static int walk(
 	int slots_fd, void (*each)(void *arg, const char *name, const struct record *r), void *arg)
 {
 	int copy = sys_openat(slots_fd, ".", O_RDONLY | O_DIRECTORY, 0);
@@ -271,18 +272,24 @@ static void walk(
 	if (!dir) {
 		if (copy != -1)
 			sys_close(copy);
-		return;
+		return -errno;
 	}
+	int rc = 0;
 	for (const struct dirent *d; (d = readdir(dir));) {
 		struct record r;
 		if (d->d_name[0] == '.')
 			continue;
 		CLEANUP(closep)
 		int fd = sys_openat(slots_fd, d->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+		if (fd == -1 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
+			rc = -errno;
+			continue;
+		}
 		bool sound = fd != -1 && record_read(fd, &r) == 0 && strcmp(r.name, d->d_name) == 0;
 		each(arg, d->d_name, sound ? &r : NULL);
 	}
 	closedir(dir);
+	return rc;
 }
 
 struct reading {
@@ -300,10 +307,10 @@ static void tell_or_remove(void *arg, const char *name, const struct record *r)
 		record_remove(reading->slots_fd, name);
 }
 
-void records_read(int slots_fd, void (*found)(void *arg, const struct record *record), void *arg)
+int records_read(int slots_fd, void (*found)(void *arg, const struct record *record), void *arg)
 {
 	struct reading reading = { slots_fd, found, arg };
-	walk(slots_fd, tell_or_remove, &reading);
+	return walk(slots_fd, tell_or_remove, &reading);
 }
 
 struct counts {
@@ -319,7 +326,7 @@ static void count(void *arg, const char *name UNUSED, const struct record *r)
 int records_check(int slots_fd, int *sound)
 {
 	struct counts counts = { 0 };
-	walk(slots_fd, count, &counts);
+	(void)walk(slots_fd, count, &counts);
 	*sound = counts.sound;
 	return counts.unsound;
 }

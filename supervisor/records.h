@@ -60,8 +60,11 @@ uint64_t record_sum(const struct record *record);
 /** Writes the claim of the calling process; for the child between fork and exec. */
 int record_claim(int fd, uint64_t incarnation);
 void record_remove(int slots_fd, const char *name);
-/** Calls `found` for each sound record of this boot; removes the others. */
-void records_read(int slots_fd, void (*found)(void *arg, const struct record *record), void *arg);
+/**
+ * Calls `found` for each sound record of this boot; removes the others.
+ * @return 0; -EMFILE, -ENFILE, -ENOMEM: some could not be read, and were left
+ */
+int records_read(int slots_fd, void (*found)(void *arg, const struct record *record), void *arg);
 /** Copies the sound records of this boot into another directory. @return how many; negative errno
  */
 int records_copy(int slots_fd, int to_fd) MUST_CHECK;

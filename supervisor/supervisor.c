@@ -684,7 +684,9 @@ static int begin(struct supervisor *sv, struct err *err)
 		return rc;
 	if (sv->sweep)
 		want_nothing(sv);
-	adopt_and_start(sv);
+	rc = adopt_and_start(sv, err);
+	if (rc < 0)
+		return rc;
 	note_upgrade(sv);
 	log_room_tidy(sv->logs, log_is_used, sv);
 	if (sv->sweep)

@@ -395,3 +395,40 @@ def test_records_of_another_runtime_directory_are_nobodys(drover, tmp_path_facto
     finally:
         left = other.end()
     assert not left
+
+
+def fate(drover):
+    """"up" when it answers, "gone" when it has ended, None as long as neither is sure."""
+    if drover.process.poll() is not None:
+        return "gone"
+    with contextlib.suppress(OSError, AssertionError):
+        client = drover.control()
+        client.ask("status")
+        client.close()
+        return "up"
+    return None
+
+
+def test_a_droverd_without_descriptors_touches_nothing(drover):
+    """It cannot look at what runs and at its records: so it ends with words, and the next one adopts all."""
+    names = [f"a{i}" for i in range(8)]
+    drover.start(config({name: idle() for name in names}))
+    before = {name: slot["pid"] for name, slot in running(drover, *names).items()}
+    assert drover.ask("stop", "a0")[0] == 0
+    drover.kill()
+    refused = 0
+    for limit in range(28, 90, 7):
+        drover.prefix = ["prlimit", f"--nofile={limit}:{limit}"]
+        drover.start(wait=False)
+        if until(lambda: fate(drover), "it is up or has given up") == "up":
+            break
+        refused += 1
+        assert [alive(before[name]) for name in names] == [False] + 7 * [True], limit
+    assert "which was not touched: Too many open files" in drover.complaints() and refused > 0
+    assert {name: drover.slot(name)["pid"] for name in names[1:]} == {name: before[name] for name in names[1:]}
+    assert drover.slot("a0")["state"] == "stopped"
+    drover.kill()
+    drover.prefix = []
+    drover.start()
+    assert {name: slot["pid"] for name, slot in running(drover, *names[1:]).items()} == {n: before[n] for n in names[1:]}
+    assert drover.stop() == 0
