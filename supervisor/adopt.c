@@ -12,6 +12,7 @@
 #include "order.h"
 #include "probe_exec.h"
 #include "records.h"
+#include "reserve.h"
 #include "supervisor.h"
 #include <ctype.h>
 #include <errno.h>
@@ -297,6 +298,7 @@ static const struct record *record_of(const struct take_over *t, const struct pr
 int adopt_and_start(struct supervisor *sv, struct err *err)
 {
 	struct take_over t = { .sv = sv };
+	reserve_give(contain_reserve(sv->contain), RESERVE_FDS);
 	int rc = records_read(sv->slots_fd, on_record, &t);
 	if (rc == 0)
 		contain_marked(sv->contain, on_mark, &t);

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "base/sys.h"
 #include "contain_cgroup.h"
+#include "reserve.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +22,7 @@
 #include <unistd.h>
 
 enum {
-	RESERVE = 2,
+	LOOK_FDS = 2, /* that one look at /proc has open at once */
 	FREEZE_ROUNDS = 5,
 	CHASE_BACK = 64,
 	CHASE_MS = 60,
@@ -58,27 +59,21 @@ struct contain {
 	pid_t exempt;
 	/*
 	 * What cannot be looked at must not be taken for dead, so a full table of descriptors does
-	 * not stop us: /proc stays open, and RESERVE more are given up for the time of a look.
+	 * not stop us: /proc stays open, and LOOK_FDS more are given up for the time of a look.
 	 */
 	DIR *proc;
-	int reserve[RESERVE];
+	struct reserve reserve;
 	bool blind; /* the last look saw less than there is */
 };
 
 static void take_reserve(struct contain *c)
 {
-	for (int i = 0; i < RESERVE; i++)
-		if (c->reserve[i] == -1)
-			c->reserve[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	reserve_take(&c->reserve);
 }
 
 static void give_reserve(struct contain *c)
 {
-	for (int i = 0; i < RESERVE; i++) {
-		if (c->reserve[i] != -1)
-			close(c->reserve[i]);
-		c->reserve[i] = -1;
-	}
+	reserve_give(&c->reserve, LOOK_FDS);
 }
 
 /* In a pid namespace with the /proc of another, all numbers would mean other processes. */
@@ -102,8 +97,7 @@ int contain_new(struct contain **out, struct err *err)
 	if (!c)
 		return err_set(err, -ENOMEM, "out of memory");
 	c->looked_ms = LONG_AGO_MS;
-	memset(c->reserve, 0xff, sizeof(c->reserve));
-	take_reserve(c);
+	reserve_init(&c->reserve);
 	c->proc = opendir("/proc");
 	if (!c->proc) {
 		rc = err_sys(err, -errno, "open /proc");
@@ -117,6 +111,11 @@ int contain_new(struct contain **out, struct err *err)
 void contain_use_groups(struct contain *c, struct cgroups *groups)
 {
 	c->groups = groups;
+}
+
+struct reserve *contain_reserve(struct contain *c)
+{
+	return &c->reserve;
 }
 
 const char *contain_mode(const struct contain *c)
@@ -139,7 +138,7 @@ void contain_free(struct contain *c)
 {
 	if (!c)
 		return;
-	give_reserve(c);
+	reserve_finish(&c->reserve);
 	cgroups_free(c->groups);
 	if (c->proc)
 		closedir(c->proc);

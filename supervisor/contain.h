@@ -30,6 +30,7 @@ enum { CONTAIN_EPOCH_SIZE = 17, CONTAIN_EPOCHS = 1024 };
 struct cgroups;
 struct contain;
 struct err;
+struct reserve;
 
 struct contain_target {
 	const char *slot;
@@ -45,6 +46,8 @@ enum contain_reach { CONTAIN_GROUP, CONTAIN_TREE };
 int contain_new(struct contain **out, struct err *err) MUST_CHECK;
 /** Groups for what is started from now on, and those an earlier supervisor left; takes them. */
 void contain_use_groups(struct contain *contain, struct cgroups *groups);
+/** The descriptors that looks and others who may not fail share; lives as long as this. */
+struct reserve *contain_reserve(struct contain *contain);
 /** "cgroup" or "sweep" */
 const char *contain_mode(const struct contain *contain);
 /**

@@ -19,6 +19,7 @@
 #include "memory.h"
 #include "process.h"
 #include "relay.h"
+#include "reserve.h"
 #include "status.h"
 #include "supervisor.h"
 #include "upgrade.h"
@@ -266,6 +267,26 @@ static void add_client(struct control *c, int fd)
 	c->count++;
 }
 
+/* When all descriptors are in use, a few clients are answered out of the reserve; then who waits
+ * for no answer makes room. */
+static int accept_one(struct control *c, int listen_fd)
+{
+	struct reserve *reserve = contain_reserve(c->sv->contain);
+	const int flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int fd = accept4(listen_fd, NULL, NULL, flags);
+	if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
+		return fd;
+	if (!reserve_lend(reserve) && !send_one_away(c, false)) {
+		errno = EMFILE;
+		return -1;
+	}
+	fd = accept4(listen_fd, NULL, NULL, flags);
+	int error = errno;
+	reserve_take(reserve);
+	errno = error;
+	return fd;
+}
+
 static void on_accept(void *arg, int listen_fd, unsigned events UNUSED)
 {
 	struct control *c = arg;
@@ -273,7 +294,7 @@ static void on_accept(void *arg, int listen_fd, unsigned events UNUSED)
 	int fd = -1;
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		room = c->count < CLIENTS_MAX || send_one_away(c, false);
-		fd = room ? accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
+		fd = room ? accept_one(c, listen_fd) : -1;
 		if (fd == -1)
 			break;
 		add_client(c, fd);

@@ -21,6 +21,7 @@
 #include "probe_notify.h"
 #include "records.h"
 #include "relay.h"
+#include "reserve.h"
 #include "spawn.h"
 #include "supervisor.h"
 #include "upgrade.h"
@@ -36,7 +37,7 @@ enum {
 	OWN_VARIABLES = 8, /* of the environment, for what we add ourselves */
 	LOST_MS = 1000,	   /* from a closed channel to the end of its worker */
 	EXEC_LOOK_MS = 20,
-	EXEC_LOOKS = 250,
+	EXEC_LOOKS = 150,
 	DRAIN_MARGIN_MS = 1500, /* a worker gives up draining this long before it would be killed */
 };
 
@@ -83,6 +84,17 @@ static void fill_record(const struct process *p, struct record *r)
 	}
 }
 
+/* With a full table too: what the next supervisor must know is not left out. */
+static int open_record(const struct supervisor *sv, const char *name, struct err *err)
+{
+	struct reserve *reserve = contain_reserve(sv->contain);
+	int fd = record_open(sv->slots_fd, name, err);
+	if (fd != -EMFILE && fd != -ENFILE)
+		return fd;
+	reserve_give(reserve, 1);
+	return record_open(sv->slots_fd, name, err);
+}
+
 static void save(struct process *p)
 {
 	const struct supervisor *sv = p->owner;
@@ -97,10 +109,11 @@ static void save(struct process *p)
 	uint64_t sum = record_sum(&record);
 	if (sum == p->saved)
 		return;
-	int fd = record_open(sv->slots_fd, p->name, &err);
+	int fd = open_record(sv, p->name, &err);
 	int rc = fd < 0 ? fd : record_write(fd, &record);
 	if (fd >= 0)
 		sys_close(fd);
+	reserve_take(contain_reserve(sv->contain));
 	p->saved = rc < 0 ? 0 : sum;
 	if (rc < 0)
 		log_error(
@@ -345,14 +358,31 @@ static int start(struct process *p, struct instance *i, struct err *err)
 	return 0;
 }
 
+/* What stays open: log, pidfd, until it is executed the error pipe; a channel or a socket. What is
+ * closed again at once may come out of the reserve. */
+static int start_in_room(struct process *p, struct instance *i, struct err *err)
+{
+	struct reserve *reserve = contain_reserve(i->sv->contain);
+	int rc = reserve_room(reserve, process_must_speak(p) ? 4 : 3);
+	if (rc < 0)
+		return err_set(err, rc, "descriptors");
+	reserve_give(reserve, RESERVE_FDS);
+	rc = start(p, i, err);
+	reserve_take(reserve);
+	return rc;
+}
+
 static int spawn(struct process *p, struct err *err)
 {
 	struct instance *i = instance_new(p, false);
 	if (!i)
 		return err_set(err, -ENOMEM, "memory");
-	int rc = start(p, i, err);
+	bool had_log = log_room_inode(i->sv->logs, p->name) != 0;
+	int rc = start_in_room(p, i, err);
 	if (rc < 0) {
 		contain_remove_group(i->sv->contain, p->name);
+		if (!had_log)
+			log_room_close(i->sv->logs, p->name);
 		instance_free(i);
 		return rc;
 	}
@@ -381,7 +411,7 @@ static void read_error_pipe(struct instance *i)
 	i->error_fd = -1;
 	if (n == (ssize_t)sizeof(failure))
 		process_start_failed(i->process, spawn_step_name(failure.step), failure.error);
-	else if (!i->process->kind && process_probe_kind(i->process) != PROBE_NOTIFY)
+	else if (!process_must_speak(i->process))
 		process_ready(i->process);
 }
 
@@ -550,8 +580,13 @@ int instance_adopt(struct process *p, const struct record *record)
 	struct instance *i = instance_new(p, true);
 	if (!i)
 		return -ENOMEM;
+	struct err err = { 0 };
 	p->instance = i;
 	p->main_ended = true;
+	/* It writes there still. */
+	if (log_room_open(i->sv->logs, p->name, &err) < 0)
+		log_warn(
+			MAIN, "log_not_opened", KV_STR("name", p->name), KV_STR("error", err.text));
 	if (!p->kind)
 		probe_exec_expect(p);
 	if (!record)
@@ -569,33 +604,29 @@ int instance_adopt(struct process *p, const struct record *record)
 	if (contain_is_child(i->pid) && children_reserve(sv->children) == 0)
 		children_add(sv->children, i->pid);
 	/* It goes on speaking to the path that it was told. */
-	struct err err = { 0 };
 	if (process_probe_kind(p) == PROBE_NOTIFY && probe_notify_open(&i->notify, p, &err) < 0)
 		log_error(MAIN, "notify_not_opened", KV_STR("name", p->name),
 			KV_STR("error", err.text));
 	return watch(i);
 }
 
-static bool same_program(pid_t pid)
+static const char *stands_at(const struct process *p)
 {
-	char path[64], ours[32] = "", its[32] = "";
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	CLEANUP(closep) int fd = sys_open(path, O_RDONLY, 0);
-	CLEANUP(closep) int own = sys_open("/proc/self/comm", O_RDONLY, 0);
-	return fd != -1 && own != -1 && read(fd, its, sizeof(its) - 1) > 0 &&
-	       read(own, ours, sizeof(ours) - 1) > 0 && strcmp(ours, its) == 0;
+	enum spawn_step step = p->pid > 0 ? spawn_stands_at(p->pid) : SPAWN_EXECUTED;
+	return step == SPAWN_EXECUTED ? NULL : spawn_step_name(step);
 }
 
 /*
- * The pipe that tells of the exec went with the earlier supervisor. Until then the child has our
- * name; a service of that name is believed after a while.
+ * The pipe that tells of the exec went with the earlier supervisor. Until then the name of the
+ * child tells; a service of droverd's own name is believed after a while.
  */
 void instance_await_exec(struct process *p)
 {
 	struct instance *i = p->instance;
-	if (p->kind || process_probe_kind(p) == PROBE_NOTIFY)
+	if (process_must_speak(p))
 		return; /* these say it themselves */
-	if (i->looks++ < EXEC_LOOKS && same_program(i->pid))
+	enum spawn_step step = spawn_stands_at(i->pid);
+	if (step == SPAWN_SETUP ? i->looks++ < EXEC_LOOKS : step != SPAWN_EXECUTED)
 		loop_timer_start(i->lost, EXEC_LOOK_MS);
 	else
 		process_ready(p);
@@ -653,4 +684,5 @@ const struct process_ops instance_ops = {
 	.probe_over = probe_over,
 	.trim = worker_link_trim,
 	.hold_tasks = worker_link_hold,
+	.stands_at = stands_at,
 };

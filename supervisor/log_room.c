@@ -15,6 +15,7 @@
 #include "ipc/channel.h"
 #include "loop/loop.h"
 #include "records.h"
+#include "reserve.h"
 #include "service_manager.h"
 #include "spawn.h"
 #include <dirent.h>
@@ -457,8 +458,11 @@ static void start_logger(void *arg)
 {
 	struct log_room *room = arg;
 	static const struct channel_ops ops = { .message = on_message, .closed = on_closed };
+	struct reserve *reserve = contain_reserve(room->place.contain);
 	struct err err = { 0 };
 	int fds[2];
+	/* What it needs in the end is what the one before had. */
+	reserve_give(reserve, RESERVE_FDS);
 	int rc = channel_pair(fds);
 	if (rc < 0) {
 		err_set(&err, rc, "socketpair");
@@ -468,6 +472,7 @@ static void start_logger(void *arg)
 		if (rc < 0)
 			sys_close(fds[0]);
 	}
+	reserve_take(reserve);
 	room->started_ms = clock_mono_ms();
 	if (rc < 0) {
 		room->child = (struct spawned) { 0 };

@@ -129,6 +129,7 @@ void probe_exec_free(struct probe_exec *e)
 		return;
 	let_go_of_output(e);
 	let_go_of_process(e);
+	contain_remove_group(contain_of(e), e->label);
 	loop_timer_free(e->resume);
 	free(e);
 }
@@ -143,6 +144,8 @@ static bool kill_rest(struct probe_exec *e)
 		   contain_count(contain_of(e), &target) > 0;
 	if (e->dirty)
 		contain_signal(contain_of(e), &target, SIGKILL, CONTAIN_TREE);
+	else
+		contain_remove_group(contain_of(e), e->label);
 	return !e->dirty;
 }
 
@@ -281,8 +284,14 @@ static int fork_it(struct probe_exec *e, int write_fd, struct err *err)
 	struct process *p = e->process;
 	struct instance_plan plan;
 	struct spawned child;
+	struct err why = { 0 };
 	if (instance_plan(&plan, p, e->label, &p->rules->probe.exec) < 0)
 		return err_set(err, -ENOMEM, "memory");
+	/* One of its own, so that it is ended whole and the service is not. Where there is none the
+	 * marks must do. */
+	CLEANUP(closep)
+	int group_fd = contain_make_group(contain_of(e), e->label, p->incarnation, &why);
+	plan.spec.cgroup_fd = group_fd;
 	plan.spec.output_fd = write_fd;
 	int rc = children_reserve(children_of(e)) < 0 ? err_set(err, -ENOMEM, "memory")
 						      : spawn_child(&plan.spec, &child, err);

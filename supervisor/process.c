@@ -17,7 +17,7 @@
 #include <string.h>
 
 enum {
-	KILLED_MS = 5000,     /* from KILL until we call it stuck */
+	KILLED_MS = 1000,     /* from KILL until we call it stuck */
 	SWEEP_MS = 20,	      /* how often we look whether a killed tree is gone */
 	SWEEP_SLOW_MS = 1000, /* the same for a stuck one */
 	STALL_MS = 1000,      /* a deadline met later than this is our own lateness */
@@ -51,6 +51,7 @@ struct process *process_new(struct loop *loop, const struct process_ops *ops, vo
 	p->last_start_ms = p->last_automatic_ms = p->before_automatic_ms = p->due_ms = -1;
 	p->last_exit = (struct process_exit) { .code = -1, .signal = -1 };
 	p->waits_for = p->start_error = p->last_probe.detail = p->said = no_words;
+	p->failed_start.step = no_words;
 	p->start_timer = loop_timer_new(loop, on_start_timer, p);
 	p->deadline_timer = loop_timer_new(loop, on_deadline, p);
 	p->sweep_timer = loop_timer_new(loop, on_sweep, p);
@@ -78,7 +79,8 @@ void process_free(struct process *p)
 		return;
 	list_remove(&p->node);
 	history_finish(&p->history);
-	const char **words[] = { &p->waits_for, &p->start_error, &p->last_probe.detail, &p->said };
+	const char **words[] = { &p->waits_for, &p->start_error, &p->last_probe.detail, &p->said,
+		&p->failed_start.step };
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		process_words(words[i], "");
 	probe_finish(&p->probe);
@@ -193,25 +195,6 @@ void process_ready(struct process *p)
 	if (p->state != PROCESS_STARTING)
 		return; /* it is being stopped already */
 	process_feed(p, EV_READY);
-}
-
-void process_start_failed(struct process *p, const char *step, int error)
-{
-	char words[PROCESS_DETAIL];
-	snprintf(words, sizeof(words), "%s: %s", step, strerror(error));
-	process_words(&p->start_error, words);
-	log_error(MAIN, "process_start_failed", KV_STR("name", p->name),
-		KV_INT("incarnation", p->incarnation), KV_STR("step", step), KV_INT("errno", error),
-		KV_STR("error", strerror(error)));
-	process_remember(p, "process_start_failed", step, strerror(error));
-}
-
-void process_degraded(struct process *p, const char *what, int error)
-{
-	log_warn(MAIN, "process_degraded", KV_STR("name", p->name),
-		KV_INT("incarnation", p->incarnation), KV_STR("step", what), KV_INT("errno", error),
-		KV_STR("error", strerror(error)));
-	process_remember(p, "process_degraded", what, strerror(error));
 }
 
 static void note_exit(struct process *p, const siginfo_t *info)
@@ -434,8 +417,7 @@ static void note_start(struct process *p)
 
 static void await(struct process *p)
 {
-	if (p->kind || process_probe_kind(p) == PROBE_NOTIFY)
-		set_deadline(p, EV_LATE, process_ready_within_ms(p));
+	set_deadline(p, EV_LATE, process_ready_within_ms(p));
 }
 
 static void spawn(struct process *p)
@@ -472,6 +454,7 @@ static void watch(struct process *p)
 	enum probe_kind kind = process_probe_kind(p);
 	loop_timer_stop(p->deadline_timer);
 	p->next_cause = CAUSE_NONE;
+	process_words(&p->failed_start.step, "");
 	log_info(MAIN, "process_running", KV_STR("name", p->name), KV_INT("pid", p->pid),
 		KV_INT("incarnation", p->incarnation));
 	process_remember(p, "process_running", NULL, NULL);
@@ -693,15 +676,10 @@ static void on_deadline(void *arg)
 			p->deadline_event == EV_LATE ? process_ready_within_ms(p) : KILLED_MS);
 		return;
 	}
-	if (p->deadline_event == EV_LATE) {
-		log_error(MAIN, "process_not_ready", KV_STR("name", p->name),
-			KV_INT("incarnation", p->incarnation),
-			KV_INT("wait_ms", process_ready_within_ms(p)));
-		process_remember(p, "process_not_ready", NULL, NULL);
-		process_words(&p->start_error, "not ready in time");
-		process_end_for(p, CAUSE_PROBE);
-	}
-	process_feed(p, p->deadline_event);
+	if (p->deadline_event == EV_LATE && !process_note_late(p))
+		process_ready(p);
+	else
+		process_feed(p, p->deadline_event);
 }
 
 /* Killing once is not enough: what forked between the look and the signal is met by the next look.

@@ -55,6 +55,8 @@ struct process_ops {
 	bool (*trim)(struct process *p, uint64_t seq);
 	/** Tells a worker to take no new tasks, or to take them again; process_rests() answers. */
 	bool (*hold_tasks)(struct process *p, bool hold);
+	/** The step of its start that it has not got over, NULL: it was executed. NULL: always. */
+	const char *(*stands_at)(const struct process *p);
 };
 
 /* A service that is to go down, or anew, once what depends on it is down: order.h. */
@@ -112,6 +114,11 @@ struct process {
 	struct process_exit last_exit;
 	bool end_failed; /* the last end was no success */
 	const char *start_error;
+	struct {
+		const char *step; /* "": the last start went well */
+		int error;
+		int64_t at_ms;
+	} failed_start;
 	struct {
 		int64_t at_ms, latency_ms;
 		enum probe_verdict verdict;
@@ -229,6 +236,13 @@ bool process_is_of(const struct process *p, const char *name);
 static inline enum probe_kind process_probe_kind(const struct process *p)
 {
 	return p->kind ? PROBE_BEAT : config_probe_kind(&p->rules->probe);
+}
+/** Its being ready is more than its being executed: workers, and services that speak for
+ * themselves.
+ */
+static inline bool process_must_speak(const struct process *p)
+{
+	return p->kind || process_probe_kind(p) == PROBE_NOTIFY;
 }
 /** "worker" kinds' name, or "service". */
 const char *process_kind_name(const struct process *p);

@@ -42,3 +42,8 @@ void process_replace(struct process *p, enum start_cause cause);
 bool process_held_for(const struct process *p, enum start_cause cause);
 /** The interval was old_interval_ms, p->rules are the new ones. */
 void process_adjust_due(struct process *p, int64_t old_interval_ms);
+
+/* process_trouble.c */
+/** The time to become ready is over: says what it did not get over. @return false: it is executed,
+ * and that is all that is asked of it */
+bool process_note_late(struct process *p);

@@ -8,6 +8,7 @@
 
 enum {
 	READY_MS = 30000, /* from the start of a worker to its first good CONFIG_RESULT */
+	EXEC_MS = 5000,	  /* the least that a service has to get executed */
 	SPREAD_MS = 1000, /* first probes are spread over at most this */
 };
 
@@ -54,5 +55,8 @@ void process_end_probes(struct process *p)
 int64_t process_ready_within_ms(const struct process *p)
 {
 	const struct config_probe *probe = &p->rules->probe;
-	return p->kind ? READY_MS : probe->start_period_ms + probe->timeout_ms;
+	int64_t within_ms = probe->start_period_ms + probe->timeout_ms;
+	if (p->kind)
+		return READY_MS;
+	return process_must_speak(p) ? within_ms : MAX(within_ms, (int64_t)EXEC_MS);
 }

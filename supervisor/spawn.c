@@ -16,11 +16,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHILD_CHANNEL = 3, CHILD_ERROR, CHILD_FDS, HIGH_FD = 10, GROUPS_MAX = 64 };
+enum { CHILD_CHANNEL = 3, CHILD_ERROR, CHILD_FDS, HIGH_FD = 10, GROUPS_MAX = 64, TITLE_SIZE = 16 };
+#define TITLE "droverd:" /* and the step: the name of a child until it is executed */
 static const char path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 static NORETURN void child(const struct spawn_spec *spec, int error_fd);
@@ -65,6 +67,33 @@ const char *spawn_step_name(int step)
 	static const char *const names[] = { "executed", "setup", "user", "directory", "exec",
 		"nice", "oom_score_adjust", "rlimits" };
 	return step >= 0 && (size_t)step < ARRAY_SIZE(names) ? names[step] : "unknown";
+}
+
+static bool read_title(const char *file, char title[TITLE_SIZE])
+{
+	CLEANUP(closep) int fd = sys_open(file, O_RDONLY, 0);
+	ssize_t n = fd == -1 ? -1 : read(fd, title, TITLE_SIZE);
+	if (n <= 1)
+		return false;
+	title[n - 1] = '\0'; /* instead of the newline */
+	return true;
+}
+
+enum spawn_step spawn_stands_at(pid_t pid)
+{
+	char file[64], its[TITLE_SIZE], ours[TITLE_SIZE];
+	snprintf(file, sizeof(file), "/proc/%d/comm", (int)pid);
+	if (!read_title(file, its))
+		return SPAWN_EXECUTED;
+	/* It was not on a processor yet. */
+	if (read_title("/proc/self/comm", ours) && str_eq(its, ours))
+		return SPAWN_SETUP;
+	if (!str_starts(its, TITLE))
+		return SPAWN_EXECUTED;
+	for (int step = SPAWN_SETUP; step < SPAWN_WARNINGS; step++)
+		if (str_starts(spawn_step_name(step), its + strlen(TITLE)))
+			return (enum spawn_step)step;
+	return SPAWN_EXECUTED;
 }
 
 /* A group that does not take it (somebody took our rights away) is no reason to start nothing: the
@@ -116,6 +145,14 @@ static NORETURN void fail(int error_fd, enum spawn_step step)
 	_exit(127);
 }
 
+/* For who looks why nothing comes: spawn_stands_at(), and ps. The kernel cuts it. */
+static void stand_at(enum spawn_step step)
+{
+	char title[64];
+	snprintf(title, sizeof(title), TITLE "%s", spawn_step_name(step));
+	prctl(PR_SET_NAME, title);
+}
+
 /* What was asked for cannot be had here; that is no reason not to run. */
 static void warn(int error_fd, enum spawn_step step, int error)
 {
@@ -154,13 +191,36 @@ static void set_limit_mark(uint64_t mark)
 	setrlimit(MARK_LIMIT, &limit);
 }
 
-/*
- * All are lifted out of the way first: 0 to 4 may be any of them. What is not the child's is closed
- * now and not by exec: that may hang on a dead mount, and would keep droverd's lock from the next
- * one.
- */
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* The table may be full. And what is not the child's is closed now and not by exec: that may hang
+ * on a dead mount, and would keep droverd's lock from the next one. */
+static void close_others(const struct spawn_spec *spec, int error_fd)
+{
+	int keep[] = { STDERR_FILENO, spec->stdin_fd, spec->output_fd, spec->channel_fd, error_fd };
+	qsort(keep, ARRAY_SIZE(keep), sizeof(keep[0]), by_number);
+	unsigned first = STDERR_FILENO + 1;
+	for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {
+		if (keep[i] < (int)first)
+			continue;
+		if (keep[i] > (int)first)
+			sys_close_range(first, (unsigned)keep[i] - 1, false);
+		first = (unsigned)keep[i] + 1;
+	}
+	sys_close_range(first, ~0u, false);
+}
+
+/* All are lifted out of the way first: 0 to 4 may be any of them. */
 static int place_descriptors(const struct spawn_spec *spec, int *error_fd)
 {
+	close_others(spec, *error_fd);
+	int lifted = lift(*error_fd);
+	if (lifted == -1)
+		return -1;
+	*error_fd = lifted;
 	int in = lift(spec->stdin_fd), output = lift(spec->output_fd),
 	    channel = lift(spec->channel_fd);
 	if ((spec->stdin_fd != -1 && in == -1) || (spec->output_fd != -1 && output == -1) ||
@@ -335,16 +395,17 @@ static void set_weights(const struct spawn_spec *spec, int error_fd)
 static void child(const struct spawn_spec *spec, int error_fd)
 {
 	struct identity id;
+	stand_at(SPAWN_SETUP);
 	write_claim(spec);
 	reset_signals();
 	if (given_fds.rlim_max)
 		setrlimit(RLIMIT_NOFILE, &given_fds);
 	set_limit_mark(spec->limit_mark);
-	error_fd = lift(error_fd);
 	if (setsid() == -1 || place_descriptors(spec, &error_fd) == -1)
 		fail(error_fd, SPAWN_SETUP);
 	umask((mode_t)config_umask(spec->umask ? spec->umask : "022"));
 	set_weights(spec, error_fd);
+	stand_at(SPAWN_USER);
 	if (find_identity(spec, &id) == -1)
 		fail(error_fd, SPAWN_USER);
 	if (build_environment(spec, &id) == -1)
@@ -353,8 +414,10 @@ static void child(const struct spawn_spec *spec, int error_fd)
 	set_limits(&spec->limits, error_fd);
 	if (change_identity(spec, &id) == -1)
 		fail(error_fd, SPAWN_USER);
+	stand_at(SPAWN_DIRECTORY);
 	if (chdir(spec->directory ? spec->directory : "/") == -1)
 		fail(error_fd, SPAWN_DIRECTORY);
+	stand_at(SPAWN_EXEC);
 	/* Last: we may have more mapped than it is to have, and then get nothing any more. */
 	if (spec->limits.memory)
 		set_limit(error_fd, RLIMIT_AS, spec->limits.memory);

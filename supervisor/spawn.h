@@ -83,3 +83,8 @@ static inline bool spawn_is_warning(const struct spawn_failure *failure)
 }
 /** "user" */
 const char *spawn_step_name(int step);
+/**
+ * The step that a child has not got over yet; what it does there may hang for ever (a dead mount).
+ * @return SPAWN_EXECUTED when it was executed, or is gone
+ */
+enum spawn_step spawn_stands_at(pid_t pid);

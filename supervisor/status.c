@@ -102,6 +102,20 @@ static void write_exit(struct json_out *j, const struct process *p)
 	json_close_object(j);
 }
 
+static void write_failed_start(struct json_out *j, const struct process *p)
+{
+	if (!p->failed_start.step[0]) {
+		json_none(j, "failed_start");
+		return;
+	}
+	json_open_object(j, "failed_start");
+	json_str(j, "step", p->failed_start.step);
+	json_int(j, "errno", p->failed_start.error);
+	json_str(j, "error", strerror(p->failed_start.error));
+	json_time(j, "at", p->failed_start.at_ms);
+	json_close_object(j);
+}
+
 static void write_probe(struct json_out *j, const struct process *p)
 {
 	if (!p->last_probe.at_ms) {
@@ -140,6 +154,7 @@ void status_process(struct json_out *j, struct process *p)
 	json_time(j, "restart_due_at", p->due_at_ms);
 	json_str(j, "waits_for", p->blocked ? p->waits_for : NULL);
 	json_str(j, "error", p->start_error[0] ? p->start_error : NULL);
+	write_failed_start(j, p);
 	number_or_null(j, "memory_bytes", MAX(p->usage.memory + p->usage.others, (int64_t)0),
 		lives && p->usage.looked_ms);
 	number_or_null(

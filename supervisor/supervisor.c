@@ -27,6 +27,7 @@
 #include "records.h"
 #include "relay.h"
 #include "reload.h"
+#include "reserve.h"
 #include "service_manager.h"
 #include "spawn.h"
 #include "stats/stats.h"
@@ -121,8 +122,8 @@ struct process *supervisor_add(struct supervisor *sv, const char *name,
 		err_set(err, -E2BIG, "more than %d workers", STATS_SLOTS);
 		return NULL;
 	}
-	if (log_room_open(sv->logs, name, err) < 0)
-		return NULL;
+	/* Its log is opened when it is started: what is not to be had then is that start's matter.
+	 */
 	struct process *p = process_new(sv->loop, &instance_ops, sv, name, rules);
 	if (!p) {
 		err_set(err, -ENOMEM, "out of memory");
@@ -537,10 +538,13 @@ void supervisor_reload(struct supervisor *sv)
 	}
 	service_manager_reloading(sv->manager);
 	sv->options.refuse_empty = true;
+	/* With a full table too: the new configuration may be what empties it. */
+	reserve_give(contain_reserve(sv->contain), RESERVE_FDS);
 	if (config_load(&fresh, &sv->options, &report) < 0)
 		reject(sv, &report);
 	else
 		reload_with(sv, fresh, &report);
+	reserve_take(contain_reserve(sv->contain));
 	loop_update_now(sv->loop);
 	write_counts(sv, status, sizeof(status));
 	service_manager_reloaded(sv->manager, status);

@@ -14,6 +14,7 @@
 #include "owners.h"
 #include "process_memory.h"
 #include "relay.h"
+#include "reserve.h"
 #include "stats/stats.h"
 #include "supervisor.h"
 #include <stdio.h>
@@ -62,13 +63,15 @@ void worker_link_configure(struct process *p)
 	const struct supervisor *sv = p->owner;
 	const struct msg_config config = { .generation = sv->generation };
 	struct err err = { 0 };
+	reserve_give(contain_reserve(sv->contain), 1);
 	int fd = config_handover(sv->config, p->kind, &err);
-	if (fd < 0) {
-		process_fail(p, err.text);
-		return;
+	if (fd >= 0) {
+		instance_send(p, MSG_CONFIG, &config, &fd, 1);
+		close(fd);
 	}
-	instance_send(p, MSG_CONFIG, &config, &fd, 1);
-	close(fd);
+	reserve_take(contain_reserve(sv->contain));
+	if (fd < 0)
+		process_fail(p, err.text);
 }
 
 static void on_hello(struct process *p, const struct msg_hello *hello)

@@ -569,49 +569,6 @@ def test_those_that_fit_into_the_descriptors_run_and_the_others_follow(drover):
     assert drover.slot("first")["restarts"] == 0
 
 
-@root_only
-def test_a_full_process_table_is_waited_out(drover):
-    """As an ordinary user, with a limit of processes that is just reached."""
-    uid = 54321  # a user of nobody else, so the count is ours alone
-    for folder in (drover.state, drover.runtime, drover.logs):
-        folder.mkdir()
-        os.chown(folder, uid, uid)
-    for parent in (drover.folder, *drover.folder.parents):
-        with contextlib.suppress(OSError):
-            os.chmod(parent, os.stat(parent).st_mode | 0o011)
-    drover.write(rules(min_interval="1s") + services(**{f"s{i}": "exec sleep 1000" for i in range(10)}))
-    drover.config.chmod(0o644)
-    drover.process = subprocess.Popen(
-        ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "prlimit", "--nproc=14:40", DROVERD,
-         "--config", drover.config, "--state-dir", drover.state, "--runtime-dir", drover.runtime, "--log-dir", drover.logs],
-        stdin=subprocess.DEVNULL, stdout=drover.output, stderr=drover.output, cwd="/")
-    failed = drover.wait_event("process_start_failed")
-    assert failed["step"] == "fork" and failed["errno"] == 11
-    assert drover.status()["supervisor"]["state"] in ("starting", "running")
-    assert sum(p["state"] == "running" for p in drover.status()["processes"]) > 3
-    subprocess.run(["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "prlimit", f"--pid={drover.pid}",
-                    "--nproc=40:40"], check=True)
-    until(lambda: all(p["state"] == "running" for p in drover.status()["processes"]), "all run")
-    assert drover.stop() == 0
-
-
-def test_what_cannot_be_started_says_why_and_leaks_nothing(drover):
-    plain = drover.folder / "plain"
-    plain.write_text("no program\n")
-    bad = {"missing": (["/no/such/program"], {}, "exec", 2), "plain": ([str(plain)], {}, "exec", 13),
-           "folder": (["/"], {}, "exec", 13), "nowhere": (["true"], {"directory": "/no/such/folder"}, "directory", 2)}
-    drover.start(rules(min_interval="0s") + services(
-        good="exec sleep 1000", **{name: {"command": c, **more} for name, (c, more, _, _) in bad.items()}))
-    for name, (_, _, step, number) in bad.items():
-        event = drover.rewind().wait_event("process_start_failed", name=name)
-        assert (event["step"], event["errno"]) == (step, number)
-    until(lambda: all(drover.slot(name)["restarts"] > 3 for name in bad), "each was tried again and again")
-    before = len(os.listdir(f"/proc/{drover.pid}/fd"))
-    until(lambda: all(drover.slot(name)["restarts"] > 8 for name in bad), "and again")
-    assert len(os.listdir(f"/proc/{drover.pid}/fd")) <= before + 2 * len(bad)
-    assert drover.slot("good")["restarts"] == 0
-
-
 # -- S1: crashes of droverd --
 
 TREE = ("exec 9>>{lock}; flock -n 9 || echo double >>{double}; echo $$ >>{starts}; "

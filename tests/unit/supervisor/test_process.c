@@ -24,6 +24,7 @@ struct world {
 	bool immortal, mute, unsettled;
 	int64_t last_stop_ms;
 	int64_t automatic_at_save;
+	const char *stands_at; /* NULL: executed */
 };
 
 static int w_spawn(struct process *p, struct err *err)
@@ -80,13 +81,18 @@ static void w_probe_over(struct process *p)
 	(void)p;
 }
 
+static const char *w_stands_at(const struct process *p)
+{
+	return ((struct world *)p->owner)->stands_at;
+}
+
 static bool w_may_spawn(const struct process *p)
 {
 	return !((struct world *)p->owner)->unsettled;
 }
 
 static const struct process_ops ops = { w_spawn, w_terminate, w_kill, w_living, w_gone, w_probe,
-	w_save, w_changed, NULL, w_may_spawn, w_probe_over, NULL, NULL };
+	w_save, w_changed, NULL, w_may_spawn, w_probe_over, NULL, NULL, w_stands_at };
 static const struct worker_kind kind = { .name = "crawl" };
 
 static int set_up(void **state)
@@ -323,7 +329,10 @@ static void what_cannot_be_killed_is_stuck_and_nothing_starts_over_it(void **sta
 	up(w);
 	w->immortal = true;
 	process_restart(w->p, CAUSE_OPERATOR);
-	fake_loop_advance(w->loop, 3000 + 5000);
+	/* S4: after stop.timeout + 1 s */
+	fake_loop_advance(w->loop, 3000 + 990);
+	assert_int_equal(w->p->state, PROCESS_STOPPING);
+	fake_loop_advance(w->loop, 10);
 	assert_int_equal(w->p->state, PROCESS_STUCK);
 	process_start(w->p, CAUSE_OPERATOR);
 	fake_loop_advance(w->loop, 100000);
@@ -341,7 +350,7 @@ static void the_rest_of_a_tree_is_gone_before_the_next_start(void **state)
 	siginfo_t info = { .si_code = CLD_EXITED };
 	w->immortal = true;
 	process_exited(w->p, &info);
-	fake_loop_advance(w->loop, 1000);
+	fake_loop_advance(w->loop, 900);
 	assert_int_equal(w->spawned, 1);
 	assert_true(w->killed > 1);
 	w->immortal = false;
@@ -928,6 +937,45 @@ static void what_was_ended_for_its_probe_failed_whatever_its_exit_code(void **st
 	assert_int_equal(w->spawned, 2);
 }
 
+static void a_start_that_hangs_before_it_is_executed_is_a_failed_one(void **state)
+{
+	struct world *w = *state;
+	w->p->kind = NULL;
+	w->stands_at = "directory";
+	process_start(w->p, CAUSE_NONE);
+	fake_loop_advance(w->loop, 4990);
+	assert_int_equal(w->p->state, PROCESS_STARTING);
+	fake_loop_advance(w->loop, 10);
+	assert_int_equal(w->p->state, PROCESS_STOPPING);
+	assert_string_equal(w->p->failed_start.step, "directory");
+	assert_int_equal(w->p->failed_start.error, ETIMEDOUT);
+	end(w, CLD_KILLED, 15);
+	assert_string_equal(w->p->last_exit.reason, "exit");
+	/* The first restart is free, the next is bound by the interval. */
+	fake_loop_advance(w->loop, 200);
+	assert_int_equal(w->spawned, 2);
+	fake_loop_advance(w->loop, 5000);
+	end(w, CLD_KILLED, 15);
+	fake_loop_advance(w->loop, 50000);
+	assert_int_equal(w->spawned, 2);
+	fake_loop_advance(w->loop, 5200);
+	assert_int_equal(w->spawned, 3);
+	w->stands_at = NULL;
+	process_ready(w->p);
+	assert_int_equal(w->p->state, PROCESS_RUNNING);
+	assert_string_equal(w->p->failed_start.step, "");
+}
+
+static void a_service_whose_exec_was_not_told_is_up_when_its_time_is_over(void **state)
+{
+	struct world *w = *state;
+	w->p->kind = NULL;
+	process_start(w->p, CAUSE_NONE);
+	fake_loop_advance(w->loop, 5000);
+	assert_int_equal(w->p->state, PROCESS_RUNNING);
+	assert_int_equal(w->terminated, 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 static void quitting_again_does_not_put_off_that_it_is_stuck(void **state)
 {
@@ -994,6 +1042,8 @@ int main(void)
 		TEST(a_probe_of_another_kind_begins_anew_and_one_taken_away_forgives),
 		TEST(what_was_ended_for_its_probe_failed_whatever_its_exit_code),
 		TEST(quitting_again_does_not_put_off_that_it_is_stuck),
+		TEST(a_start_that_hangs_before_it_is_executed_is_a_failed_one),
+		TEST(a_service_whose_exec_was_not_told_is_up_when_its_time_is_over),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
