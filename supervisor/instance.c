@@ -594,6 +594,8 @@ int instance_adopt(struct process *p, const struct record *record)
 	str_copy(i->epoch, sizeof(i->epoch), record->epoch);
 	i->pid = (pid_t)record->pid;
 	i->start_time = record->start_time;
+	/* All that ran before the crash has room again, whatever else is open just now. */
+	reserve_give(contain_reserve(i->sv->contain), RESERVE_FDS);
 	int pidfd = record->pid > 0 ? contain_open_own(i->pid, record->start_time) : -ESRCH;
 	if (pidfd < 0)
 		return pidfd == -ESRCH ? 0 : pidfd;

@@ -201,7 +201,7 @@ def test_a_fork_storm_ends_in_time(drover, contained):
                 if f"storm{os.getpid()}".encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
                     found.append(pid)
         return found
-    until(lambda: len(stormers()) > 20, "it storms")
+    until(lambda: len(stormers()) > 8, "it storms")
     since = time.monotonic()
     code, answer = drover.ask("stop", "a")
     took = time.monotonic() - since
