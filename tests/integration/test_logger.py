@@ -51,7 +51,7 @@ class Parent:
     def __init__(self, folder, max_line=0, max_age_ms=0, compress=False):
         self.folder = folder
         self.logs = folder / "logs"
-        self.logs.mkdir()
+        self.logs.mkdir(exist_ok=True)
         self.max_line, self.max_age_ms, self.compress = max_line, max_age_ms, compress
         self.opened = {}  # name: (fifo descriptor, file, max_size, backups)
         self.pid = None
