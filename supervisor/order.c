@@ -7,6 +7,7 @@
 #include "process.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	SOON_MS = 500,	     /* a start that is due later is none that a command waits for */
@@ -26,6 +27,24 @@ static bool is_ready(const struct process *p)
 	return p->state == PROCESS_RUNNING && p->ready && p->turn == TURN_NONE;
 }
 
+/* One that a reload took away, of the same service: it was NAME:2 and this one is NAME. */
+static bool is_leaving_sibling(const struct process *q, const struct process *p)
+{
+	size_t len = strcspn(q->name, ":");
+	return q->removed && !q->kind && !process_is_down(q) && p->service &&
+	       strlen(p->service->name) == len && strncmp(q->name, p->service->name, len) == 0;
+}
+
+static const struct process *leaving_sibling(const struct list *processes, const struct process *p)
+{
+	LIST_FOR_EACH (node, processes) {
+		const struct process *q = LIST_ENTRY(node, struct process, node);
+		if (is_leaving_sibling(q, p))
+			return q;
+	}
+	return NULL;
+}
+
 /* The first that is not ready of those that it needs. */
 static const struct process *blocker(const struct list *processes, const struct process *p)
 {
@@ -39,8 +58,12 @@ static const struct process *blocker(const struct list *processes, const struct 
 
 bool order_may_start(const struct list *processes, const struct process *p, char *why, size_t size)
 {
-	const struct process *q = p->service && p->service->need_count ? blocker(processes, p)
-								       : NULL;
+	const struct process *q = leaving_sibling(processes, p);
+	if (q) {
+		snprintf(why, size, "%s, which is no longer configured", q->name);
+		return false;
+	}
+	q = p->service && p->service->need_count ? blocker(processes, p) : NULL;
 	if (!q)
 		return true;
 	if (q->turn != TURN_NONE)
@@ -58,8 +81,10 @@ bool order_is_coming(const struct list *processes, const struct process *p)
 	/* No ring: the table of needs has none. */
 	while (q && q->state == PROCESS_WAITING && q->blocked)
 		q = blocker(processes, q);
-	if (!q)
-		return true;
+	if (!q) {
+		q = leaving_sibling(processes, p);
+		return !q || q->state != PROCESS_STUCK;
+	}
 	switch (q->state) {
 	case PROCESS_STARTING: return true;
 	case PROCESS_RUNNING: return !q->held;

@@ -85,6 +85,12 @@ bool probe_answer(
 	return true;
 }
 
+void probe_drop(struct probe *probe, const char *detail)
+{
+	if (probe->awaiting)
+		settle(probe, PROBE_UNKNOWN, -1, detail);
+}
+
 void probe_hear(struct probe *probe, bool well, const char *detail)
 {
 	if (!loop_timer_armed(probe->timer))

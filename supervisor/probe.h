@@ -53,6 +53,8 @@ void probe_begin(struct probe *probe, int64_t first_ms, int64_t interval_ms, int
  * question that is out keeps its timeout. */
 void probe_adjust(struct probe *probe, int64_t first_ms, int64_t interval_ms, int64_t timeout_ms);
 /** Asks no more; an answer on its way is stale. */
+/** The question that is under way, if any, is unknown: its answer says nothing any more. */
+void probe_drop(struct probe *probe, const char *detail);
 void probe_end(struct probe *probe);
 /**
  * Word came unasked (notify): it answers the question that is out, else the next one, before it is

@@ -326,6 +326,7 @@ void process_adjust(struct process *p, const struct config_supervision *rules)
 {
 	int64_t old_interval_ms = p->rules->restart.min_interval_ms;
 	enum probe_kind old_kind = process_probe_kind(p);
+	bool alike = process_asks_alike(&p->rules->probe, &rules->probe);
 	p->rules = rules;
 	process_adjust_due(p, old_interval_ms);
 	if (process_probe_kind(p) != old_kind)
@@ -333,6 +334,8 @@ void process_adjust(struct process *p, const struct config_supervision *rules)
 	else
 		probe_adjust(&p->probe, process_first_probe_ms(p), process_probe_interval_ms(p),
 			rules->probe.timeout_ms);
+	if (!alike)
+		probe_drop(&p->probe, "asked otherwise since a reload");
 }
 
 void process_orphan(struct process *p)

@@ -60,3 +60,23 @@ int64_t process_ready_within_ms(const struct process *p)
 		return READY_MS;
 	return process_must_speak(p) ? within_ms : MAX(within_ms, (int64_t)EXEC_MS);
 }
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? str_eq(a, b) : a == b;
+}
+
+static bool same_texts(const struct config_strings *a, const struct config_strings *b)
+{
+	bool same = a->count == b->count;
+	for (size_t i = 0; same && i < a->count; i++)
+		same = str_eq(a->items[i], b->items[i]);
+	return same;
+}
+
+bool process_asks_alike(const struct config_probe *a, const struct config_probe *b)
+{
+	return same_text(a->http, b->http) && same_texts(&a->http_status, &b->http_status) &&
+	       same_text(a->http_body, b->http_body) && same_text(a->tcp, b->tcp) &&
+	       same_texts(&a->exec, &b->exec);
+}

@@ -533,6 +533,8 @@ void supervisor_reload(struct supervisor *sv)
 	struct config *fresh = NULL;
 	char status[128];
 	if (sv->state == SUPERVISOR_STOPPING) {
+		log_warn(MAIN, "config_rejected", KV_STR("file", sv->options.file),
+			KV_STR("error", "the supervisor is stopping"));
 		control_reloaded(sv->control, false, "the supervisor is stopping", "[]");
 		return;
 	}

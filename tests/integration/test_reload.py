@@ -46,7 +46,7 @@ def test_an_unchanged_reload_keeps_every_pid(drover):
     assert reload(drover, "# a comment\n" + TWO)[1]["steps"] == []
     drover.signal(signal.SIGHUP)
     for _ in range(3):
-        drover.wait_event("config_reloaded")
+        assert drover.wait_event("config_reloaded")["count"] == 0
     assert pids(drover) == before
 
 
@@ -276,7 +276,71 @@ def test_reloads_meet_starts_stops_and_the_shutdown(drover):
     drover.wait_event("supervisor_stopping")
     drover.signal(signal.SIGHUP)                                 # while it shuts down
     assert drover.process.wait(30) == 0
+    assert drover.find_events("config_rejected")[-1]["error"] == "the supervisor is stopping"
     assert not drover.find_events("process_starting", name="b")
+
+
+def test_a_slot_that_comes_back_while_it_ends_has_one_tree_and_the_last_command(drover):
+    deaf = "trap '' TERM; echo up; while :; do sleep 0.05; done"
+    other = services(service("b", "exec sleep 1000"))
+    drover.start(quick(other + service("a", deaf), stop="700ms"))
+    first = running(drover)["a"]
+    until(lambda: drover.log_of("a"), "the trap is set")
+    assert reload(drover, quick(other, stop="700ms"))[1]["steps"] == [{"name": "a", "change": "stop"}]
+    drover.wait_event("process_stopping", name="a")
+    for number in (1, 2):                                        # it comes, goes, and comes back with another command
+        assert reload(drover, quick(other + service("a", f"exec sleep 200{number}"), stop="700ms"))[0] == 0
+        assert drover.slot("a")["pid"] == first and alive(first)
+        if number == 1:
+            assert reload(drover, quick(other, stop="700ms"))[0] == 0
+    pid = drover.wait_event("process_starting", name="a", incarnation=2)["pid"]
+    assert not alive(first)
+    until(lambda: "2002" in open(f"/proc/{pid}/cmdline").read(), "the last command")
+    ends = drover.find_events("process_exited", name="a")
+    assert [e["signal"] for e in ends] == [signal.SIGKILL]       # once, at the deadline of the first stop
+    assert drover.slot("a")["incarnation"] == 2 and not drover.find_events("process_removed", name="a")
+    # Gone for good, it leaves nothing.
+    reload(drover, quick(other, stop="700ms"))
+    drover.wait_event("process_removed", name="a")
+    assert not (drover.runtime / "slots" / "a").exists()
+
+
+def test_a_stop_that_waits_and_is_taken_back_does_not_keep_the_old_command(drover):
+    def text(command):
+        slow = service("b", "trap 'sleep 0.5; exit 0' TERM; echo up; while :; do sleep 0.05; done", depends_on=["a"])
+        return quick(services(service("a", f"exec sleep {command}")) + slow)
+    drover.start(text(1000))
+    first = running(drover)["a"]
+    until(lambda: drover.log_of("b"), "the trap is set")
+    client = drover.control()
+    client.send("stop", "a")
+    drover.wait_event("process_stopping", name="b")
+    assert drover.slot("a")["state"] == "running"                # it waits for b
+    assert reload(drover, text(1001))[0] == 0
+    assert drover.slot("a")["pid"] == first
+    assert drover.ask("start", "a")[0] == 0
+    client.receive()
+    client.close()
+    pid = drover.slot("a")["pid"]
+    assert pid != first
+    until(lambda: "1001" in open(f"/proc/{pid}/cmdline").read(), "the new command")
+
+
+def test_reloads_at_once_are_each_answered(drover):
+    drover.start(TWO)
+    before = running(drover)
+    clients = [drover.control() for _ in range(8)]
+    drover.write(TWO.replace("interval: 200ms", "interval: 250ms"))
+    for client in clients:
+        client.send("reload")
+        drover.signal(signal.SIGHUP)
+    answers = [client.receive() for client in clients]
+    assert all(code == 0 and answer["ok"] for code, answer in answers)
+    # One of them met what was new; to the others nothing was.
+    assert sum(bool(answer["steps"]) for _, answer in answers) <= 1
+    for client in clients:
+        client.close()
+    assert pids(drover) == before
 
 
 def environment_of(pid):
@@ -543,6 +607,15 @@ def test_more_and_fewer_processes(drover):
     assert [(s["name"], s["change"]) for s in reload(drover, text(2))[1]["steps"] if s["change"] != "live"] == [("a:3", "stop")]
     drover.wait_event("process_removed", name="a:3")
     assert {p["name"]: p["pid"] for p in drover.status()["processes"] if p["name"].startswith("a")} == first
+    # One alone has another name, and starts when those that it follows are gone.
+    reload(drover, text(1))
+    drover.wait_event("start_waits", name="a")
+    drover.wait_state("a", "running")
+    names = [(e["event"], e["name"]) for e in drover.read_events() if e["event"] in ("process_stopped", "process_starting")]
+    assert names[-1] == ("process_starting", "a") and {n for _, n in names[-3:-1]} == {"a:1", "a:2"}
+    reload(drover, text(2))
+    drover.wait_state("a:2", "running")
+    assert {p["name"] for p in drover.status()["processes"] if p["name"].startswith("a")} == {"a:1", "a:2"}
 
 
 def test_a_section_restarts_the_workers_that_need_it(drover):

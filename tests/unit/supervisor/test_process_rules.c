@@ -154,6 +154,47 @@ static void the_next_question_keeps_to_the_new_interval(struct world *w)
 	assert_int_equal(w->asked_ms - first_ms, 400);
 }
 
+static void a_question_under_way_keeps_its_time(struct world *w)
+{
+	up(w);
+	ask(w);
+	w->changed.probe.timeout_ms = 5000;
+	w->changed.probe.interval_ms = 700;
+	for (int i = 0; i < 19; i++) {
+		fake_loop_advance(w->loop, 10);
+		process_adjust(w->p, i % 2 ? &w->changed : &w->rules);
+	}
+	assert_int_equal(w->p->strikes, 0);
+	fake_loop_advance(w->loop, 10);
+	assert_int_equal(w->p->strikes, 1);
+	assert_int_equal(w->probes, 1);
+}
+
+static void a_question_that_is_another_now_is_not_answered(struct world *w)
+{
+	w->p->kind = NULL;
+	w->rules.probe.http = "http://127.0.0.1/wrong";
+	w->changed = w->rules;
+	w->changed.probe.http = "http://127.0.0.1/right";
+	up(w);
+	ask(w);
+	process_probe_answer(w->p, w->seq, false, 1, "404");
+	assert_int_equal(w->p->strikes, 1);
+	ask(w);
+	uint64_t old = w->seq;
+	process_adjust(w->p, &w->changed);
+	assert_false(process_probe_answer(w->p, old, false, 1, "404"));
+	assert_int_equal(w->p->strikes, 1); /* a reload forgives nothing either */
+	int64_t asked_ms = w->asked_ms;
+	ask(w);
+	assert_int_equal(w->asked_ms - asked_ms, 1000); /* and puts off nothing */
+	/* The same words in another place of memory are the same question. */
+	char same[] = "http://127.0.0.1/right";
+	w->rules.probe.http = same;
+	process_adjust(w->p, &w->rules);
+	assert_true(process_probe_answer(w->p, w->seq, true, 1, "200"));
+}
+
 static void an_answer_has_the_new_time(struct world *w)
 {
 	up(w);
@@ -241,7 +282,8 @@ static void the_next_stop_has_the_new_time(struct world *w)
 static void each_rule_is_obeyed_from_its_change_on(void **state)
 {
 	static void (*const rules[])(struct world * w) = { fewer_failures_are_enough,
-		the_next_question_keeps_to_the_new_interval, an_answer_has_the_new_time,
+		the_next_question_keeps_to_the_new_interval, a_question_under_way_keeps_its_time,
+		a_question_that_is_another_now_is_not_answered, an_answer_has_the_new_time,
 		the_next_start_has_the_new_start_period, the_next_end_meets_the_new_policy,
 		what_is_held_now_is_kept, the_next_held_start_is_spread,
 		the_next_stop_has_the_new_time };
