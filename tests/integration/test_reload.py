@@ -538,6 +538,7 @@ def proof_exists(proof):
 
 ROWS = "tests/unit/config/test_fields.c::"
 HERE = "tests/integration/test_reload.py::"
+MEMORY = "tests/integration/test_memory.py::"
 SLOT = "tests/unit/supervisor/test_process.c::"
 RULES = "tests/unit/supervisor/test_process_rules.c::"
 PROOFS = [  # the first that matches a field; what it does is in force after a reload
@@ -558,10 +559,11 @@ PROOFS = [  # the first that matches a field; what it does is in force after a r
     (r"services\.\*\.probe\.(http\.(url|status|body)|tcp|exec)", HERE + "test_what_a_service_is_asked_changes_live"),
     (r"services\.\*\.probe\.notify", HERE + "test_a_service_that_is_to_speak_for_itself_is_started_anew"),
     (r"services\.\*\.depends_on", HERE + "test_a_new_dependency_is_obeyed_without_a_restart"),
+    (r"supervisor\.memory\..*", MEMORY + "test_workers_trim_at_warning_and_take_no_tasks_at_critical"),
+    (r"workers\..*\.memory_limit", MEMORY + "test_a_worker_at_its_limit_is_restarted_gracefully_and_loses_nothing"),
+    (r"services\.\*\.memory_limit", MEMORY + "test_a_service_at_its_limit_is_restarted_in_order_and_held_as_any_other"),
     (r"services\.\*\.log_group", ROWS + "each_field_of_the_shared_sections_is_as_its_row_says"),
 ]
-# Fields whose rows are there and that nothing obeys live yet, so that nothing can prove it: a proof takes the name off.
-UNPROVEN = r"(supervisor|workers\..*|services\.\*)\.memory(_limit)?(\..*)?"
 
 
 def fields_of_the_schema():
@@ -589,7 +591,7 @@ def test_each_field_has_a_proof_of_what_a_reload_does_with_it():
     used = set()
     for field in fields:
         proof = next((p for pattern, p in PROOFS if re.fullmatch(pattern, field)), None)
-        assert proof or re.fullmatch(UNPROVEN, field), f"{field} ({fields[field]}): name the test that proves it in PROOFS"
+        assert proof, f"{field} ({fields[field]}): name the test that proves it in PROOFS"
         used.add(proof)
     for pattern, proof in PROOFS:
         assert proof_exists(proof), proof
