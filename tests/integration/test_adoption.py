@@ -432,3 +432,20 @@ def test_a_droverd_without_descriptors_touches_nothing(drover):
     drover.start()
     assert {name: slot["pid"] for name, slot in running(drover, *names[1:]).items()} == {n: before[n] for n in names[1:]}
     assert drover.stop() == 0
+
+
+def test_what_was_ended_for_a_failure_is_started_again_though_it_left_with_0_unseen(drover):
+    leaves = "trap 'sleep 0.3; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    drover.start(config({"a": shell(leaves, restart={"policy": "on-failure"}, stop={"timeout": "10s"},
+                                    probe={"exec": ["sh", "-c", "! test -e ill"], "failures": 1},
+                                    directory=str(drover.folder))}))
+    pid = drover.wait_state("a", "running")["pid"]
+    until(lambda: drover.log_of("a"), "the trap is set")
+    (drover.folder / "ill").touch()
+    drover.wait_event("process_stopping", name="a", reason="probe")
+    drover.kill()
+    until(lambda: not alive(pid), "it left by itself")
+    (drover.folder / "ill").unlink()
+    drover.start()
+    assert drover.wait_event("process_running", name="a")["incarnation"] == 2
+    assert drover.slot("a")["restarts"] == 1
