@@ -345,7 +345,7 @@ os.close(w)
 print("answered", os.read(r, 1) == b"", flush=True)
 beat()
 """),
-        "garbage": speaker("""
+        "garbage": speaker(f"""
 import random
 for size in (0, 1, 7, 100, 3000, 5000, 100000):
     say(random.Random(size).randbytes(size))
@@ -354,7 +354,7 @@ say("READY=0\\nWATCHDOG=0\\nEXTEND_TIMEOUT_USEC=-1\\nEXTEND_TIMEOUT_USEC=9999999
 say("READY=1" + "x" * 5000)
 say("BARRIER=1", fds=[0] * 50)
 print("said", flush=True)
-time.sleep(0.5)
+while not os.path.exists({str(flag)!r} + "2"): time.sleep(0.01)
 say("READY=1")
 beat()
 """, start_period="20s"),
@@ -377,6 +377,7 @@ beat()
     assert until(lambda: drover.log_of("barrier"), "it wrote") == "answered True\n"
     until(lambda: drover.log_of("garbage"), "it wrote")
     assert drover.slot("garbage")["state"] == "starting"
+    flag.with_name("go2").touch()
     for name in ("barrier", "garbage", "patient"):
         drover.wait_state(name, "running")
         assert probed(drover, name, True)
