@@ -961,3 +961,50 @@ def test_the_last_of_many_reloads_wins_whatever_they_meet(drover):
         return None
     until(number, "the last one is in force")
     assert drover.slot("b")["pid"] == b and drover.status()["supervisor"]["config_error"] is None
+
+
+def test_a_term_at_any_instant_of_the_start_leaves_nothing(drover):
+    drover.write(rules() + services(a=TREE.format(lock=drover.folder / "lock", double=drover.folder / "double", starts=drover.folder / "s")))
+    for i in range(24):
+        drover.start(wait=False)
+        time.sleep(i * 0.0025)  # one instant after the other
+        drover.signal([signal.SIGTERM, signal.SIGINT, signal.SIGQUIT][i % 3])
+        code = drover.process.wait(20)
+        # By the signal itself only as long as nothing was started.
+        assert code in (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGQUIT), (i, code)
+        assert not drover.left_over(), (i, code)
+    assert not (drover.folder / "double").exists()
+
+
+def test_crashes_of_droverd_do_not_shorten_the_interval(drover):
+    starts = drover.folder / "starts"
+    # It lives for an instant only, so that each start but the first is an automatic one, whoever lived when it ended.
+    script = f"import time; print(time.clock_gettime(time.CLOCK_BOOTTIME), file=open({str(starts)!r}, 'a'))"
+    drover.start(rules(min_interval="1s") + services(a=[PYTHON, "-c", script]), wait=False)
+    end = time.monotonic() + 4.5
+    rng = random.Random(4)
+    while time.monotonic() < end:
+        time.sleep(rng.uniform(0.1, 0.4))
+        drover.kill()
+        drover.start(wait=False)
+    drover.wait_event("supervisor_ready", pid=drover.pid)
+    times = [float(t) for t in until(lambda: starts.exists() and starts.read_text().split(), "it was started")]
+    # The first restart is not bound. From the fork to the stamp takes a while, of the earlier one perhaps longer.
+    gaps = [b - a for a, b in zip(times[1:], times[2:])]
+    assert len(gaps) >= 2 and all(gap > 1 - 0.3 * SLOW for gap in gaps), gaps
+
+
+def test_after_a_crash_very_many_slots_are_back_soon(drover):
+    count = 150 // SLOW
+    drover.start(rules(min_interval="0s") + services(**{f"s{i}": "exec sleep 1000" for i in range(count)}))
+    drover.wait_event("supervisor_ready")
+    pids = {p["name"]: p["pid"] for p in drover.status()["processes"] if p["kind"] == "service"}
+    drover.kill()
+    since = time.monotonic()
+    drover.start()
+    drover.wait_event("supervisor_ready", pid=drover.pid)
+    took = time.monotonic() - since
+    assert {p["name"]: p["pid"] for p in drover.status()["processes"] if p["kind"] == "service"} == pids
+    since = time.monotonic()
+    assert drover.stop() == 0
+    assert took < 8 and time.monotonic() - since < 8, (took, time.monotonic() - since)
