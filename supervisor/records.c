@@ -87,7 +87,8 @@ static void fill(struct head *h, const struct record *r)
 	str_copy(h->mark, sizeof(h->mark), r->mark);
 	str_copy(h->epoch, sizeof(h->epoch), r->epoch);
 	h->incarnation = r->incarnation;
-	h->pid = r->pid;
+	/* One that died before we could ask when it started: its claim knows. */
+	h->pid = r->start_time ? r->pid : 0;
 	h->start_time = r->start_time;
 	h->last_start_ms = r->last_start_ms;
 	h->last_automatic_ms = r->last_automatic_ms;

@@ -9,15 +9,18 @@
  * complains here
  *
  *   chaos_actor CHARACTER NAME FOLDER [PORT]
- *   chaos_actor strike-rename DIR PID     kills PID at the first rename in DIR
- *   chaos_actor strike-exec FILE PID      kills PID when a child of it is about to execute FILE
+ *   chaos_actor strike-rename DIR PID     kills PID at the first rename in DIR; 0: in the middle of
+ * a rotation, 5: not chaos_actor strike-exec FILE PID      kills PID when a child of it is about to
+ * execute FILE
  *
  * Real-time signals are orders of the harness; see obey().
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,6 +43,7 @@ enum {
 	STRIKE_MS = 1000,
 	SLOW_MS = 250,
 	CLIENTS = 16,
+	LOGS = 32,
 	FORKS_MAX = 12,
 };
 
@@ -448,19 +452,56 @@ static void armed(void)
 	fflush(stdout);
 }
 
+struct numbered {
+	char name[64];
+	int count, largest;
+};
+
+/* In the middle of a rotation a number is free below one that is taken. */
+static bool has_hole(const char *folder)
+{
+	struct numbered logs[LOGS] = { 0 };
+	bool hole = false;
+	DIR *dir = opendir(folder);
+	for (const struct dirent *d; dir && (d = readdir(dir));) {
+		const char *end = strstr(d->d_name, ".log.");
+		int n = end ? atoi(end + 5) : 0, i = 0;
+		size_t len = end ? (size_t)(end - d->d_name) : 0;
+		if (n <= 0 || len >= sizeof(logs[0].name))
+			continue;
+		while (i < LOGS - 1 && logs[i].name[0] &&
+			(strlen(logs[i].name) != len || memcmp(logs[i].name, d->d_name, len) != 0))
+			i++;
+		memcpy(logs[i].name, d->d_name, len);
+		logs[i].count++;
+		if (n > logs[i].largest)
+			logs[i].largest = n;
+	}
+	if (dir)
+		closedir(dir);
+	for (int i = 0; i < LOGS; i++)
+		hole = hole || logs[i].largest > logs[i].count;
+	return hole;
+}
+
+/* A rename takes microseconds: who waits for one goes before all others, if we may. */
 static int strike_rename(const char *dir, int victim)
 {
+	const struct sched_param first = { .sched_priority = 1 };
 	char events[4096] __attribute__((aligned(8)));
 	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
 	if (fd == -1 || inotify_add_watch(fd, dir, IN_MOVED_FROM | IN_MOVED_TO) == -1)
 		die(dir);
+	sched_setscheduler(0, SCHED_FIFO, &first);
 	armed();
-	/* Asked all the time: a rename takes microseconds. */
-	for (int64_t end = boot_us() + STRIKE_MS * 1000; boot_us() < end;)
-		for (int i = 0; i < 1000; i++)
-			if (read(fd, events, sizeof(events)) > 0)
-				return pidfd_send_signal(victim, SIGKILL, NULL, 0) == -1;
-	return 2;
+	if (poll(&p, 1, STRIKE_MS) != 1 || read(fd, events, sizeof(events)) <= 0)
+		return 2;
+	p = (struct pollfd) { .fd = victim, .events = POLLIN };
+	if (pidfd_send_signal(victim, SIGKILL, NULL, 0) == -1 || poll(&p, 1, STRIKE_MS) != 1)
+		return 1;
+	/* Before the next one is there and goes on. */
+	return has_hole(dir) ? 0 : 5;
 }
 
 static pid_t parent_of(pid_t pid)

@@ -115,7 +115,7 @@ def not_four(world):
 			# held: at most min_interval after the last automatic start
 			held = run[0].at - start.at < 1000 * MIN_INTERVAL_MS * 3
 			missed = len(world.history.between(run[0].at, run[-1].at, "kill supervisor", "stop supervisor", "no descriptors",
-				"restart", "stop", grace_us=GRACE_US))
+				"restart", "stop", "upgrade", grace_us=GRACE_US))
 			if not held and len(run) > FAILURES + missed:
 				violations.append(f"S2/S5: {len(run)} failed probes, {missed} disturbances and no restart: {run}")
 	return violations

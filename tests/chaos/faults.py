@@ -6,6 +6,7 @@ commands. Each counts a fault only when it was really dealt, and notes it in the
 import collections
 import contextlib
 import os
+import pathlib
 import random
 import resource
 import signal
@@ -17,8 +18,9 @@ from harness import until
 from world import ACTOR, EXTRA, ORDERS, ROOT, SERVICES, STOP_MS, age_s, start_of, state_of
 
 STOP_PATIENCE_S = STOP_MS / 1000 + 0.1 + 1  # S4, for the slowest of them
+UPGRADE_S = 15
 COUNTED_S = 1.2  # until the log tells what was dropped
-PATIENCE_S = 60  # a slow machine may take so much longer to deal all that is owed
+PATIENCE_S = 120  # a slow machine may take so much longer to deal all that is owed
 LATE_S = 1.5  # what a busy machine may add to what is measured here
 
 
@@ -85,7 +87,8 @@ class Dealer(threading.Thread):
 
 class AtSupervisor(Dealer):
 	faults = ("kill_supervisor", "stop_supervisor", "kill_logger", "kill_during_rename", "kill_before_exec", "bad_reload",
-		"good_reload", "full_disk", "no_descriptors")
+		"good_reload", "full_disk", "no_descriptors", "upgrade")
+	consequences = ("upgraded",)
 	pause_s = 0.02
 	calm = ("stop_supervisor", "bad_reload", "good_reload", "no_descriptors")
 	calm_until_s, logger_died_under = 0, None
@@ -93,7 +96,8 @@ class AtSupervisor(Dealer):
 	@classmethod
 	def draw_round(cls, rng):
 		"""The calm ones come when the disk has just been full."""
-		loud = [name for name in cls.faults if name not in (*cls.calm, "full_disk")]
+		loud = [name for name in cls.faults if name not in (*cls.calm, "full_disk", "upgrade")]
+		loud += ["upgrade"] if rng.random() < 0.3 else []
 		return ["full_disk", *rng.sample(cls.calm, len(cls.calm)), *rng.sample(loud, len(loud))]
 
 	def prepare(self, fault):
@@ -126,13 +130,35 @@ class AtSupervisor(Dealer):
 			self.world.droverd.send_signal(signal.SIGCONT)
 		return True
 
+	def image(self):
+		"""Changes with each exec."""
+		return pathlib.Path(f"/proc/{self.world.droverd.pid}/auxv").read_bytes()
+
+	def upgrade(self):
+		"""In place, to itself; one half is killed in the middle of it."""
+		self.up()
+		before = self.image()
+		with self.history.span("upgrade"):
+			self.world.droverd.send_signal(signal.SIGUSR2)
+			if self.rng.random() < 0.5:
+				with contextlib.suppress(AssertionError):
+					self.world.wait("", lambda: self.image() != before, UPGRADE_S)
+				self.counts["upgraded"] += self.image() != before
+				self.up()
+				return True
+			time.sleep(self.rng.uniform(0, 1))
+			with self.history.span("kill supervisor"):
+				self.world.droverd.kill()
+				self.restart()
+		return True
+
 	def ripe_logger(self):
 		"""A drover-log that is started again at once when it dies: the first of this droverd, or one that lived a second."""
-		pid, droverd = self.world.logger(), self.world.droverd.pid
-		if not pid or (self.logger_died_under == droverd and age_s(pid) < 1.05 and self.rng.random() > 0.1):
-			return None
-		self.logger_died_under = droverd
-		return pid
+		if self.logger_died_under == self.world.droverd.pid and self.rng.random() > 0.1:
+			with contextlib.suppress(AssertionError):
+				until(lambda: (pid := self.world.logger()) and age_s(pid) > 1.05, "", 2)
+		self.logger_died_under = self.world.droverd.pid
+		return self.world.logger()
 
 	def kill_logger(self):
 		pid = self.ripe_logger()
@@ -144,24 +170,28 @@ class AtSupervisor(Dealer):
 		return True
 
 	def strike(self, what, path, pid, trigger):
-		"""Lets the fast hand strike at what the trigger brings about. True when it struck."""
+		"""Lets the fast hand strike at what the trigger brings about. @return its exit code, 0 when it struck"""
 		with subprocess.Popen([ACTOR, what, path, str(pid)], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as hand:
 			if hand.stdout.readline() == b"armed\n":
 				trigger()
 			hand.stdout.read()
-		return hand.returncode == 0
+		return hand.returncode
 
 	def kill_during_rename(self):
 		self.up()
 		pid = self.ripe_logger()
-		if not pid:
+		if self.world.holes():  # of an earlier strike: filled by the next rotation
+			self.world.droverd.send_signal(signal.SIGUSR1)
+			with contextlib.suppress(AssertionError):
+				until(lambda: not self.world.holes(), "", 1)
+		if not pid or self.world.holes():
 			return False
 		with self.history.span("kill drover-log"):
 			struck = self.strike("strike-rename", self.world.logs, pid,
 				lambda: self.world.droverd.send_signal(signal.SIGUSR1))
-			really = struck and self.world.holes()
-			self.world.wait("drover-log is back", lambda: self.world.logger() not in (None, pid) or not struck)
-		return bool(really)
+			killed = struck in (0, 5)
+			self.world.wait("drover-log is back", lambda: self.world.logger() not in (None, pid) or not killed)
+		return struck == 0
 
 	def kill_before_exec(self):
 		"""A child of droverd has its record and waits at the file of its program: then droverd is killed."""
@@ -177,7 +207,7 @@ class AtSupervisor(Dealer):
 				client.send("restart", name)
 		along = self.world.concerned("restart", name)
 		with self.world.command_lock, self.history.span("restart", *along), self.history.span("kill supervisor"):
-			struck = self.strike("strike-exec", ACTOR, self.world.droverd.pid, trigger)
+			struck = self.strike("strike-exec", ACTOR, self.world.droverd.pid, trigger) == 0
 			if self.world.droverd.poll() is not None or struck:
 				self.restart()
 			elif client:
@@ -242,7 +272,8 @@ class AtSupervisor(Dealer):
 					until(lambda: sum(r.what == "F" for r in tail.read()) > floods, "", 0.5)
 			else:
 				time.sleep(0.1)
-		self.calm_until_s = time.monotonic() + COUNTED_S
+		busy = os.getloadavg()[0] > 2 * os.cpu_count()
+		self.calm_until_s = time.monotonic() + COUNTED_S + (LATE_S if busy else 0)
 		return full
 
 	@contextlib.contextmanager
@@ -272,8 +303,7 @@ class AtSupervisor(Dealer):
 		with self.history.span("no descriptors"):
 			resource.prlimit(pid, resource.RLIMIT_NOFILE, (self.rng.randrange(used - 2, used + 3), limits[1]))
 			try:
-				name = self.rng.choice(SERVICES)
-				main = self.world.tails[name].main()
+				name, main = self.living()
 				if main:
 					with self.history.span("kill", name, key=(main.pid, main.start)), contextlib.suppress(ProcessLookupError):
 						os.kill(main.pid, signal.SIGKILL)
@@ -283,6 +313,10 @@ class AtSupervisor(Dealer):
 				with contextlib.suppress(ProcessLookupError):
 					resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 		return main is not None
+
+	def living(self):
+		mains = ((name, self.world.tails[name].main()) for name in self.rng.sample(SERVICES, len(SERVICES)))
+		return next(((name, main) for name, main in mains if main), ("", None))
 
 	def answers(self):
 		since = time.monotonic()
@@ -422,7 +456,8 @@ class Commander(Dealer):
 			if left := self.world.tails[name].members():
 				self.violations.append(f"S4: {name} was said to be stopped, and there are {left}")
 		took_s = (event["to"] - event["from"]) / 1e6
-		disturbed = self.history.between(event["from"], event["to"], "kill supervisor", "stop supervisor", "no descriptors")
+		disturbed = self.history.between(event["from"], event["to"], "kill supervisor", "stop supervisor", "no descriptors",
+			"upgrade")
 		if took_s > STOP_PATIENCE_S * len(names) + LATE_S and names and not disturbed:
 			self.violations.append(f"S4: the stop of {names} took {took_s:.2f} s")
 

@@ -16,7 +16,7 @@ class LogKeeper(threading.Thread):
 	def __init__(self, world):
 		super().__init__(daemon=True)
 		self.world = world
-		self.texts = {name: [] for name in world.tails}  # contents of closed files, oldest first
+		self.texts = {name: [] for name in world.tails}  # (inode, contents) of closed files
 		self.open = {name: {} for name in world.tails}  # {inode: file}, in the order of their making
 		self.known, self.kept = set(), []
 		self.largest = dict.fromkeys(world.tails, 0)
@@ -80,7 +80,7 @@ class LogKeeper(threading.Thread):
 			if inode not in self.open[name]:
 				return
 			file = self.open[name].pop(older)
-			self.texts[name].append(file.read())
+			self.texts[name].append((older, file.read()))
 			# On the small disk it takes no space any more; elsewhere its number must not be given to another.
 			if self.world.mounted:
 				file.close()
@@ -90,7 +90,7 @@ class LogKeeper(threading.Thread):
 	def keep(self, folder):
 		"""For whoever looks into a failure: NAME.text.N holds the file that was made as the Nth."""
 		for name, texts in self.texts.items():
-			for i, text in enumerate(texts):
+			for i, (_, text) in enumerate(texts):
 				(folder / f"{name}.text.{i}").write_bytes(text)
 
 	def finish(self):
@@ -102,4 +102,8 @@ class LogKeeper(threading.Thread):
 			for inode in list(files[1]):
 				self.close(files[0], inode)
 		os.close(self.fd)
-		return {name: b"".join(texts) for name, texts in self.texts.items()}
+		# A look into a folder may miss what is renamed meanwhile; a tmpfs numbers its files as they are made.
+		if self.world.mounted:
+			for texts in self.texts.values():
+				texts.sort()
+		return {name: b"".join(text for _, text in texts) for name, texts in self.texts.items()}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The acts that the chaos tests have in common: a world from its making to its end, healing, and the kills in a row."""
+import contextlib
 import os
 import random
 import signal
@@ -11,9 +12,16 @@ from log_keeper import LogKeeper
 from world import FLAGS, SERVICES, World, boot_us, state_of
 
 
+@contextlib.contextmanager
 def a_world(folder, group):
 	one = World(folder, group)
-	yield one
+	try:
+		yield one
+	finally:
+		leave(one)
+
+
+def leave(one):
 	if one.droverd and one.droverd.poll() is None:
 		one.droverd.send_signal(signal.SIGCONT)
 		one.droverd.kill()

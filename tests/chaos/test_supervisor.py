@@ -20,8 +20,8 @@ from log_keeper import LogKeeper
 from play import a_world, complain, heal, kill_in_a_row, reap, shut_down
 from world import ROOT, SERVICES
 
-LEAST, LEAST_STRUCK = 20, 5
-STRUCK = ("kill_before_exec", "kill_during_rename")
+LEAST = 20
+LEAST_OF = {"kill_before_exec": 5, "kill_during_rename": 5, "upgrade": 5, "upgraded": 2}
 CI_SECONDS = 30  # of what is shorter not all is demanded
 
 
@@ -35,8 +35,9 @@ def seed(request):
 def world(tmp_path, seed):
 	"""The seed decides about the way of containment too: even by the sweep, odd by a delegated cgroup."""
 	become_subreaper()
-	with private_group() if seed % 2 and ROOT and hierarchy() else contextlib.nullcontext() as group:
-		yield from a_world(tmp_path, group)
+	with private_group() if seed % 2 and ROOT and hierarchy() else contextlib.nullcontext() as group, \
+			a_world(tmp_path, group) as one:
+		yield one
 
 
 def deal(world, seed, seconds):
@@ -44,7 +45,7 @@ def deal(world, seed, seconds):
 	dealers = [kind(world, seed, until_s) for kind in (AtSupervisor, AtServices, Commander)]
 	for dealer in dealers:
 		names = [name for name in (*dealer.faults, *dealer.consequences) if ROOT or name != "kill_before_exec"]
-		dealer.least = {name: (LEAST_STRUCK if name in STRUCK else LEAST) for name in names if seconds >= CI_SECONDS}
+		dealer.least = {name: LEAST_OF.get(name, LEAST) for name in names if seconds >= CI_SECONDS}
 		dealer.start()
 	while any(dealer.is_alive() for dealer in dealers):
 		reap()

@@ -157,6 +157,24 @@ static void a_claim_of_the_same_start_names_the_child(void **state)
 	close(fd);
 }
 
+/* It was a zombie already when the supervisor asked; the whole record was thrown away for that. */
+static void one_that_died_before_its_start_time_was_read_is_known_by_its_claim(void **state)
+{
+	struct room *room = *state;
+	struct record back, r = sample;
+	int fd = claimed(room, sample.incarnation);
+	assert_int_equal(record_read(fd, &back), 0);
+	r.pid = back.pid;
+	r.start_time = 0;
+	uint64_t start_time = back.start_time;
+	assert_int_equal(record_write(fd, &r), 0);
+	assert_int_equal(record_read(fd, &back), 0);
+	assert_int_equal(back.pid, r.pid);
+	assert_int_equal(back.start_time, start_time);
+	assert_int_equal(back.last_start_ms, sample.last_start_ms);
+	close(fd);
+}
+
 static void a_claim_of_another_start_names_nobody(void **state)
 {
 	struct room *room = *state;
@@ -360,6 +378,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_record_comes_back_as_it_was),
 		TEST(a_claim_of_the_same_start_names_the_child),
+		TEST(one_that_died_before_its_start_time_was_read_is_known_by_its_claim),
 		TEST(a_claim_of_another_start_names_nobody),
 		TEST(a_claim_that_was_changed_names_nobody),
 		TEST(values_that_cannot_be_make_it_none),
