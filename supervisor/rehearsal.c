@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,27 +224,24 @@ static void on_timer(void *arg)
 
 /* --- its start --- */
 
-/* It must see what we see: a configuration may name any variable. */
-static size_t take_environment(struct spawn_variable *out, char **names)
+/* It must see what we see: a configuration may name any variable. The names are the caller's. */
+static size_t take_environment(struct spawn_variable *out)
 {
 	size_t count = 0;
 	for (char **e = environ; *e && count < VARIABLES_MAX; e++) {
 		const char *value = strchr(*e, '=');
 		char *name = value ? strndup(*e, (size_t)(value - *e)) : NULL;
-		if (!name)
-			continue;
-		names[count] = name;
-		out[count++] = (struct spawn_variable) { name, value + 1 };
+		if (name)
+			out[count++] = (struct spawn_variable) { name, value + 1 };
 	}
 	return count;
 }
 
-static int fork_it(struct rehearsal *r, const char *const *argv, int write_fd, struct err *err)
+static int fork_with(struct rehearsal *r, const char *const *argv, int write_fd,
+	struct spawn_variable *environment, struct err *err)
 {
-	static struct spawn_variable environment[VARIABLES_MAX + 2];
-	static char *names[VARIABLES_MAX];
 	char instance[64], directory[PATH_MAX];
-	size_t named = take_environment(environment, names), count = named;
+	size_t named = take_environment(environment), count = named;
 	snprintf(instance, sizeof(instance), "%s:0", r->sv->mark);
 	environment[count++] = (struct spawn_variable) { MARK_SLOT, SLOT };
 	environment[count++] = (struct spawn_variable) { MARK_INSTANCE, instance };
@@ -257,12 +255,21 @@ static int fork_it(struct rehearsal *r, const char *const *argv, int write_fd, s
 		.channel_fd = -1,
 		.cgroup_fd = -1,
 		.record_fd = -1 };
-	int rc = children_reserve(r->sv->children) < 0 ? err_set(err, -ENOMEM, "out of memory")
-						       : spawn_child(&spec, &r->child, err);
+	int rc = spawn_child(&spec, &r->child, err);
+	for (size_t i = 0; i < named; i++)
+		free((char *)(uintptr_t)environment[i].name);
+	return rc;
+}
+
+static int fork_it(struct rehearsal *r, const char *const *argv, int write_fd, struct err *err)
+{
+	CLEANUP(freep)
+	struct spawn_variable *environment = calloc(VARIABLES_MAX + 2, sizeof(*environment));
+	if (!environment || children_reserve(r->sv->children) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+	int rc = fork_with(r, argv, write_fd, environment, err);
 	if (rc == 0)
 		children_add(r->sv->children, r->child.pid);
-	for (size_t i = 0; i < named; i++)
-		free(names[i]);
 	return rc;
 }
 
@@ -289,7 +296,7 @@ static int start(struct rehearsal *r, const char *const *argv, struct err *err)
 	if (rc < 0)
 		return rc;
 	snprintf(directory, sizeof(directory), "%s/" FOLDER, r->sv->runtime_dir);
-	while (argv[n] && n < ARGUMENTS_MAX) {
+	while (n < ARGUMENTS_MAX && argv[n]) {
 		with[n] = argv[n];
 		n++;
 	}

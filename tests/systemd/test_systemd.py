@@ -210,6 +210,27 @@ def test_a_droverd_that_is_killed_is_replaced_and_no_line_is_lost(unit):
     check_counted(unit.lines())
 
 
+def test_an_upgrade_is_no_restart_for_systemd(unit):
+    unit.drop_in("WatchdogSec=2")
+    unit.start()
+    main, before, restarts = unit.main(), unit.wait_running("counter", "family"), unit.show("NRestarts")
+    kept = until(lambda: int(unit.show("NFileDescriptorStore")), "systemd keeps the log pipes")
+    for _ in range(2):
+        written = len(unit.lines())
+        done = unit.machine.run("drover", "upgrade")
+        assert done.returncode == 0 and f"pid {main}" in done.stdout, done.stderr
+        assert unit.wait_running("counter", "family", "scheduler") == {**before, "scheduler": unit.pid("scheduler")}
+        until(lambda: len(unit.lines()) > written + 100, "the lines go on")  # noqa: B023
+    fed = int(unit.show("WatchdogTimestampMonotonic"))
+    until(lambda: int(unit.show("WatchdogTimestampMonotonic")) > fed + 2_500_000, "it is fed by the new one")
+    assert (unit.main(), unit.show("NRestarts"), unit.show("ActiveState")) == (main, restarts, "active")
+    assert int(unit.show("NFileDescriptorStore")) == kept
+    assert unit.status()["supervisor"]["upgrades"] == 2
+    unit.systemctl("stop", "drover")
+    assert not unit.processes() and unit.lines()[-1] == "end"
+    check_counted(unit.lines())
+
+
 def test_droverd_and_drover_log_killed_together_lose_no_line(unit):
     """Only systemd holds the pipes then."""
     unit.start()
