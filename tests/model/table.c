@@ -23,13 +23,14 @@ static const char *const bugs[] = { "NOINTERVAL", "NOCGROUP", "STALEPROBE", "STA
 enum { BUGS = sizeof(bugs) / sizeof(bugs[0]) };
 
 #ifdef NAMES
-#define ACTIONS(X)                                                                           \
-	X(ACT_NONE)                                                                          \
-	X(ACT_START_NOW)                                                                     \
-	X(ACT_START_LATER)                                                                   \
-	X(ACT_RETRY_LATER) X(ACT_FORGET) X(ACT_SPAWN) X(ACT_WATCH) X(ACT_ADOPT) X(ACT_AWAIT) \
-		X(ACT_TERMINATE) X(ACT_SWEEP) X(ACT_LINGER) X(ACT_KILL) X(ACT_REPORT_STUCK)  \
-			X(ACT_HOLD) X(ACT_UNHOLD)
+#define ACTIONS(X)                                                                         \
+	X(ACT_NONE)                                                                        \
+	X(ACT_START_NOW)                                                                   \
+	X(ACT_START_LATER)                                                                 \
+	X(ACT_RETRY_LATER)                                                                 \
+	X(ACT_FORGET) X(ACT_SPAWN) X(ACT_WATCH) X(ACT_ADOPT) X(ACT_AWAIT) X(ACT_TERMINATE) \
+		X(ACT_SWEEP) X(ACT_LINGER) X(ACT_KILL) X(ACT_REPORT_STUCK) X(ACT_HOLD)     \
+			X(ACT_UNHOLD)
 
 static const char *action_name(enum process_action action)
 {
@@ -93,7 +94,7 @@ unsigned char model_allowed[CAUSES][2], model_automatic[CAUSES];
 int model_bug, model_service, model_stop_held;
 int model_interval;
 int model_crashes, model_stalls; /* how many are explored */
-int model_needs; /* it depends on others, and others on it */
+int model_needs;		 /* it depends on others, and others on it */
 int model_codes; /* exit codes matter: without a policy that looks at them all ends are alike */
 
 static void ask_the_product(const struct config_restart *rules)
