@@ -451,16 +451,29 @@ static bool has_limit_mark(const struct contain *c, const struct seen *s)
 	return false;
 }
 
-static bool holds_log(const struct seen *s, uint64_t inode)
+/* Its link and fdinfo tell it: stat() would ask the file system, and a dead mount never answers. */
+static bool is_log(pid_t pid, int fd, const struct contain_target *t)
 {
-	for (int fd = 1; fd <= 2; fd++) {
-		char path[64];
-		struct stat st;
-		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)s->pid, fd);
-		if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_ino == inode)
-			return true;
-	}
-	return false;
+	char path[64], text[4096];
+	unsigned long long inode = 0;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+	ssize_t n = readlink(path, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	const char *name = strrchr(text, '/');
+	/* When somebody removed it " (deleted)" follows. */
+	if (!name || !str_starts(name + 1, t->slot))
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)pid, fd);
+	CLEANUP(closep) int info = open(path, O_RDONLY | O_CLOEXEC);
+	n = info == -1 ? -1 : read(info, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	const char *line = strstr(text, "\nino:");
+	return line && sscanf(line, "\nino: %llu", &inode) == 1 && inode == t->log_inode;
+}
+
+static bool holds_log(const struct seen *s, const struct contain_target *t)
+{
+	return is_log(s->pid, STDOUT_FILENO, t) || is_log(s->pid, STDERR_FILENO, t);
 }
 
 /* An environment can be forged; then it is a member of both. */
@@ -502,7 +515,7 @@ static bool is_root(
 		return false;
 	/* Daemonized, wiped clean and given limits of its own: it came to us by the subreaper, its
 	 * output still tells whose it is. */
-	return t->log_inode && s->parent == self && holds_log(s, t->log_inode);
+	return t->log_inode && s->parent == self && holds_log(s, t);
 }
 
 static struct seen *find_pid(const struct contain *c, pid_t pid)
@@ -511,15 +524,18 @@ static struct seen *find_pid(const struct contain *c, pid_t pid)
 	return c->count ? bsearch(&key, c->seen, c->count, sizeof(key), by_pid) : NULL;
 }
 
-/* Whoever has a member among its ancestors is one. */
+/* Whoever has a member among its ancestors is one. But not by us: who started droverd from within a
+ * service of an earlier one made it no part of that service, nor what we have started. */
 static void add_descendants(struct contain *c)
 {
+	pid_t self = getpid();
 	for (size_t i = 0; i < c->count; i++) {
 		struct seen *up = &c->seen[i];
 		/* Bounded: the list is no single instant's, parents could seem to run in a ring. */
 		for (int depth = 0; up && !up->member && depth < 64; depth++)
-			up = up->parent > 1 && up->pid != c->exempt ? find_pid(c, up->parent)
-								    : NULL;
+			up = up->parent > 1 && up->pid != c->exempt && up->pid != self
+				     ? find_pid(c, up->parent)
+				     : NULL;
 		if (up && up->member)
 			c->seen[i].member = true;
 	}
@@ -528,7 +544,7 @@ static void add_descendants(struct contain *c)
 static void add_member(void *arg, pid_t pid)
 {
 	struct seen *s = find_pid(arg, pid);
-	if (s)
+	if (s && pid != getpid())
 		s->member = true;
 }
 

@@ -245,6 +245,14 @@ static const char *slot_of(const struct cgroups *c, const char *name)
 	return slot;
 }
 
+/* Who started us from within a service of an earlier droverd put us into its group: to end that
+ * would end us. */
+static bool are_we_in(const struct cgroups *c, const char *path)
+{
+	size_t len = strlen(path);
+	return strncmp(c->base, path, len) == 0 && (c->base[len] == '/' || !c->base[len]);
+}
+
 static int find_left(struct cgroups *c, const char *directory, struct err *err)
 {
 	DIR *dir = opendir(directory);
@@ -257,6 +265,8 @@ static int find_left(struct cgroups *c, const char *directory, struct err *err)
 		if (!slot)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", directory, d->d_name);
+		if (are_we_in(c, path))
+			continue;
 		struct group *g = add(c, path, slot);
 		if (!g)
 			rc = err_set(err, -ENOMEM, "out of memory");

@@ -137,6 +137,21 @@ static void find_node(char *node)
 			*c = '-';
 }
 
+/* Its records say whom we may end: nobody else may write them. */
+static int check_owner(const struct supervisor *sv, struct err *err)
+{
+	struct stat st;
+	if (fstat(sv->runtime_fd, &st) == -1)
+		return err_sys(err, -errno, "look at %s", sv->runtime_dir);
+	if (st.st_uid != geteuid() && st.st_uid != 0)
+		return err_set(err, -EPERM, "the runtime directory %s belongs to user %u",
+			sv->runtime_dir, (unsigned)st.st_uid);
+	if (st.st_mode & S_IWOTH)
+		return err_set(err, -EPERM, "everybody may write to the runtime directory %s",
+			sv->runtime_dir);
+	return 0;
+}
+
 int place_take(struct supervisor *sv, struct err *err)
 {
 	const struct config *config = sv->config;
@@ -154,7 +169,9 @@ int place_take(struct supervisor *sv, struct err *err)
 	sv->runtime_fd = sys_open(sv->runtime_dir, O_RDONLY | O_DIRECTORY, 0);
 	if (sv->runtime_fd == -1)
 		return err_sys(err, -errno, "open %s", sv->runtime_dir);
-	rc = lock(sv, err);
+	rc = check_owner(sv, err);
+	if (rc == 0)
+		rc = lock(sv, err);
 	if (rc == 0)
 		rc = open_empty(sv, err);
 	if (rc < 0)
