@@ -140,7 +140,7 @@ static bool goes_along(const struct command *c, const struct process *p)
 	bool down = p->state == PROCESS_STOPPED || p->state == PROCESS_FAILED;
 	bool concerned = c->goal == GOAL_START	? !(up && p->wanted)
 			 : c->goal == GOAL_STOP ? !down
-						: up;
+						: up && p->wanted;
 	if (!p->service || p->removed || !concerned)
 		return false;
 	for (size_t i = 0; i < c->count; i++) {
@@ -263,6 +263,8 @@ static void judge_start(struct item *item, const struct process *p, bool anew)
 	bool tried = p->attempts > item->attempts;
 	if (p->state == PROCESS_RUNNING && (!anew || p->incarnation > item->incarnation))
 		settle(item, p, true, "running");
+	else if (p->state == PROCESS_RUNNING && p->turn == TURN_NONE)
+		settle(item, p, false, "kept running by a later command");
 	else if (p->state == PROCESS_STUCK)
 		settle(item, p, false, "the last instance is stuck; nothing starts over it");
 	else if (p->state == PROCESS_FAILED && tried)

@@ -31,11 +31,14 @@ static void tell_hold(struct process *p)
 		return;
 	p->memory.told_hold = hold;
 	p->memory.resting = false;
-	log_info(MAIN, hold ? "tasks_held" : "tasks_taken", KV_STR("name", p->name),
-		KV_INT("incarnation", p->incarnation),
-		KV_STR("reason", p->memory.drained ? "operator" : "memory"));
-	history_add(&p->history, hold ? "tasks_held" : "tasks_taken",
-		p->memory.drained ? "operator" : "memory", NULL);
+	const char *reason = p->memory.drained ? "operator" : "memory";
+	if (hold)
+		log_info(MAIN, "tasks_held", KV_STR("name", p->name),
+			KV_INT("incarnation", p->incarnation), KV_STR("reason", reason));
+	else
+		log_info(MAIN, "tasks_taken", KV_STR("name", p->name),
+			KV_INT("incarnation", p->incarnation));
+	history_add(&p->history, hold ? "tasks_held" : "tasks_taken", hold ? reason : NULL, NULL);
 }
 
 /* One line when it gets worse, one when it is well again. */

@@ -99,7 +99,7 @@ def test_a_service_at_its_limit_is_restarted_in_order_and_held_as_any_other(drov
     assert drover.slot("main")["memory_level"] == "warning"
     push(drover, "main")
     drover.wait_event("process_restarting", name="main", reason="memory")
-    drover.wait_state("main", "running")
+    until(lambda: drover.log_of("main").count("up") == 2, "it is up again")
 
     # The second within an hour is held, and the service runs on; smaller again, nothing is held any more.
     for _ in range(2):
@@ -327,7 +327,7 @@ def test_drain_waits_for_the_last_task_and_holds_until_started(work):
     until(lambda: work.provider.active, "the task is in hand")
     client = drover.control()
     client.send("drain", "collect")
-    drover.wait_event("tasks_held", name="collect")
+    drover.wait_event("command", verb="drain", name="collect")
     assert drover.ask("start", "collect")[0] == 0
     code, answer = client.receive()
     client.close()

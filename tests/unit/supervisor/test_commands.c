@@ -13,7 +13,7 @@
 #include "fakes/clock.h"
 #include "fakes/loop.h"
 #include "order.h"
-#include "process.h"
+#include "process_memory.h"
 #include "supervisor.h"
 #include <errno.h>
 #include <signal.h>
@@ -36,7 +36,7 @@ static struct world {
 	char log[400]; /* "+a" was started, "-a" was asked to end */
 	bool changed;
 } w;
-static const struct worker_kind kind = { .name = "crawl" };
+static const struct worker_kind kind = { .name = "crawl", .takes_tasks = true };
 
 struct process *supervisor_process(const struct supervisor *sv, const char *name)
 {
@@ -112,6 +112,16 @@ static void w_changed(struct process *p)
 	(void)p;
 	w.changed = true;
 }
+static bool w_trim(struct process *p, uint64_t seq)
+{
+	(void)seq;
+	return of(p)->living;
+}
+static bool w_hold_tasks(struct process *p, bool hold)
+{
+	(void)hold;
+	return of(p)->living;
+}
 static bool w_may_start(const struct process *p, char *why, size_t size)
 {
 	return order_may_start(&w.sv.processes, p, why, size);
@@ -169,7 +179,9 @@ static int set_up(void **state)
 		.probe = w_probe,
 		.save = w_save,
 		.changed = w_changed,
-		.may_start = w_may_start };
+		.may_start = w_may_start,
+		.trim = w_trim,
+		.hold_tasks = w_hold_tasks };
 	fake_clock_reset();
 	memset(&w, 0, sizeof(w));
 	w.rules = (struct config_supervision) {
@@ -485,6 +497,88 @@ static void a_restart_twice_is_answered_twice_and_done_once_or_twice(void **stat
 	assert_string_equal(w.log, "-a+a");
 }
 
+/* Found by a storm of commands: nobody answered the restart. */
+static void a_restart_that_later_commands_undo_is_answered_all_the_same(void **state)
+{
+	(void)state;
+	all_up();
+	w.ones[0].slow = true;
+	struct command *restart = begin("restart", "c");
+	settle(0);
+	struct command *stop = begin("stop", "b");
+	settle(0);
+	struct command *start = begin("start", "a"); /* and with it b, which goes on as it is */
+	w.ones[0].slow = false;
+	settle(0);
+	answers(restart, 1, "kept running by a later command");
+	answers(stop, 1, "started again by a later command");
+	answers(start, 0, "running");
+	assert_int_equal(w.ones[1].p->incarnation, 1);
+	assert_int_equal(w.ones[2].p->incarnation, 2);
+}
+
+static void a_restart_revives_no_dependant_that_is_being_stopped(void **state)
+{
+	(void)state;
+	all_up();
+	w.ones[0].slow = true;
+	struct command *stop = begin("stop", "b");
+	settle(0);
+	struct command *restart = begin("restart", "c");
+	w.ones[0].slow = false;
+	settle(0);
+	assert_string_equal(w.log, "-a-b-c+c");
+	answers(stop, 0, "stopped");
+	answers(restart, 0, "\"name\":\"c\",\"ok\":true");
+	assert_int_equal(w.ones[1].p->state, PROCESS_STOPPED);
+}
+
+static void a_drain_is_answered_by_the_last_task_or_by_a_later_start(void **state)
+{
+	struct process *worker = w.ones[3].p;
+	(void)state;
+	all_up();
+	process_start(worker, CAUSE_NONE);
+	settle(0);
+	struct command *drain = begin("drain", ""); /* all that take tasks */
+	settle(0);
+	assert_false(command_settled(drain));
+	process_rests(worker, true);
+	answers(drain, 0, "[{\"name\":\"worker\",\"ok\":true,\"state\":\"running\"");
+	run("start", "worker", 0, "running");
+	assert_false(worker->memory.drained);
+	drain = begin("drain", "worker");
+	settle(0);
+	run("restart", "worker", 0, "running");
+	answers(drain, 1, "started again by a later command");
+	run("drain", "a", 1, "it takes no tasks");
+	run("stop", "worker", 0, "stopped");
+	run("drain", "worker", 0, "down; ");
+}
+
+static void a_trim_is_answered_by_the_worker_or_by_its_end(void **state)
+{
+	struct process *worker = w.ones[3].p;
+	(void)state;
+	all_up();
+	process_start(worker, CAUSE_NONE);
+	settle(0);
+	struct command *trim = begin("trim", ""); /* all workers */
+	settle(0);
+	assert_false(command_settled(trim));
+	process_trimmed(worker, worker->memory.trims, 4096, 2048);
+	answers(trim, 0,
+		"[{\"name\":\"worker\",\"ok\":true,\"state\":\"running\",\"detail\":\"4 KiB "
+		"before, 2 KiB now\"");
+	trim = begin("trim", "worker");
+	ended(&w.ones[3], 1);
+	answers(trim, 1, "it ended meanwhile");
+	settle(1000);
+	run("trim", "a", 1, "it is a service");
+	run("stop", "worker", 0, "stopped");
+	run("trim", "worker", 1, "it does not run");
+}
+
 static void a_stop_during_a_start_ends_both(void **state)
 {
 	(void)state;
@@ -596,6 +690,10 @@ int main(void)
 		TEST(a_restart_that_waits_for_its_turn_is_not_undone_by_a_start),
 		TEST(a_stop_ends_a_restart_that_waits_for_its_turn),
 		TEST(a_restart_twice_is_answered_twice_and_done_once_or_twice),
+		TEST(a_restart_that_later_commands_undo_is_answered_all_the_same),
+		TEST(a_restart_revives_no_dependant_that_is_being_stopped),
+		TEST(a_drain_is_answered_by_the_last_task_or_by_a_later_start),
+		TEST(a_trim_is_answered_by_the_worker_or_by_its_end),
 		TEST(a_stop_during_a_start_ends_both),
 		TEST(a_start_during_a_stop_starts_it_again_once_it_is_gone),
 		TEST(a_stop_of_one_that_waits_is_no_ghost_start_later),
