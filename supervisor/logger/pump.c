@@ -24,6 +24,9 @@ enum {
 	LARGE_PIPES = 16,	  /* an ordinary user has 64, and then pipes of two pages */
 	FULL_TURNS = 32,
 	SMALL_PIPE = 65536,
+	SMALL_TURN = 8192, /* bytes; so many turns in a row, each soon after the other: */
+	SMALL_TURNS = 16,
+	REST_MS = 2, /* the pipe gathers what would wake us for every line */
 };
 
 struct pump {
@@ -33,7 +36,9 @@ struct pump {
 	int fifo;
 	char *name;
 	struct loop_io *io;
-	struct loop_timer *again;
+	struct loop_timer *again, *rest;
+	unsigned small_turns; /* in a row */
+	int64_t turn_ms;      /* when the last one was */
 	bool locked;
 	bool rotate_asked, half_line_asked;
 	bool half_line_first; /* what is in the pipe is of another writer */
@@ -51,7 +56,9 @@ static void on_readable(void *arg, int fd, unsigned events);
 static void on_again(void *arg);
 static bool hold_lock(struct pump *p);
 static void release_lock(struct pump *p);
-static void run(struct pump *p, int64_t limit);
+static void judge_pace(struct pump *p, int64_t moved);
+static void on_rested(void *arg);
+static int64_t run(struct pump *p, int64_t limit);
 static void drop(struct pump *p, int code);
 static int64_t waiting(const struct pump *p);
 static bool await_dir(struct pump *p);
@@ -90,7 +97,8 @@ int pump_new(struct pump **out, struct pump_tools *tools, const struct pump_plac
 	logfile_init(&p->out, place->dir, "");
 	p->io = loop_io_new(tools->loop, fifo, 0, on_readable, p);
 	p->again = loop_timer_new(tools->loop, on_again, p);
-	int rc = p->io && p->again ? pump_set(p, settings) : -ENOMEM;
+	p->rest = loop_timer_new(tools->loop, on_rested, p);
+	int rc = p->io && p->again && p->rest ? pump_set(p, settings) : -ENOMEM;
 	if (rc < 0) {
 		pump_free(p);
 		return rc;
@@ -107,6 +115,7 @@ void pump_free(struct pump *p)
 		return;
 	loop_io_free(p->io);
 	loop_timer_free(p->again);
+	loop_timer_free(p->rest);
 	logfile_finish(&p->out);
 	release_lock(p);
 	sys_close(p->fifo);
@@ -182,7 +191,7 @@ void pump_set_place(struct pump *p, const struct pump_place *place)
 void pump_drain(struct pump *p)
 {
 	if (hold_lock(p))
-		run(p, waiting(p));
+		(void)run(p, waiting(p));
 }
 
 bool pump_rotate(struct pump *p)
@@ -284,8 +293,30 @@ static void on_readable(void *arg, int fd UNUSED, unsigned events UNUSED)
 		return;
 	}
 	p->lazy = !MUTANT(LOG_PUMP_READ_WRITE); /* which would wait for bytes */
-	run(p, TURN_BYTES);
+	int64_t moved = run(p, TURN_BYTES);
 	p->lazy = false;
+	judge_pace(p, moved);
+}
+
+/* A writer of many short lines would have us woken for each of them. */
+static void judge_pace(struct pump *p, int64_t moved)
+{
+	int64_t now_ms = loop_now_ms(p->tools->loop);
+	bool soon = now_ms - p->turn_ms <= REST_MS + 1;
+	p->turn_ms = now_ms;
+	p->small_turns = soon && moved < SMALL_TURN ? p->small_turns + 1 : 0;
+	if (p->small_turns < SMALL_TURNS || p->failing || p->dir_awaited)
+		return;
+	p->small_turns = SMALL_TURNS;
+	loop_io_set(p->io, 0);
+	loop_timer_start(p->rest, REST_MS);
+}
+
+static void on_rested(void *arg)
+{
+	struct pump *p = arg;
+	if (p->locked && !p->dir_awaited)
+		loop_io_set(p->io, LOOP_READ);
 }
 
 /* A writer that fills its pipe faster than we come gets a larger one: fewer switches from one to
@@ -467,8 +498,10 @@ static int step(struct pump *p, int64_t *limit)
 	return step_at_end(p, size, room, limit);
 }
 
-static void run(struct pump *p, int64_t limit)
+/* @return bytes moved */
+static int64_t run(struct pump *p, int64_t limit)
 {
+	const int64_t given = limit;
 	int rc;
 	do
 		rc = step(p, &limit);
@@ -477,6 +510,7 @@ static void run(struct pump *p, int64_t limit)
 		drop(p, -rc);
 	else if (rc == 0)
 		p->dir_awaited = false;
+	return given - limit;
 }
 
 /* The directory was removed, all at once: its successor is told within milliseconds. @return true:
@@ -515,7 +549,7 @@ static void on_again(void *arg)
 	if (!hold_lock(p))
 		return;
 	if (!p->half_line_first)
-		run(p, waiting(p));
+		(void)run(p, waiting(p));
 	if (p->dropped || p->dir_awaited)
 		return;
 	bool asked = p->half_line_asked;

@@ -68,9 +68,18 @@ static void say(const char *text)
 	assert_int_equal(write(fifo, text, strlen(text)), strlen(text));
 }
 
-static void ready(void)
+enum { REST_MS = 2, SMALL_TURNS = 16 };
+
+static void ready_now(void)
 {
 	fake_loop_fd(loop, pump_fifo(pump), LOOP_READ);
+}
+
+/* Behind a rest, if there is one. */
+static void ready(void)
+{
+	fake_loop_advance(loop, REST_MS);
+	ready_now();
 }
 
 static void say_line(size_t len, char c)
@@ -229,6 +238,26 @@ static void no_byte_is_lost_or_moved_whatever_the_sizes(void **state)
 	}
 }
 
+static void many_short_lines_at_once_wait_a_moment_for_each_other(void **state UNUSED)
+{
+	settings.max_size = 0;
+	assert_int_equal(pump_set(pump, &settings), 0);
+	for (int i = 0; i < 10 * SMALL_TURNS; i++) {
+		say("a line now and then\n");
+		fake_loop_advance(loop, 10);
+		ready_now();
+		assert_int_equal(place_size("x.log"), 20 * (i + 1));
+	}
+	int64_t size = place_size("x.log");
+	for (int i = 0; i < 2 * SMALL_TURNS; i++) {
+		say("a line after another\n");
+		ready_now();
+	}
+	assert_true(place_size("x.log") < size + 2 * SMALL_TURNS * 21);
+	ready();
+	assert_int_equal(place_size("x.log"), size + 2 * SMALL_TURNS * 21);
+}
+
 static void a_truncated_file_has_no_hole(void **state UNUSED)
 {
 	say("aaaaaaaaaaaa\n");
@@ -354,6 +383,7 @@ int main(void)
 		T(a_line_without_end_is_cut_with_a_mark_and_stops_nothing),
 		T(a_line_of_many_pipes_full_is_moved_as_it_comes),
 		T(no_byte_is_lost_or_moved_whatever_the_sizes),
+		T(many_short_lines_at_once_wait_a_moment_for_each_other),
 		T(a_truncated_file_has_no_hole),
 		T(a_half_line_is_ended_and_marked_once),
 		T(a_full_disk_does_not_block_and_the_log_says_what_is_missing),
