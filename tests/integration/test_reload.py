@@ -425,19 +425,19 @@ def test_what_needs_a_new_droverd_says_so_until_it_is_taken_back(drover):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may change users and lower nice")
 def test_what_a_process_is_started_with_is_in_force_after_the_restart(drover):
-    show = ("id -un; id -gn; id -G; pwd; umask; echo $GREETING; nice; cat /proc/self/oom_score_adj; ulimit -n; ulimit -c;"
+    show = ("id -un; id -gn; id -G; pwd; umask; echo $GREETING; nice; cat /proc/self/oom_score_adj; stat -Lc '%U %G %a' /proc/self/fd/2; ulimit -n; ulimit -c;"
             " ulimit -p; ulimit -v; echo end; exec sleep 1000")
     drover.start(quick(services(service("a", show))))
     running(drover)
     until(lambda: drover.log_of("a").count("end\n") == 1, "the first instance told")
-    changed = service("a", show, user="nobody", group="nogroup", groups=["daemon"], directory="/tmp", umask="027",
+    changed = service("a", show, user="nobody", group="nogroup", groups=["daemon"], directory="/tmp", umask="027", log_group="daemon",
                       environment={"GREETING": "good day"}, nice=5, oom_score_adjust=7,
                       rlimits={"nofile": 99, "core": "512B", "nproc": 999, "memory": "1GiB"})
     assert [s["change"] for s in reload(drover, quick(services(changed)))[1]["steps"]] == ["restart"]
     until(lambda: drover.log_of("a").count("end\n") == 2, "the second instance told")
     told = drover.log_of("a").split("end\n")[1].split("\n")
     assert told[:2] == ["nobody", "nogroup"] and "1" in told[2].split()
-    assert told[3:12] == ["/tmp", "0027", "good day", "5", "7", "99", "1", "999", "1048576"]
+    assert told[3:13] == ["/tmp", "0027", "good day", "5", "7", "nobody daemon 620", "99", "1", "999", "1048576"]
 
 
 def test_the_rules_of_supervision_change_live(drover):
@@ -536,7 +536,6 @@ def proof_exists(proof):
     return f"def {name}(" in text or f"static void {name}(" in text
 
 
-ROWS = "tests/unit/config/test_fields.c::"
 HERE = "tests/integration/test_reload.py::"
 MEMORY = "tests/integration/test_memory.py::"
 SLOT = "tests/unit/supervisor/test_process.c::"
@@ -549,7 +548,7 @@ PROOFS = [  # the first that matches a field; what it does is in force after a r
      RULES + "each_rule_is_obeyed_from_its_change_on"),
     (r".*\.stop\.signal", HERE + "test_the_rules_of_supervision_change_live"),
     (r"services\.\*\.command", HERE + "test_only_what_changed_is_restarted_started_or_stopped"),
-    (r"services\.\*\.(directory|user|group|groups|umask|environment|nice|oom_score_adjust|rlimits\..*)",
+    (r"services\.\*\.(directory|user|group|groups|umask|environment|nice|oom_score_adjust|log_group|rlimits\..*)",
      HERE + "test_what_a_process_is_started_with_is_in_force_after_the_restart"),
     (r".*\.processes", HERE + "test_more_and_fewer_processes"),
     # A worker takes a new configuration as a whole, and reads it at each use.
@@ -562,7 +561,6 @@ PROOFS = [  # the first that matches a field; what it does is in force after a r
     (r"supervisor\.memory\..*", MEMORY + "test_workers_trim_at_warning_and_take_no_tasks_at_critical"),
     (r"workers\..*\.memory_limit", MEMORY + "test_a_worker_at_its_limit_is_restarted_gracefully_and_loses_nothing"),
     (r"services\.\*\.memory_limit", MEMORY + "test_a_service_at_its_limit_is_restarted_in_order_and_held_as_any_other"),
-    (r"services\.\*\.log_group", ROWS + "each_field_of_the_shared_sections_is_as_its_row_says"),
 ]
 
 
