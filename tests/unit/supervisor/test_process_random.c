@@ -15,6 +15,7 @@
 #include "fakes/loop.h"
 #include "log/log.h"
 #include "process.h"
+#include "process_memory.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +48,7 @@ struct world {
 	uint64_t stopping; /* the instance */
 	int spawned;
 	struct met {
-		int spawned, stuck, failed, adopted, early, held, fenced;
+		int spawned, stuck, failed, adopted, early, held, fenced, large;
 	} * met;
 	bool inherited; /* the present instance is an earlier droverd's child */
 	bool down;	/* the operator's last word */
@@ -201,6 +202,25 @@ static void be_sick(struct world *w)
 	}
 }
 
+/* Until it is over, only its end or a smaller tree takes the reason away. */
+static void judge_memory(struct world *w)
+{
+	static const enum memory_level levels[] = { MEMORY_NORMAL, MEMORY_NORMAL, MEMORY_CRITICAL,
+		MEMORY_OVER };
+	struct process *p = w->p;
+	enum memory_level level = levels[draw(w, ARRAY_SIZE(levels))];
+	bool ran = p->state == PROCESS_RUNNING, held = p->held;
+	process_judge_memory(p, 1000, level, levels[draw(w, 3)]);
+	if (!ran)
+		return;
+	bool allowed = restart_allowed(&p->rules->restart, CAUSE_MEMORY, true);
+	if (level == MEMORY_OVER && allowed)
+		MUST(w, p->state == PROCESS_STOPPING || (p->held && p->next_cause == CAUSE_MEMORY));
+	else if (level != MEMORY_OVER)
+		MUST(w, !p->held || (held && p->next_cause == CAUSE_PROBE));
+	w->met->large += level == MEMORY_OVER && p->held;
+}
+
 static void reload(struct world *w)
 {
 	bool same = draw(w, 8) != 0;
@@ -344,7 +364,7 @@ static void happen(struct world *w)
 	/* Rare, and there is much to forget. */
 	if (w->p->held && draw(w, 4) == 0)
 		crash(w);
-	switch (draw(w, 31)) {
+	switch (draw(w, 32)) {
 	case 0:
 	case 1: command(w); break;
 	case 2: die(w); break;
@@ -376,6 +396,7 @@ static void happen(struct world *w)
 		break;
 	case 19: process_take_turn(w->p); break;
 	case 25: be_sick(w); break;
+	case 26: judge_memory(w); break;
 	case 21: w->sick = draw(w, 2) == 0; break;
 	case 20: fake_clock_set_real_ms(INT64_C(1700000000000) + (int64_t)draw(w, 1U << 31)); break;
 	case 18:
@@ -513,7 +534,7 @@ static void live_all(enum who who)
 		live(seed, who, &met);
 	/* Walks that met nothing prove nothing. */
 	assert_true(met.spawned > SEEDS * STEPS / 200);
-	assert_true(met.stuck > 0 && met.failed > 0 && met.fenced > 0);
+	assert_true(met.stuck > 0 && met.failed > 0 && met.fenced > 0 && met.large > 0);
 	assert_true(who == WORKER || (met.adopted > 100 && met.early > 50 && met.held > 2));
 }
 
