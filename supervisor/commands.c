@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/json_out.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/str.h"
 #include "config/kind.h"
 #include "ipc/messages.h"
@@ -140,7 +141,7 @@ static bool goes_along(const struct command *c, const struct process *p)
 	bool down = p->state == PROCESS_STOPPED || p->state == PROCESS_FAILED;
 	bool concerned = c->goal == GOAL_START	? !(up && p->wanted)
 			 : c->goal == GOAL_STOP ? !down
-						: up && p->wanted;
+						: up && (p->wanted || MUTANT(RESTART_REVIVES));
 	if (!p->service || p->removed || !concerned)
 		return false;
 	for (size_t i = 0; i < c->count; i++) {

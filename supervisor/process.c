@@ -283,7 +283,8 @@ static void on_verdict(
 		return;
 	int64_t before = p->strikes;
 	enum strike_verdict strike = strike_count(&p->strikes, p->rules->probe.failures,
-		verdict == PROBE_OK, process_held_for(p, CAUSE_PROBE));
+		verdict == PROBE_OK,
+		process_held_for(p, CAUSE_PROBE) || (MUTANT(PROBE_FORGIVES_MEMORY) && p->held));
 	if (verdict == PROBE_FAILED) {
 		log_warn(HEALTH, "probe_failed", KV_STR("name", p->name),
 			KV_INT("incarnation", p->incarnation), KV_INT("strikes", p->strikes),

@@ -24,7 +24,7 @@
 
 extern const struct worker_kind worker_kind_monitor;
 
-enum { TICKET_LIMIT_MS = 50, HEARD_MAX = 32, WAIT_MS = 8000 };
+enum { TICKET_LIMIT_MS = 50, HEARD_MAX = 32, HOARD = 32768, WAIT_MS = 8000 };
 
 /* ---- the worker's side, in the child ---- */
 
@@ -42,11 +42,25 @@ static int configure(struct worker *w, const struct config *config, struct err *
 	return 0;
 }
 
+static void *hoard[HOARD], *last_of_all;
+
+/* Below the last block nothing goes back by itself when it is freed. */
+static void fill_hoard(void)
+{
+	for (size_t i = 0; i < HOARD; i++) {
+		hoard[i] = malloc(1024);
+		memset(hoard[i], 1, 1024);
+	}
+	last_of_all = malloc(1024);
+}
+
 static void message(struct worker *w, const struct message *m)
 {
 	char text[256];
 	if (m->id == MSG_WORK)
 		worker_ticket_touch(worker_state(w));
+	if (m->id == MSG_OWNER_GONE)
+		fill_hoard();
 	if (m->id != MSG_QUESTION)
 		return;
 	snprintf(text, sizeof(text), "%s|%s|%s|%s|%d", worker_name(w), worker_owner(w),
@@ -64,16 +78,35 @@ static void drain(struct worker *w, int64_t deadline_ms UNUSED)
 		worker_drained(w);
 }
 
+static void hold(struct worker *w, bool on)
+{
+	if (on)
+		worker_rests(w);
+}
+
+static void trim(struct worker *w UNUSED)
+{
+	for (size_t i = 0; i < HOARD; i++) {
+		free(hoard[i]);
+		hoard[i] = NULL;
+	}
+}
+
 static void stop(struct worker *w)
 {
+	trim(w);
+	free(last_of_all);
 	worker_ticket_free(worker_state(w));
 	while (drain_manner == HANG_AT_THE_END)
 		pause();
 }
 
-static const struct worker_ops ops = {
-	.configure = configure, .message = message, .drain = drain, .stop = stop
-};
+static const struct worker_ops ops = { .configure = configure,
+	.message = message,
+	.drain = drain,
+	.hold = hold,
+	.trim = trim,
+	.stop = stop };
 
 /* ---- the supervisor's side ---- */
 
@@ -445,6 +478,49 @@ static void a_drain_takes_no_new_configuration(void **state)
 	assert_int_equal(hear(p, MSG_CONFIG_RESULT)->body.config_result.ok, 0);
 }
 
+static void trimmed_it_returns_what_was_freed_and_says_so(void **state)
+{
+	struct parent *p = *state;
+	const struct msg_owner_gone grow = { .owner = "" };
+	const struct msg_trim one = { .seq = 7 }, other = { .seq = 8 };
+	make_ready(p, "info");
+	tell(p, MSG_OWNER_GONE, &grow, NULL, 0);
+	tell(p, MSG_TRIM, &one, NULL, 0);
+	tell(p, MSG_TRIM, &other, NULL, 0); /* of two that cross, the later is answered */
+	const struct msg_trimmed *answer = &hear(p, MSG_TRIMMED)->body.trimmed;
+	assert_int_equal(answer->seq, 8);
+	assert_true(answer->before > HOARD * 1024);
+#ifndef __SANITIZE_ADDRESS__ /* whose allocator keeps what was freed */
+	assert_true(answer->after < answer->before - HOARD * 1024 / 2);
+#endif
+	tell(p, MSG_TRIM, &one, NULL, 0);
+	assert_int_equal(hear(p, MSG_TRIMMED)->body.trimmed.seq, 7);
+}
+
+static void held_it_says_when_it_rests_and_when_it_works_again(void **state)
+{
+	struct parent *p = *state;
+	const struct msg_hold on = { .on = 1 }, off = { .on = 0 };
+	make_ready(p, "info");
+	tell(p, MSG_HOLD, &on, NULL, 0);
+	assert_int_equal(hear(p, MSG_RESTING)->body.hold.on, 1);
+	tell(p, MSG_HOLD, &off, NULL, 0);
+	assert_int_equal(hear(p, MSG_RESTING)->body.hold.on, 0);
+}
+
+/* Else it would take tasks in between. */
+static void a_hold_before_it_was_configured_counts_before_it_works(void **state)
+{
+	struct parent *p = *state;
+	const struct msg_hold on = { .on = 1 };
+	hear(p, MSG_HELLO);
+	set_up(p);
+	tell(p, MSG_HOLD, &on, NULL, 0);
+	send_config(p, 1, "info");
+	assert_int_equal(hear(p, MSG_RESTING)->body.hold.on, 1);
+	must_be_taken(p, 1);
+}
+
 static void sigterm_drains(void **state)
 {
 	struct parent *p = *state;
@@ -538,6 +614,9 @@ int main(void)
 		TEST(a_drain_before_it_was_configured_ends_it_at_once),
 		PATIENT(a_drain_that_does_not_end_is_cut_off),
 		PATIENT(a_drain_takes_no_new_configuration),
+		TEST(trimmed_it_returns_what_was_freed_and_says_so),
+		TEST(held_it_says_when_it_rests_and_when_it_works_again),
+		TEST(a_hold_before_it_was_configured_counts_before_it_works),
 		TEST(sigterm_drains),
 		TEST(without_its_supervisor_it_ends_by_itself),
 		PATIENT(without_its_supervisor_it_is_gone_within_5_s_whatever_it_does),
