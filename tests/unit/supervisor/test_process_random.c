@@ -362,8 +362,10 @@ static void stall(struct world *w)
 static void happen(struct world *w)
 {
 	/* Rare, and there is much to forget. */
-	if (w->p->held && draw(w, 4) == 0)
-		crash(w);
+	if (w->p->held && draw(w, 2) == 0) {
+		static void (*const then[])(struct world * w) = { crash, be_sick, judge_memory };
+		then[draw(w, ARRAY_SIZE(then))](w);
+	}
 	switch (draw(w, 32)) {
 	case 0:
 	case 1: command(w); break;
