@@ -223,7 +223,7 @@ static void fence(struct process *p, const struct record *r)
 static void adopt(struct process *p, const struct record *r)
 {
 	p->strikes = r->strikes;
-	p->told_interval_ms = r->told_interval_ms;
+	p->told_interval_ms = MUTANT(TOLD_INTERVAL_FORGOTTEN) ? 0 : r->told_interval_ms;
 	p->held = r->held;
 	p->due_ms = r->held ? r->due_ms : -1;
 	p->started_at_ms = r->started_at_ms;

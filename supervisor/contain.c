@@ -220,7 +220,8 @@ int contain_open_own(pid_t pid, uint64_t start_time)
 		return is_scarcity(errno) ? -errno : -ESRCH;
 	bool read = read_stat(pid, &s);
 	int error = errno;
-	if (read && s.start == start_time && start_time != 0 && (!s.zombie || s.parent == getpid()))
+	if (read && (s.start == start_time || MUTANT(ADOPTED_BLINDLY)) && start_time != 0 &&
+		(!s.zombie || s.parent == getpid()))
 		return fd;
 	sys_close(fd);
 	return !read && is_scarcity(error) ? -error : -ESRCH;

@@ -66,6 +66,11 @@ static void header_line(struct cli *cli, const json_t *answer)
 			"the configuration on disk has errors, the old one runs on:");
 		show_line(cli, TABLE_BAD, json_text(s, "config_error"));
 	}
+	if (*json_text(s, "upgrade_error")) {
+		buf_reset(&line);
+		buf_addf(&line, "the last upgrade was refused: %s", json_text(s, "upgrade_error"));
+		show_line(cli, TABLE_BAD, buf_str(&line));
+	}
 	buf_finish(&line);
 }
 

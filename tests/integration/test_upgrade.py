@@ -207,6 +207,29 @@ def test_one_that_hangs_is_killed_and_refused(drover, installed):
     until(lambda: not any(alive(p) for p in tree), "all of it is gone")
 
 
+def test_an_exec_that_fails_leaves_the_old_one_running(drover, installed):
+    """A script that names no interpreter: a shell tries it, the kernel does not execute it."""
+    drover.start(config({"web": idle()}))
+    before = running(drover, "web", "scheduler")
+    descriptors_before = len(descriptors(drover.pid))
+    installed.script(f'exec {BIN}/droverd "$@"\n')
+    done = installed.upgrade()
+    assert done.returncode == 1 and "Exec format error" in done.stderr, (done.stdout, done.stderr)
+    assert drover.find_events("upgrade_executes")
+    after = running(drover, "web", "scheduler")
+    assert of(after["web"]) == of(before["web"])
+    assert after["scheduler"]["incarnation"] == 2 and after["scheduler"]["last_exit"]["reason"] == "upgrade"
+    until(lambda: len(descriptors(drover.pid)) <= descriptors_before + 1, "nothing is left open")
+    shown = subprocess.run([CLI, "status", "--socket", drover.runtime / "control.sock"], capture_output=True, text=True, timeout=30)
+    assert "the last upgrade was refused" in shown.stdout
+    # Signals are heard again, and the next one goes well.
+    drover.signal(signal.SIGHUP)
+    drover.wait_event("config_reloaded")
+    installed.put(lambda path: shutil.copy(BIN / "droverd", path))
+    assert installed.upgrade().returncode == 0
+    assert of(running(drover, "web")["web"]) == of(before["web"])
+
+
 def test_a_hand_over_that_fails_after_the_exec_is_a_crash_and_the_services_are_adopted(drover, installed):
     drover.start(config({"web": idle()}))
     before = running(drover, "web")["web"]
