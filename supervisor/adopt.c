@@ -304,6 +304,9 @@ int adopt_and_start(struct supervisor *sv, struct err *err)
 		contain_marked(sv->contain, on_mark, &t);
 	if (rc == 0)
 		rc = t.rc;
+	/* With nothing left to answer with, nobody could tell us to end something. */
+	if (rc == 0 && !reserve_lend(contain_reserve(sv->contain)))
+		rc = -EMFILE;
 	/* What we cannot look at is not dead: it lives on until a droverd comes that can. */
 	if (rc < 0)
 		err_sys(err, rc, "take over what an earlier droverd left, which was not touched");

@@ -25,6 +25,7 @@
 #include "upgrade.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,6 +268,14 @@ static void add_client(struct control *c, int fd)
 	c->count++;
 }
 
+/* Asked before anybody makes room; accept4() tells of a full table first, even when nobody waits.
+ */
+static bool somebody_waits(int listen_fd)
+{
+	struct pollfd waits = { .fd = listen_fd, .events = POLLIN };
+	return poll(&waits, 1, 0) == 1;
+}
+
 /* When all descriptors are in use, a few clients are answered out of the reserve; then who waits
  * for no answer makes room. */
 static int accept_one(struct control *c, int listen_fd)
@@ -293,6 +302,8 @@ static void on_accept(void *arg, int listen_fd, unsigned events UNUSED)
 	bool room = true;
 	int fd = -1;
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		if (!somebody_waits(listen_fd))
+			return;
 		room = c->count < CLIENTS_MAX || send_one_away(c, false);
 		fd = room ? accept_one(c, listen_fd) : -1;
 		if (fd == -1)

@@ -417,7 +417,7 @@ def test_a_droverd_without_descriptors_touches_nothing(drover):
     assert drover.ask("stop", "a0")[0] == 0
     drover.kill()
     refused = 0
-    for limit in range(28, 90, 7):
+    for limit in [28, 35, *range(41, 90)]:
         drover.prefix = ["prlimit", f"--nofile={limit}:{limit}"]
         drover.start(wait=False)
         if until(lambda: fate(drover), "it is up or has given up") == "up":
