@@ -38,7 +38,9 @@ struct pump {
 	struct loop_io *io;
 	struct loop_timer *again, *rest;
 	unsigned small_turns; /* in a row */
-	int64_t turn_ms;      /* when the last one was */
+	int64_t turn_ms;      /* when the last one was, or a rest ended */
+	int64_t pipe_size;
+	bool rested, hasty; /* before this turn; must not rest */
 	bool locked;
 	bool rotate_asked, half_line_asked;
 	bool half_line_first; /* what is in the pipe is of another writer */
@@ -58,6 +60,7 @@ static bool hold_lock(struct pump *p);
 static void release_lock(struct pump *p);
 static void judge_pace(struct pump *p, int64_t moved);
 static void on_rested(void *arg);
+static bool grow_pipe(struct pump *p);
 static int64_t run(struct pump *p, int64_t limit);
 static void drop(struct pump *p, int code);
 static int64_t waiting(const struct pump *p);
@@ -94,6 +97,7 @@ int pump_new(struct pump **out, struct pump_tools *tools, const struct pump_plac
 	p->tools = tools;
 	p->place = place;
 	p->fifo = fifo;
+	p->pipe_size = SMALL_PIPE;
 	logfile_init(&p->out, place->dir, "");
 	p->io = loop_io_new(tools->loop, fifo, 0, on_readable, p);
 	p->again = loop_timer_new(tools->loop, on_again, p);
@@ -298,16 +302,21 @@ static void on_readable(void *arg, int fd UNUSED, unsigned events UNUSED)
 	judge_pace(p, moved);
 }
 
-/* A writer of many short lines would have us woken for each of them. */
+/* A writer of many short lines would have us woken for each of them. One that fills its pipe while
+ * we rest is not held up again. */
 static void judge_pace(struct pump *p, int64_t moved)
 {
 	int64_t now_ms = loop_now_ms(p->tools->loop);
-	bool soon = now_ms - p->turn_ms <= REST_MS + 1;
+	bool soon = now_ms - p->turn_ms <= REST_MS + 1, rested = p->rested;
+	bool filled = rested && moved >= p->pipe_size / 4 * 3;
 	p->turn_ms = now_ms;
-	p->small_turns = soon && moved < SMALL_TURN ? p->small_turns + 1 : 0;
-	if (p->small_turns < SMALL_TURNS || p->failing || p->dir_awaited)
+	p->rested = false;
+	if (filled)
+		p->hasty = !grow_pipe(p);
+	bool small = soon && !filled && (rested || moved < SMALL_TURN);
+	p->small_turns = small ? MIN(p->small_turns + 1, (unsigned)SMALL_TURNS) : 0;
+	if (p->small_turns < SMALL_TURNS || p->hasty || p->failing || p->dir_awaited)
 		return;
-	p->small_turns = SMALL_TURNS;
 	loop_io_set(p->io, 0);
 	loop_timer_start(p->rest, REST_MS);
 }
@@ -315,6 +324,8 @@ static void judge_pace(struct pump *p, int64_t moved)
 static void on_rested(void *arg)
 {
 	struct pump *p = arg;
+	p->rested = true;
+	p->turn_ms = loop_now_ms(p->tools->loop);
 	if (p->locked && !p->dir_awaited)
 		loop_io_set(p->io, LOOP_READ);
 }
@@ -326,10 +337,21 @@ static void judge_pipe(struct pump *p, ssize_t moved)
 	if (p->full_turns > FULL_TURNS)
 		return;
 	p->full_turns = moved >= SMALL_PIPE * 3 / 4 ? p->full_turns + 1 : 0;
-	if (p->full_turns <= FULL_TURNS || p->tools->large_pipes == 0)
-		return;
-	if (fcntl(p->fifo, F_SETPIPE_SZ, LARGE_PIPE) != -1)
-		p->tools->large_pipes--;
+	if (p->full_turns > FULL_TURNS)
+		(void)grow_pipe(p);
+}
+
+/* @return true when it is large */
+static bool grow_pipe(struct pump *p)
+{
+	if (p->pipe_size == LARGE_PIPE)
+		return true;
+	p->full_turns = FULL_TURNS + 1;
+	if (p->tools->large_pipes == 0 || fcntl(p->fifo, F_SETPIPE_SZ, LARGE_PIPE) == -1)
+		return false;
+	p->tools->large_pipes--;
+	p->pipe_size = LARGE_PIPE;
+	return true;
 }
 
 static int64_t waiting(const struct pump *p)

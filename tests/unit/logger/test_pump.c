@@ -258,6 +258,41 @@ static void many_short_lines_at_once_wait_a_moment_for_each_other(void **state U
 	assert_int_equal(place_size("x.log"), size + 2 * SMALL_TURNS * 21);
 }
 
+/* @param large  how many pipes may be made large */
+static void fill_within_a_rest(unsigned large)
+{
+	tools.large_pipes = large;
+	settings.max_size = 0;
+	assert_int_equal(pump_set(pump, &settings), 0);
+	fake_loop_advance(loop, 10); /* what a new pump does first */
+	for (int i = 0; i <= SMALL_TURNS; i++) {
+		say("a line after another\n");
+		ready_now();
+	}
+	for (int i = 0; i < 16; i++)
+		say_line(4000, 'x');
+	ready();
+}
+
+static void who_fills_the_pipe_within_a_rest_gets_a_larger_one(void **state UNUSED)
+{
+	fill_within_a_rest(1);
+	assert_int_equal(fcntl(fifo, F_GETPIPE_SZ), 1024 * 1024);
+	assert_int_equal(tools.large_pipes, 0);
+}
+
+static void or_is_not_held_up_again_when_there_is_none(void **state UNUSED)
+{
+	fill_within_a_rest(0);
+	assert_int_equal(fcntl(fifo, F_GETPIPE_SZ), 65536);
+	int64_t size = place_size("x.log");
+	for (int i = 0; i < 3 * SMALL_TURNS; i++) {
+		say("a line after another\n");
+		ready_now();
+		assert_int_equal(place_size("x.log"), size + (i + 1) * 21);
+	}
+}
+
 static void a_truncated_file_has_no_hole(void **state UNUSED)
 {
 	say("aaaaaaaaaaaa\n");
@@ -384,6 +419,8 @@ int main(void)
 		T(a_line_of_many_pipes_full_is_moved_as_it_comes),
 		T(no_byte_is_lost_or_moved_whatever_the_sizes),
 		T(many_short_lines_at_once_wait_a_moment_for_each_other),
+		T(who_fills_the_pipe_within_a_rest_gets_a_larger_one),
+		T(or_is_not_held_up_again_when_there_is_none),
 		T(a_truncated_file_has_no_hole),
 		T(a_half_line_is_ended_and_marked_once),
 		T(a_full_disk_does_not_block_and_the_log_says_what_is_missing),
