@@ -34,6 +34,9 @@ if(san)
 endif()
 if(DROVER_FUZZ)
 	list(APPEND san -fsanitize=fuzzer-no-link)
+elseif(DROVER_SANITIZE STREQUAL "asan")
+	# Unit tests take a fifth of the time that they take without.
+	list(APPEND san -O1)
 endif()
 if(san)
 	# An object in each program: the runtime has weak defaults of its own, so an archive's member is never asked for.
