@@ -162,6 +162,8 @@ static int run(struct config *config, const struct config_options *options,
 		return EXIT_FAILURE;
 	}
 	loop_run(loop);
+	/* All is ended: one more must not make an end by a signal of it. */
+	hold_signals((const int[]) { SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, 0 });
 	int exit_code = supervisor_stop(sv);
 	loop_free(loop);
 	return exit_code;

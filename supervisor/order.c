@@ -30,9 +30,10 @@ static bool is_ready(const struct process *p)
 /* One that a reload took away, of the same service: it was NAME:2 and this one is NAME. */
 static bool is_leaving_sibling(const struct process *q, const struct process *p)
 {
+	if (!q->removed || q->kind || process_is_down(q) || !p->service)
+		return false;
 	size_t len = strcspn(q->name, ":");
-	return q->removed && !q->kind && !process_is_down(q) && p->service &&
-	       strlen(p->service->name) == len && strncmp(q->name, p->service->name, len) == 0;
+	return strlen(p->service->name) == len && strncmp(q->name, p->service->name, len) == 0;
 }
 
 static const struct process *leaving_sibling(const struct list *processes, const struct process *p)
