@@ -99,5 +99,5 @@ def test_log_pump_beside_others(size):
 		ratios[peer] = [statistics.median(ours[i] / theirs[i] for ours, theirs in zip(found["drover"], found[peer])) for i in (0, 1)]
 		print(f"| log pump, {size} bytes a write | {peer} | {speed:.0f} MB/s | {cpu:.2f} CPU s/GB |"
 			f" drover x{ratios[peer][0]:.2f} MB/s, x{ratios[peer][1]:.2f} CPU |")
-	# Orders of magnitude: the machine may be busy.
-	assert ratios["s6-log"][0] > 1 and ratios["s6-log"][1] < 1
+	# Lines of one write each are bounded by their writer, whoever reads them: there CPU tells.
+	assert ratios["s6-log"][1] < 0.7 and (size < 4000 or ratios["s6-log"][0] > 1.5)
