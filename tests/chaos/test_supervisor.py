@@ -20,7 +20,6 @@ from log_keeper import LogKeeper
 from play import a_world, complain, heal, kill_in_a_row, reap, shut_down
 from world import ROOT, SERVICES
 
-LEAST = 20
 LEAST_OF = {"kill_before_exec": 5, "kill_during_rename": 5, "upgrade": 5, "upgraded": 2}
 CI_SECONDS = 30  # of what is shorter not all is demanded
 
@@ -40,12 +39,12 @@ def world(tmp_path, seed):
 		yield one
 
 
-def deal(world, seed, seconds):
+def deal(world, seed, seconds, least):
 	until_s = time.monotonic() + seconds
 	dealers = [kind(world, seed, until_s) for kind in (AtSupervisor, AtServices, Commander)]
 	for dealer in dealers:
 		names = [name for name in (*dealer.faults, *dealer.consequences) if ROOT or name != "kill_before_exec"]
-		dealer.least = {name: LEAST_OF.get(name, LEAST) for name in names if seconds >= CI_SECONDS}
+		dealer.least = {name: min(LEAST_OF.get(name, least), least) for name in names if seconds >= CI_SECONDS}
 		dealer.start()
 	while any(dealer.is_alive() for dealer in dealers):
 		reap()
@@ -84,7 +83,7 @@ def test_whatever_happens_the_promises_hold(world, seed, request):
 	world.write(world.text(0))
 	world.start()
 	keeper.start()
-	dealers = deal(world, seed, seconds)
+	dealers = deal(world, seed, seconds, request.config.getoption("--least"))
 	sure = heal(world)
 	violations = dealers[2].violations
 	violations += checker.every_wanted_is_up_and_nothing_else(world, SERVICES)
