@@ -150,11 +150,19 @@ static struct instance *instance_new(struct process *p, bool inherited)
 	return i;
 }
 
+/* Once: after its end was told, another child of ours may have the number. */
+static void forget_child(struct instance *i)
+{
+	if (i->child)
+		children_remove(i->sv->children, i->pid);
+	i->child = false;
+}
+
 static void instance_free(struct instance *i)
 {
 	if (!i)
 		return;
-	children_remove(i->sv->children, i->pid);
+	forget_child(i);
 	loop_exit_free(i->exit);
 	loop_io_free(i->error_io);
 	loop_timer_free(i->lost);
@@ -303,6 +311,7 @@ static int fork_it(struct process *p, struct instance *i, int log_fd, int record
 	if (rc < 0)
 		return rc;
 	children_add(i->sv->children, child.pid);
+	i->child = true;
 	i->pid = child.pid;
 	i->pidfd = child.pidfd;
 	i->error_fd = child.error_fd;
@@ -423,7 +432,7 @@ static void on_error_pipe(void *arg, int fd UNUSED, unsigned events UNUSED)
 static void on_ended(void *arg, const siginfo_t *info)
 {
 	struct instance *i = arg;
-	children_remove(i->sv->children, i->pid);
+	forget_child(i);
 	/* Why it could not start is told first. */
 	if (info && info->si_code == CLD_EXITED && info->si_status == 127)
 		read_error_pipe(i);
@@ -603,8 +612,10 @@ int instance_adopt(struct process *p, const struct record *record)
 	p->pid = i->pid;
 	p->main_ended = false;
 	/* After an upgrade it is our child still, and how it ends is for us to ask. */
-	if (contain_is_child(i->pid) && children_reserve(sv->children) == 0)
+	if (contain_is_child(i->pid) && children_reserve(sv->children) == 0) {
 		children_add(sv->children, i->pid);
+		i->child = true;
+	}
 	/* It goes on speaking to the path that it was told. */
 	if (process_probe_kind(p) == PROBE_NOTIFY && probe_notify_open(&i->notify, p, &err) < 0)
 		log_error(MAIN, "notify_not_opened", KV_STR("name", p->name),

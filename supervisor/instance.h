@@ -28,6 +28,7 @@ struct instance {
 	struct channel *channel;     /* workers, while it is open */
 	struct loop_timer *lost;     /* the channel closed: soon its end must be told */
 	bool greeted, configured;    /* HELLO came; a CONFIG_RESULT was good */
+	bool child;		     /* stands in sv->children */
 	bool inherited;		     /* an earlier supervisor started it */
 	int looks;		     /* how often we looked whether it is executed */
 	struct probe_exec *exec;     /* services that are asked by a command; NULL: not yet */
