@@ -237,6 +237,13 @@ static void take_fds(struct msghdr *msg, int *fds, size_t *count)
 	}
 }
 
+/* drover-log may be short of descriptors: it refuses one log then, and keeps the others. */
+static bool is_cut(const struct channel *ch, const struct msghdr *msg, size_t fd_count)
+{
+	bool ours = ch->incoming == TO_LOGGER && fd_count < FDS_MAX;
+	return msg->msg_flags & MSG_TRUNC || (msg->msg_flags & MSG_CTRUNC && !ours);
+}
+
 /* Receives one packet. @return 1 a message was handled, 0 nothing there, -1 the channel is over or
  * freed. */
 static int receive(struct channel *ch)
@@ -265,7 +272,7 @@ static int receive(struct channel *ch)
 		return -1;
 	}
 	take_fds(&msg, fds, &fd_count);
-	int rc = msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)
+	int rc = is_cut(ch, &msg, fd_count)
 			 ? err_set(&err, -EPROTO,
 				   "message over %d bytes or with too many descriptors",
 				   MESSAGE_MAX)

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import pwd
+import resource
 import signal
 import subprocess
 import time
@@ -139,6 +140,20 @@ def test_a_dead_drover_log_is_replaced_without_a_free_descriptor(full):
     seen = full.log_of("a")
     until(lambda: len(full.log_of("a")) > len(seen), "lines come again")
     assert not full.find_events("drover_log_not_started")
+
+
+def test_a_log_that_drover_log_has_no_descriptor_for_costs_the_others_nothing(drover):
+    drover.start(config(a="while :; do date +%s%N; sleep 0.05; done"))
+    until(lambda: drover.log_of("a"), "it writes")
+    (logger,) = [p for p, (parent, _) in processes().items() if parent == drover.pid and comm(p) == "drover-log"]
+    full = max(int(fd) for fd in os.listdir(f"/proc/{logger}/fd")) + 1
+    resource.prlimit(logger, resource.RLIMIT_NOFILE, (full, full))
+    drover.write(config(a="while :; do date +%s%N; sleep 0.05; done", **{f"n{i}": SLEEP for i in range(4)}))
+    assert drover.ask("reload")[0] == 0
+    assert drover.wait_event("log_order_refused", name="n3")["process"] == "drover-log"
+    seen = drover.log_of("a")
+    until(lambda: len(drover.log_of("a")) > len(seen), "lines come still")
+    assert alive(logger) and not drover.find_events("channel_broken")
 
 
 # -- processes and memory --
