@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 import inspect
-import re
-import sys
 import pathlib
+import re
+import signal
+import sys
 
 import pytest
 
@@ -14,6 +15,9 @@ MEASURES = re.compile(r"\* SLOW\b|\b(monotonic|perf_counter|time)\(\) - |\b(cpu_
 
 
 def pytest_configure(config):
+    # A shell that starts us with & has these ignored, and our children would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     config.addinivalue_line("markers", "timing: measures time, so it runs when no other test does; found by itself where "
                                        "the test's own lines do it, else to be written")
 
