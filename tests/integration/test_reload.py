@@ -520,8 +520,8 @@ def test_a_new_dependency_is_obeyed_without_a_restart(drover):
     assert reload(drover, text(depends_on=["a"]))[1]["steps"] == [{"name": "b", "change": "live"}]
     assert drover.slot("b")["pid"] == before["b"]
     assert drover.ask("stop", "a")[0] == 0 and drover.slot("b")["state"] == "stopped"
-    ends = [e["name"] for e in drover.find_events("process_stopped", reason="operator")]
-    assert ends == ["a", "b", "a"]
+    until(lambda: [e["name"] for e in drover.find_events("process_stopped", reason="operator")] == ["a", "b", "a"],
+          "b goes before a")
     # What is not there any more is not waited for.
     drover.ask("start", "b")
     assert drover.slot("a")["state"] == "running"
@@ -610,7 +610,7 @@ def test_more_and_fewer_processes(drover):
     # One alone has another name, and starts when those that it follows are gone.
     reload(drover, text(1))
     drover.wait_event("start_waits", name="a")
-    drover.wait_state("a", "running")
+    drover.wait_event("process_running", name="a")
     names = [(e["event"], e["name"]) for e in drover.read_events() if e["event"] in ("process_stopped", "process_starting")]
     assert names[-1] == ("process_starting", "a") and {n for _, n in names[-3:-1]} == {"a:1", "a:2"}
     reload(drover, text(2))
