@@ -109,10 +109,14 @@ static void kill_rest(struct rehearsal *r)
 	contain_signal(r->sv->contain, &target, SIGKILL, CONTAIN_TREE);
 }
 
-void rehearsal_clear(struct contain *contain)
+void rehearsal_clear(const struct supervisor *sv)
 {
 	const struct contain_target target = { .slot = SLOT };
-	contain_signal(contain, &target, SIGKILL, CONTAIN_TREE);
+	struct stat st;
+	if (fstatat(sv->runtime_fd, FOLDER, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return;
+	contain_signal(sv->contain, &target, SIGKILL, CONTAIN_TREE);
+	remove_folder(sv);
 }
 
 static bool read_some(struct rehearsal *r)

@@ -10,7 +10,6 @@
 #include "hand_over.h"
 #include <stdbool.h>
 
-struct contain;
 struct err;
 struct rehearsal;
 struct supervisor;
@@ -35,4 +34,4 @@ int rehearsal_start(struct rehearsal **out, struct supervisor *sv, const char *c
 /** Kills what still runs. NULL is fine. */
 void rehearsal_free(struct rehearsal *r);
 /** A supervisor that died left one: it is killed. */
-void rehearsal_clear(struct contain *contain);
+void rehearsal_clear(const struct supervisor *sv);

@@ -144,7 +144,7 @@ struct upgrade *upgrade_new(struct supervisor *sv)
 		return NULL;
 	}
 	find_program(u->program);
-	rehearsal_clear(sv->contain);
+	rehearsal_clear(sv);
 	return u;
 }
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -246,6 +247,27 @@ def test_a_hand_over_that_fails_after_the_exec_is_a_crash_and_the_services_are_a
     done.kill()
     done.wait()
     done.stderr.close()
+
+
+def test_a_kill_at_any_instant_of_an_upgrade_is_a_crash_like_others(drover, installed):
+    rng = random.Random(11)
+    drover.start(config({"web": idle(), "writer": shell("n=0; while :; do n=$((n+1)); echo $n; sleep 0.01; done")},
+                        min_interval="0s"))
+    before = running(drover, "web", "writer")
+    for _ in range(8):
+        drover.wait_event("supervisor_ready")
+        drover.signal(signal.SIGUSR2)
+        time.sleep(rng.uniform(0, 0.9))  # the instant of the kill is what is drawn here
+        drover.kill().start()
+        drover.wait_event("process_adopted", name="writer", pid=before["writer"]["pid"])
+    after = running(drover, "web", "writer", "scheduler", "monitor")
+    for name in before:
+        assert of(after[name]) == of(before[name])
+    assert not (drover.runtime / "rehearsal").exists()
+    assert not [p for p in descendants() if b"DROVER_SLOT=:rehearsal\0" in environment_of(p)]
+    assert drover.stop() == 0
+    numbers = numbers_in(drover, "writer")
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 def test_a_hand_over_that_is_not_for_us_is_not_taken(drover, installed):
