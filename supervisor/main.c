@@ -2,6 +2,7 @@
 /* droverd: options, the first configuration, the loop, the exit code. */
 #include "accept.h"
 #include "base/buf.h"
+#include "base/compiler.h"
 #include "base/err.h"
 #include "config/config.h"
 #include "config/kind.h"
@@ -15,6 +16,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +128,29 @@ static void resolve_file(struct config_options *options, char **out)
 	*out = realpath(options->file, NULL);
 	if (*out)
 		options->file = *out;
+}
+
+/* Of the folders too: workers, which are told of them, live in "/". They last as long as we do. */
+static int resolve_folders(struct config_options *options)
+{
+	static char paths[3][PATH_MAX];
+	const char **const given[] = { &options->state_dir, &options->runtime_dir,
+		&options->log_dir };
+	char here[PATH_MAX];
+	for (size_t i = 0; i < ARRAY_SIZE(given); i++) {
+		const char *name = *given[i];
+		if (!name || name[0] == '/')
+			continue;
+		int len = getcwd(here, sizeof(here))
+				  ? snprintf(paths[i], PATH_MAX, "%s/%s", here, name)
+				  : PATH_MAX;
+		if (!*name || len >= PATH_MAX) {
+			fprintf(stderr, "\"%s\" is no folder's name\n", name);
+			return -EINVAL;
+		}
+		*given[i] = paths[i];
+	}
+	return 0;
 }
 
 static int load(struct config **out, const struct config_options *options)
@@ -254,6 +280,8 @@ int main(int argc, char **argv)
 	hold_signals((const int[]) { SIGHUP, SIGUSR1, SIGUSR2, 0 });
 	struct hand_over *hand_over = hand_over_read();
 	int exit_code = read_arguments(argc, argv, &arguments);
+	if (exit_code < 0 && resolve_folders(&arguments.options) < 0)
+		exit_code = EXIT_USAGE;
 	if (exit_code >= 0) {
 		hand_over_free(hand_over);
 		return exit_code;

@@ -6,10 +6,8 @@ import os
 import pathlib
 import pwd
 import random
-import resource
 import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -91,6 +89,18 @@ def test_a_service_gets_what_it_was_given_and_nothing_else(drover):
     assert (full["nice"], full["oom"]) == (17, 321)
     assert "through /dev/stdout" in drover.log_of("plain") and "through /dev/stderr" in drover.log_of("full")
     assert not (drover.folder / "oops").exists()
+
+
+def test_folders_may_be_given_from_where_droverd_is_started(drover):
+    drover.write(config({"a": {"command": ["python3", TOLD]}}))
+    drover.process = subprocess.Popen(
+        [DROVERD, "--config", "drover.yaml", "--state-dir", "state", "--runtime-dir", "run", "--log-dir", "log"],
+        stdin=subprocess.DEVNULL, stdout=drover.output, stderr=drover.output, cwd=drover.folder)
+    for name in ("collect", "crawl", "scheduler", "a"):
+        drover.wait_state(name, "running")
+    assert drover.status()["supervisor"]["state_dir"] == str(drover.state)
+    done = subprocess.run([DROVERD, "--config", str(drover.config), "--state-dir", ""], capture_output=True, text=True)
+    assert done.returncode == 2 and "is no folder's name" in done.stderr
 
 
 @pytest.mark.skipif(not ROOT, reason="only root may change users")
