@@ -23,14 +23,13 @@ static const char *const bugs[] = { "NOINTERVAL", "NOCGROUP", "STALEPROBE", "STA
 enum { BUGS = sizeof(bugs) / sizeof(bugs[0]) };
 
 #ifdef NAMES
-#define ACTIONS(X)                                                                         \
-	X(ACT_NONE)                                                                        \
-	X(ACT_START_NOW)                                                                   \
-	X(ACT_START_LATER)                                                                 \
-	X(ACT_RETRY_LATER)                                                                 \
-	X(ACT_FORGET) X(ACT_SPAWN) X(ACT_WATCH) X(ACT_ADOPT) X(ACT_AWAIT) X(ACT_TERMINATE) \
-		X(ACT_SWEEP) X(ACT_LINGER) X(ACT_KILL) X(ACT_REPORT_STUCK) X(ACT_HOLD)     \
-			X(ACT_UNHOLD)
+/* clang-format off */
+#define ACTIONS(X) \
+	X(ACT_NONE) X(ACT_START_NOW) X(ACT_START_LATER) X(ACT_RETRY_LATER) \
+	X(ACT_FORGET) X(ACT_SPAWN) X(ACT_WATCH) X(ACT_ADOPT) \
+	X(ACT_AWAIT) X(ACT_TERMINATE) X(ACT_SWEEP) X(ACT_LINGER) \
+	X(ACT_KILL) X(ACT_REPORT_STUCK) X(ACT_HOLD) X(ACT_UNHOLD)
+/* clang-format on */
 
 static const char *action_name(enum process_action action)
 {
