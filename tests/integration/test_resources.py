@@ -192,6 +192,7 @@ def test_a_full_process_table_is_waited_out(drover):
 
 
 @root_only
+@pytest.mark.skipif("san" in BUILD.name, reason="the leak checker forks at the end")
 def test_a_fork_without_memory_is_a_failed_start(drover):
     """In a pid namespace whose first process (drover-log) is dead, the kernel has no memory for another."""
     drover.prefix = ["unshare", "--pid"]
