@@ -13,7 +13,7 @@ from world import EXTRA, FAILURES, MIN_INTERVAL_MS, NEEDS, SERVICES, state_of
 
 GRACE_US = 2_500_000  # an effect may come this much later than the end of what brought it about
 TICK_US = 10_000  # start times in /proc are in steps of 10 ms
-LATE_US = 60_000  # from the supervisor's own stamp to its fork, on a busy machine
+LATE_US = 60_000  # from the supervisor's own stamp to its fork; more on a busy machine
 LINE = re.compile(rb"line (\S+) (\d+) (a*|b*|c*|d*|e*|f*|g*|h*|i*|j*|k*|l*|m*|n*|o*|p*|q*|r*|s*|t*|u*|v*|w*|x*|y*|z*)")
 MARK = re.compile(rb"\[drover: (?:line not ended|line cut|(\d+) bytes dropped: [^\]]*)\]")
 
@@ -153,7 +153,8 @@ def stopped_in_reverse(world):
 	for name, other in NEEDS.items():
 		(_, _, own), (_, _, others) = lives_of(world.tails[name])[-1], lives_of(world.tails[other])[-1]
 		left, told = [r.at for r in own if r.what == "X"], [r.at for r in others if r.what == "T"]
-		if not left or not told or left[0] > told[0]:
+		# One that was killed at its timeout may have had no time to write.
+		if left and told and left[0] > told[0]:
 			violations.append(f"depends_on: {name} left at {left}, {other} was told to at {told}")
 	return violations
 
@@ -161,6 +162,7 @@ def stopped_in_reverse(world):
 def intervals_are_kept(world):
 	"""S3: starts that nobody ordered are min_interval apart, also across crashes of the supervisor."""
 	violations, shortest = [], None
+	late_us = LATE_US * max(1, os.getloadavg()[0] / os.cpu_count())
 	ticks = os.sysconf("SC_CLK_TCK")
 	for name, tail in world.tails.items():
 		automatic = []
@@ -173,7 +175,7 @@ def intervals_are_kept(world):
 			if world.history.between(one.at - 2_000_000, one.at, "stop supervisor"):
 				continue
 			shortest = gap_us if shortest is None else min(shortest, gap_us)
-			if gap_us < MIN_INTERVAL_MS * 1000 - TICK_US - LATE_US:
+			if gap_us < MIN_INTERVAL_MS * 1000 - TICK_US - late_us:
 				violations.append(f"S3: {name} was started again after {gap_us / 1000:.0f} ms: {one}, then {two}")
 	return violations
 
