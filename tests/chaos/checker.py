@@ -9,7 +9,7 @@ import pathlib
 import re
 
 from log_keeper import BOUND
-from world import EXTRA, FAILURES, MIN_INTERVAL_MS, NEEDS, SERVICES, state_of
+from world import EXTRA, FAILURES, MIN_INTERVAL_MS, NEEDS, SERVICES, busy, state_of
 
 GRACE_US = 2_500_000  # an effect may come this much later than the end of what brought it about
 TICK_US = 10_000  # start times in /proc are in steps of 10 ms
@@ -124,8 +124,9 @@ def not_four(world):
 def end_us(world, start, following, own):
 	"""When the supervisor may have known at the latest that it went down; infinite while it is up."""
 	told = [r.at for r in own if r.what == "T"]
-	ends = [r.at + GRACE_US for r in own if r.what == "X"]
-	ends += [e["to"] + GRACE_US for e in world.history.events if e["what"] == "kill" and
+	grace_us = GRACE_US * busy()
+	ends = [r.at + grace_us for r in own if r.what == "X"]
+	ends += [e["to"] + grace_us for e in world.history.events if e["what"] == "kill" and
 		e.get("key") == (start.pid, start.start) and e["to"]]
 	return min([*told, *ends, *([fork_us(following)] if following else [])], default=float("inf"))
 
@@ -162,7 +163,7 @@ def stopped_in_reverse(world):
 def intervals_are_kept(world):
 	"""S3: starts that nobody ordered are min_interval apart, also across crashes of the supervisor."""
 	violations, shortest = [], None
-	late_us = LATE_US * max(1, os.getloadavg()[0] / os.cpu_count())
+	late_us = LATE_US * busy()
 	ticks = os.sysconf("SC_CLK_TCK")
 	for name, tail in world.tails.items():
 		automatic = []

@@ -15,7 +15,7 @@ import threading
 import time
 
 from harness import until
-from world import ACTOR, EXTRA, ORDERS, ROOT, SERVICES, STOP_MS, age_s, start_of, state_of
+from world import ACTOR, EXTRA, ORDERS, ROOT, SERVICES, STOP_MS, age_s, busy, start_of, state_of
 
 STOP_PATIENCE_S = STOP_MS / 1000 + 0.1 + 1  # S4, for the slowest of them
 UPGRADE_S = 15
@@ -25,7 +25,7 @@ PATIENCE_S = 120  # a slow machine may take so much longer to deal all that is o
 
 def late_s():
 	"""What a busy machine may add to what is measured here."""
-	return 1.5 * max(1, os.getloadavg()[0] / os.cpu_count())
+	return 1.5 * busy()
 
 
 class Dealer(threading.Thread):
@@ -276,8 +276,7 @@ class AtSupervisor(Dealer):
 					until(lambda: sum(r.what == "F" for r in tail.read()) > floods, "", 0.5)
 			else:
 				time.sleep(0.1)
-		busy = os.getloadavg()[0] > 2 * os.cpu_count()
-		self.calm_until_s = time.monotonic() + COUNTED_S + (1.5 if busy else 0)
+		self.calm_until_s = time.monotonic() + COUNTED_S + (1.5 if busy() > 2 else 0)
 		return full
 
 	@contextlib.contextmanager

@@ -59,6 +59,11 @@ def state_of(pid):
 		return "X"
 
 
+def busy():
+	"""How much later than on a machine of its own things may happen here."""
+	return max(1, os.getloadavg()[0] / os.cpu_count())
+
+
 def ignore_rotation():
 	"""A wish to rotate may meet it before it is itself."""
 	signal.signal(signal.SIGUSR1, signal.SIG_IGN)
