@@ -35,12 +35,20 @@ static const struct {
 	{ "panic", LOG_ERROR },
 };
 
+/* The beginning of bytes that no NUL ends. */
+static void take(char *dst, size_t size, const char *bytes, size_t len)
+{
+	len = MIN(len, size - 1);
+	memcpy(dst, bytes, len);
+	dst[len] = '\0';
+}
+
 int log_line_level(const char *word, size_t len)
 {
 	char text[16];
 	if (len == 0 || len >= sizeof(text))
 		return LOG_LINE_NO_LEVEL;
-	str_copy(text, len + 1, word);
+	take(text, sizeof(text), word, len);
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (str_eq_nocase(words[i].word, text))
 			return words[i].level;
@@ -190,7 +198,7 @@ void log_line_read(struct log_line *out, const char *line, size_t len)
 			return;
 		}
 	}
-	str_copy(head, MIN(sizeof(head), len + 1), line);
+	take(head, sizeof(head), line, len);
 	out->time_ms = read_time(head);
 	out->level = find_level(head);
 }

@@ -76,12 +76,19 @@ static void bytes_behind_the_line_are_not_looked_at(void **state)
 {
 	(void)state;
 	struct log_line said;
-	const char line[] = "2026-11-21 17:45:00ERROR";
+	static const char text[] = "2026-11-21 17:45:00ERROR";
+	/* As it lies in a buffer: nothing ends it. */
+	char *line = malloc(19);
+	assert_non_null(line);
+	memcpy(line, text, 19);
 	log_line_read(&said, line, 19);
 	assert_int_equal(said.time_ms, AT);
 	assert_int_equal(said.level, NO);
 	log_line_read(&said, line, 0);
 	assert_int_equal(said.time_ms, 0);
+	free(line);
+	log_line_read(&said, text, 24);
+	assert_int_equal(said.time_ms, AT);
 }
 
 static void since(const char *text, int64_t want)
