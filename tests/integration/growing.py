@@ -17,7 +17,7 @@ held = []
 
 
 def say(*words):
-    print(*words, flush=True)
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())  # print() may not be called within itself
 
 
 def grow(*_):
