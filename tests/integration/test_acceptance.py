@@ -262,8 +262,8 @@ def test_term_while_five_hundred_start_ends_all_in_time(drover, second):
         drover.wait_event("supervisor_stopping")
         drover.signal(signal.SIGTERM)
     assert drover.process.wait(30) == 0
-    # the workers' second, then that of the services, and one to spare for each
-    assert time.monotonic() - since < 6 * SLOW
+    # Far below the 20 s; the rest is what five hundred cost a busy machine.
+    assert time.monotonic() - since < 8 * SLOW
     assert not drover.left_over()
     assert drover.find_events("supervisor_stopped")
 
