@@ -18,6 +18,7 @@
 
 enum {
 	KILLED_MS = 1000,     /* from KILL until we call it stuck */
+	TOLD_MS = 500,	      /* from a death until its end is told, when we are late */
 	SWEEP_MS = 20,	      /* how often we look whether a killed tree is gone */
 	SWEEP_SLOW_MS = 1000, /* the same for a stuck one */
 	STALL_MS = 1000,      /* a deadline met later than this is our own lateness */
@@ -495,6 +496,7 @@ static void terminate(struct process *p)
 static void kill_tree(struct process *p)
 {
 	p->ops->kill_tree(p);
+	p->end_awaited = false;
 	set_deadline(p, EV_UNKILLABLE, KILLED_MS);
 	loop_timer_start(p->sweep_timer, 0);
 }
@@ -678,6 +680,14 @@ static void on_deadline(void *arg)
 	if (p->deadline_event != EV_KILL_DUE && loop_now_ms(p->loop) - p->deadline_ms > STALL_MS) {
 		set_deadline(p, p->deadline_event,
 			p->deadline_event == EV_LATE ? process_ready_within_ms(p) : KILLED_MS);
+		return;
+	}
+	/* It died, and we come to its end in this turn or the next: with many to kill, we are late.
+	 */
+	if (p->deadline_event == EV_UNKILLABLE && !p->end_awaited && p->ops->living(p) == 0) {
+		p->end_awaited = true;
+		set_deadline(p, EV_UNKILLABLE, TOLD_MS);
+		process_look(p);
 		return;
 	}
 	if (p->deadline_event == EV_LATE && !process_note_late(p))

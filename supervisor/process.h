@@ -110,6 +110,7 @@ struct process {
 	bool again;		     /* the next start follows an end: a restart */
 	uint64_t restarts, attempts; /* instances that followed an end; starts tried */
 	bool main_ended;
+	bool end_awaited;     /* killed, and nothing of it lives, but its end was not told yet */
 	uint64_t fingerprint; /* of what the last instance of a service was started with */
 	struct process_exit last_exit;
 	bool end_failed; /* the last end was no success */

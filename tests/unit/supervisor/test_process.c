@@ -343,6 +343,21 @@ static void what_cannot_be_killed_is_stuck_and_nothing_starts_over_it(void **sta
 	assert_int_equal(w->spawned, 2);
 }
 
+static void one_that_died_and_whose_end_we_come_to_late_is_not_stuck(void **state)
+{
+	struct world *w = *state;
+	up(w);
+	w->immortal = true;
+	process_restart(w->p, CAUSE_OPERATOR);
+	fake_loop_advance(w->loop, 3000 + 990);
+	w->living = 0;
+	fake_loop_advance(w->loop, 400);
+	assert_int_equal(w->p->state, PROCESS_STOPPING);
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 1000);
+	assert_int_equal(w->spawned, 2);
+}
+
 static void the_rest_of_a_tree_is_gone_before_the_next_start(void **state)
 {
 	struct world *w = *state;
@@ -1005,6 +1020,7 @@ int main(void)
 		TEST(a_held_restart_happens_by_itself),
 		TEST(what_ignores_the_signal_is_killed_at_the_deadline),
 		TEST(what_cannot_be_killed_is_stuck_and_nothing_starts_over_it),
+		TEST(one_that_died_and_whose_end_we_come_to_late_is_not_stuck),
 		TEST(the_rest_of_a_tree_is_gone_before_the_next_start),
 		TEST(start_during_stop_and_stop_during_start_end_as_the_last_command_says),
 		TEST(an_operators_restart_is_not_held),
