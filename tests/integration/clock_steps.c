@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Preloaded by test_acceptance.py: the wall clock of one program is as many seconds ahead as the file says that
- * DROVER_TEST_CLOCK names. No other clock moves. */
+/* Preloaded by test_acceptance.py: the wall clock of one program is as many seconds ahead as the
+ * file says that DROVER_TEST_CLOCK names. No other clock moves. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
