@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -452,31 +451,6 @@ static bool has_limit_mark(const struct contain *c, const struct seen *s)
 	return false;
 }
 
-/* Its link and fdinfo tell it: stat() would ask the file system, and a dead mount never answers. */
-static bool is_log(pid_t pid, int fd, const struct contain_target *t)
-{
-	char path[64], text[4096];
-	unsigned long long inode = 0;
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
-	ssize_t n = readlink(path, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
-	const char *name = strrchr(text, '/');
-	/* When somebody removed it " (deleted)" follows. */
-	if (!name || !str_starts(name + 1, t->slot))
-		return false;
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)pid, fd);
-	CLEANUP(closep) int info = open(path, O_RDONLY | O_CLOEXEC);
-	n = info == -1 ? -1 : read(info, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
-	const char *line = strstr(text, "\nino:");
-	return line && sscanf(line, "\nino: %llu", &inode) == 1 && inode == t->log_inode;
-}
-
-static bool holds_log(const struct seen *s, const struct contain_target *t)
-{
-	return is_log(s->pid, STDOUT_FILENO, t) || is_log(s->pid, STDERR_FILENO, t);
-}
-
 /* An environment can be forged; then it is a member of both. */
 static bool has_mark(struct contain *c, struct seen *s, const char *slot)
 {
@@ -516,7 +490,7 @@ static bool is_root(
 		return false;
 	/* Daemonized, wiped clean and given limits of its own: it came to us by the subreaper, its
 	 * output still tells whose it is. */
-	return t->log_inode && s->parent == self && holds_log(s, t);
+	return t->log_inode && s->parent == self && contain_holds_log(s->pid, t);
 }
 
 static struct seen *find_pid(const struct contain *c, pid_t pid)

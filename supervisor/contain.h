@@ -79,6 +79,9 @@ bool contain_has(struct contain *contain, const struct contain_target *target, p
 /** Calls each() for the living members. */
 void contain_each(struct contain *contain, const struct contain_target *target,
 	void (*each)(void *arg, pid_t pid), void *arg);
+/** Is the standard output or error of pid the log of the slot? Asks no file system: never blocks.
+ */
+bool contain_holds_log(pid_t pid, const struct contain_target *target);
 /** Signals the members. @return how many were signalled */
 int contain_signal(struct contain *contain, const struct contain_target *target, int signo,
 	enum contain_reach reach);

@@ -179,7 +179,7 @@ while time.monotonic() < end:
         if os.fork() == 0:
             os.setsid()
             if os.fork() > 0 and %(die)r: os._exit(0)
-            time.sleep(0.2 + os.getpid() %% 7 / 50)
+            time.sleep(0.1 + os.getpid() %% 7 / 100)
             os._exit(0)
     except BlockingIOError:
         pass
