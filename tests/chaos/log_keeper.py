@@ -62,7 +62,9 @@ class LogKeeper(threading.Thread):
 				if inode not in self.known:
 					opened[inode] = open(self.world.files_of(name)[number], "rb")  # noqa: SIM115
 		after = self.inodes(name)
-		if before is None or after is None or [i for _, i, _ in before] != [i for _, i, _ in after]:
+		# A name may have been another file's by the time it was opened.
+		mistaken = any(os.fstat(file.fileno()).st_ino != inode for inode, file in opened.items())
+		if mistaken or before is None or after is None or [i for _, i, _ in before] != [i for _, i, _ in after]:
 			for file in opened.values():
 				file.close()
 			return False
