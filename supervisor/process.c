@@ -420,6 +420,13 @@ static void note_start(struct process *p)
 	p->ops->save(p);
 }
 
+/* A start takes its time where processors are short: the interval to the next is from its end. */
+static void note_started(struct process *p)
+{
+	if (start_is_automatic(p->next_cause) && !MUTANT(INTERVAL_FROM_FORK))
+		p->last_automatic_ms = process_interval_stamp_ms();
+}
+
 static void await(struct process *p)
 {
 	set_deadline(p, EV_LATE, process_ready_within_ms(p));
@@ -445,6 +452,7 @@ static void spawn(struct process *p)
 		p->ops->save(p);
 		return;
 	}
+	note_started(p);
 	p->restarts += p->again;
 	p->again = false;
 	p->spawn_failures = 0;
@@ -458,6 +466,8 @@ static void watch(struct process *p)
 {
 	enum probe_kind kind = process_probe_kind(p);
 	loop_timer_stop(p->deadline_timer);
+	if (!p->kind)
+		note_started(p);
 	p->next_cause = CAUSE_NONE;
 	process_words(&p->failed_start.step, "");
 	log_info(MAIN, "process_running", KV_STR("name", p->name), KV_INT("pid", p->pid),

@@ -24,6 +24,7 @@ struct world {
 	bool immortal, mute, unsettled;
 	int64_t last_stop_ms;
 	int64_t automatic_at_save;
+	int64_t fork_ms;
 	const char *stands_at; /* NULL: executed */
 };
 
@@ -36,6 +37,7 @@ static int w_spawn(struct process *p, struct err *err)
 	w->automatic_at_save = p->last_automatic_ms;
 	w->spawned++;
 	w->living = 1;
+	fake_clock_advance_ms(w->fork_ms);
 	p->pid = 1000 + w->spawned;
 	return 0;
 }
@@ -681,6 +683,28 @@ static void nobody_who_sets_the_wall_clock_moves_the_interval(void **state)
 	assert_int_equal(w->spawned, 4);
 }
 
+static void the_interval_is_from_the_end_of_a_start_that_took_its_time(void **state)
+{
+	struct world *w = *state;
+	w->p->kind = NULL;
+	up(w);
+	w->fork_ms = 170;
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 100);
+	assert_int_equal(w->spawned, 2);
+	int64_t forked_ms = clock_boot_ms();
+	assert_true(w->p->last_automatic_ms >= forked_ms - 100);
+	/* Its exec takes as long again. */
+	fake_loop_advance(w->loop, 200);
+	process_ready(w->p);
+	int64_t executed_ms = clock_boot_ms();
+	w->fork_ms = 0;
+	end(w, CLD_KILLED, 9);
+	while (w->spawned == 2)
+		fake_loop_advance(w->loop, 1);
+	assert_true(clock_boot_ms() - executed_ms >= 60000);
+}
+
 static void a_worker_that_never_gets_ready_is_replaced(void **state)
 {
 	struct world *w = *state;
@@ -1042,6 +1066,7 @@ int main(void)
 		TEST(a_start_waits_until_the_log_of_the_earlier_one_is_settled),
 		TEST(a_suspend_counts_for_the_interval),
 		TEST(nobody_who_sets_the_wall_clock_moves_the_interval),
+		TEST(the_interval_is_from_the_end_of_a_start_that_took_its_time),
 		TEST(a_worker_that_never_gets_ready_is_replaced),
 		TEST(a_policy_that_says_no_more_ends_as_failed),
 		TEST(a_supervisor_that_was_stopped_blames_no_worker_that_starts),
