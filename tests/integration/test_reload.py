@@ -452,7 +452,8 @@ def test_the_rules_of_supervision_change_live(drover):
     assert [s["change"] for s in reload(drover, text(**rules))[1]["steps"]] == ["live"]
     assert drover.slot("a")["pid"] == pid
     assert drover.ask("stop", "a")[0] == 0
-    assert "told" in drover.log_of("a") and drover.slot("a")["last_exit"]["code"] == 0
+    until(lambda: "told" in drover.log_of("a"), "its last word is in its log")
+    assert drover.slot("a")["last_exit"]["code"] == 0
     drover.ask("start", "a")
     os.kill(drover.slot("a")["pid"], signal.SIGKILL)
     drover.wait_state("a", "failed")
