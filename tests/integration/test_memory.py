@@ -85,7 +85,7 @@ def test_a_service_at_its_limit_is_restarted_in_order_and_held_as_any_other(drov
     drover.wait_event("process_stopping", name="child", reason="memory")
     again = drover.wait_event("process_restarting", name="child")
     assert (again["reason"], again["incarnation"]) == ("memory", 2)
-    assert "told to end" in drover.log_of("child"), "its stop signal came, not a KILL"
+    until(lambda: "told to end" in drover.log_of("child"), "its stop signal came, not a KILL")
     slot = drover.wait_state("child", "running")
     assert slot["last_exit"]["reason"] == "memory" and slot["last_exit"]["code"] == 0
     (high,) = memory_events(drover, "High memory usage detected", name="child", reason="over", incarnation=1)

@@ -87,7 +87,8 @@ def test_a_service_gets_what_it_was_given_and_nothing_else(drover):
     assert full["umask"] == "0o27"
     assert full["limits"] == {"nofile": [123, 123], "nproc": [4567, 4567], "core": [0, 0], "as": [3 << 30, 3 << 30]}
     assert (full["nice"], full["oom"]) == (17, 321)
-    assert "through /dev/stdout" in drover.log_of("plain") and "through /dev/stderr" in drover.log_of("full")
+    until(lambda: "through /dev/stdout" in drover.log_of("plain"), "what it wrote to /dev/stdout is there")
+    until(lambda: "through /dev/stderr" in drover.log_of("full"), "what it wrote to /dev/stderr is there")
     assert not (drover.folder / "oops").exists()
 
 
