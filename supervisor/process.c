@@ -651,6 +651,8 @@ static bool may_start(struct process *p)
 static void on_start_timer(void *arg)
 {
 	struct process *p = arg;
+	/* Who tries sooner than the timer has tried for it, too. */
+	loop_timer_stop(p->start_timer);
 	/* Armed on the monotonic clock, due on the boot clock: they part during a suspend. */
 	if (p->due_ms > clock_boot_ms()) {
 		process_wait_until_due(p);

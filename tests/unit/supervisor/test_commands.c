@@ -276,6 +276,25 @@ static void a_service_starts_when_what_it_needs_is_ready(void **state)
 	assert_false(w.ones[0].p->blocked);
 }
 
+static void a_start_that_is_asked_for_when_its_time_has_come_comes_once(void **state)
+{
+	(void)state;
+	struct process *a = w.ones[0].p;
+	process_start(a, CAUSE_NONE);
+	fake_loop_advance(w.sv.loop, 0);
+	assert_true(a->blocked);
+	for (int i = CHAIN - 1; i > 0; i--) {
+		process_start(w.ones[i].p, CAUSE_NONE);
+		fake_loop_advance(w.sv.loop, 0);
+		process_ready(w.ones[i].p);
+	}
+	/* The operator's word and the end of the wait in one turn. */
+	process_start(a, CAUSE_OPERATOR);
+	order_settle(&w.sv.processes);
+	assert_int_equal(a->state, PROCESS_STARTING);
+	assert_false(loop_timer_armed(a->start_timer));
+}
+
 static void a_running_service_that_is_not_ready_is_waited_for(void **state)
 {
 	(void)state;
@@ -675,6 +694,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_service_starts_when_what_it_needs_is_ready),
+		TEST(a_start_that_is_asked_for_when_its_time_has_come_comes_once),
 		TEST(a_running_service_that_is_not_ready_is_waited_for),
 		TEST(a_stop_takes_down_first_what_depends_on_it),
 		TEST(a_slow_dependant_is_waited_for_as_long_as_its_own_stop_takes),
