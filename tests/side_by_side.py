@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """
-side_by_side.py FOLDER LOGS [AT_A_TIME]: runs the pytest files of a folder, each in a process of its own, some at a time;
+side_by_side.py FOLDER LOGS [FILES...]: runs the pytest files of a folder (all, or those that match), each in a process of
+its own, as many at a time as there are processors;
 then, when nothing else runs, the tests that measure time (marker `timing`, tests/integration/conftest.py).
 A few failures are tried once more, alone: what then passes is said to be UNSTEADY and does not fail the run.
 The output of each lies in LOGS. The last line is "N passed, N failed in S s".
@@ -31,10 +32,11 @@ def pytest(name, arguments, logs):
                                *map(str, arguments)], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out,
                               stderr=subprocess.STDOUT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}).returncode
     text = log.read_text(errors="replace")
-    last = text.rstrip().rsplit("\n", 1)[-1]
-    count = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error)", last)}
+    # Warnings may come behind it.
+    closing = re.findall(r"^(?:=+ )?(\d+ (?:passed|failed|skipped|deselected|error).* in [0-9.]+s.*)$", text, re.M)
+    count = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error)", closing[-1] if closing else "")}
     failed = count.get("failed", 0) + count.get("error", 0)
-    if code not in (0, NOTHING_COLLECTED) and not failed:
+    if not failed and (not closing or code not in (0, NOTHING_COLLECTED)):
         failed = 1
     nodes = sorted(set(re.findall(r"^(?:FAILED|ERROR) (tests\S*::.*?)(?: - .*)?$", text, re.M)))
     return Result(name, count.get("passed", 0), failed, nodes, time.monotonic() - began, log)
@@ -65,17 +67,17 @@ def again(results, logs):
 
 def main():
     folder, logs = ROOT / sys.argv[1], pathlib.Path(sys.argv[2])
-    at_a_time = int(sys.argv[3]) if len(sys.argv) > 3 else os.cpu_count()
+    patterns = sys.argv[3:] or ["test_*.py"]
     logs.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    files = sorted(folder.glob("test_*.py"), key=lambda f: (f.stem not in LONGEST, -f.stat().st_size))
+    files = sorted({f for pattern in patterns for f in folder.glob(pattern)}, key=lambda f: (f.stem not in LONGEST, -f.stat().st_size))
     results = []
-    with concurrent.futures.ThreadPoolExecutor(at_a_time) as pool:
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         runs = [pool.submit(pytest, f.stem, ["-m", "not timing", f], logs) for f in files]
         for run in concurrent.futures.as_completed(runs):
             results.append(run.result())
             tell(results[-1])
-    results.append(pytest("timing", ["-m", "timing", folder], logs))
+    results.append(pytest("timing", ["-m", "timing", *files], logs))
     tell(results[-1])
     steady = again(results, logs)
     passed, failed = sum(r.passed for r in results) + steady, sum(r.failed for r in results) - steady
