@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Options of the sanitizers, compiled in because processes get built environments. Reports go to
- * files named by DROVER_SANITIZER_LOG (a build-time path): such a file fails the run of tests (tests/sanitizer_reports).
+ * files named by DROVER_SANITIZER_LOG (a build-time path); tests/sanitizer_reports says which of
+ * them fail the run of tests.
  */
 #if defined(DROVER_ASAN) || defined(DROVER_TSAN)
 #ifndef DROVER_SANITIZER_LOG

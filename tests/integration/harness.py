@@ -85,6 +85,38 @@ def alive(pid):
     return processes().get(pid, (0, "Z"))[1] not in "ZX"
 
 
+def bytes_of(path):
+    """What a file holds; nothing while there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        return pathlib.Path(path).read_bytes()
+    return b""
+
+
+def text_of(path):
+    return bytes_of(path).decode(errors="replace")
+
+
+def log_files(folder, name):
+    """[(inode, path)] of a log, the oldest file first. The newest is missing between a rotation and the next line."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.scandir(folder):
+            match = re.fullmatch(re.escape(name) + r"\.log(?:\.(\d+))?", entry.name)
+            if match:
+                found[int(match[1] or 0)] = (entry.inode(), pathlib.Path(entry.path))
+    return [found[number] for number in sorted(found, reverse=True)]
+
+
+def whole_log(folder, name):
+    """All that is in a log, from its oldest file on. A rotation renames them while they are opened: then once more."""
+    while True:
+        listed = log_files(folder, name)
+        with contextlib.ExitStack() as stack, contextlib.suppress(FileNotFoundError):
+            files = [stack.enter_context(open(path, "rb")) for _, path in listed]
+            if log_files(folder, name) == listed:
+                return b"".join(file.read() for file in files)
+
+
 class Control:
     """The control socket's client side (common/ipc/control.def)."""
 
@@ -132,8 +164,7 @@ class Drover:
         self.process = None
         self.prefix = []  # a command that becomes droverd at its end: ["prlimit", "--nofile=40"]
         self.events = []
-        self.offset = 0
-        self.partial = b""
+        self.inode, self.offset, self.partial = None, 0, b""  # how far drover.log is read
         self.seen = 0  # wait_event() goes on behind the last event it gave
         self.output = open(self.folder / "droverd.out", "ab+")
 
@@ -214,20 +245,27 @@ class Drover:
     # -- log --
 
     def read_events(self):
-        """Takes what is new in drover.log; follows a rotation."""
-        path = self.logs / "drover.log"
+        """Takes what is new in drover.log, in what a rotation made of it first."""
+        listed = log_files(self.logs, "drover")
+        begin = next((i for i, (inode, _) in enumerate(listed) if inode == self.inode), len(listed) - 1)
         with contextlib.suppress(FileNotFoundError):
-            with open(path, "rb") as file:
-                if os.fstat(file.fileno()).st_size < self.offset:
-                    self.offset, self.partial = 0, b""
-                file.seek(self.offset)
-                data = file.read()
-                self.offset += len(data)
-            *lines, self.partial = (self.partial + data).split(b"\n")
-            for line in lines:
-                with contextlib.suppress(ValueError):
-                    self.events.append(json.loads(line))
+            for inode, path in listed[max(begin, 0):]:
+                with open(path, "rb") as file:
+                    if os.fstat(file.fileno()).st_ino != inode:
+                        break  # renamed meanwhile: the next look finds all in its place
+                    self.take_events(file, inode)
         return self.events
+
+    def take_events(self, file, inode):
+        if inode != self.inode:
+            self.inode, self.offset, self.partial = inode, 0, b""
+        file.seek(self.offset)
+        data = file.read()
+        self.offset += len(data)
+        *lines, self.partial = (self.partial + data).split(b"\n")
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                self.events.append(json.loads(line))
 
     def find_events(self, event, **fields):
         """All events so far that match."""
@@ -262,8 +300,15 @@ class Drover:
         return self.output.read().decode(errors="replace")[-4000:]
 
     def log_of(self, name):
-        path = self.logs / f"{name}.log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        return text_of(self.logs / f"{name}.log")
+
+    def records(self, log, event=None, **fields):
+        """What stands in a log of records, rotated or not, that matches; the last line may not be whole yet."""
+        lines = whole_log(self.logs, log).split(b"\n")[:-1]
+        return [r for r in map(json.loads, lines) if matches(r, event or r["event"], fields)]
+
+    def health(self, event=None, **fields):
+        return self.records("drover_health", event, **fields)
 
     # -- control --
 

@@ -7,7 +7,6 @@ nowhere else are in this file. sd: supervisord, mo: monit, s6, runit, pm2, pc: p
 import contextlib
 import json
 import mmap
-import os
 import pathlib
 import re
 import signal
@@ -19,7 +18,7 @@ import time
 import pytest
 
 from harness import ROOT, alive, until
-from test_supervision_hunt import SLOW, Web, boot_ms, cpu_s, health, probed, root_only, rules, services, stamp_ms
+from test_supervision_hunt import SLOW, Web, boot_ms, cpu_s, probed, root_only, rules, services, stamp_ms
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -194,8 +193,8 @@ def test_steps_of_the_wall_clock_move_nothing(drover):
         waited = boot_ms() - begin
         assert 400 < waited < 500 + 1500 * SLOW, waited
         assert drover.ask("restart", "slow")[0] == 0
-        asked = len(health(drover, event="probe_failed", name="steady"))
-        until(lambda: len(health(drover, event="probe_failed", name="steady")) > asked, "it is asked", 5)  # noqa: B023
+        asked = len(drover.health("probe_failed", name="steady"))
+        until(lambda: len(drover.health("probe_failed", name="steady")) > asked, "it is asked", 5)  # noqa: B023
     spent = cpu_s(drover.pid) - cpu
     assert spent < 0.25 * SLOW * (boot_ms() - since) / 1000, "it spins"
     assert drover.slot("steady")["restarts"] == 0 and drover.slot("slow")["state"] == "running"
@@ -304,7 +303,7 @@ def test_a_resolver_that_hangs_holds_up_no_other_probe(drover):
         until(lambda: len(site.asked) > begin + 5, "the others are asked on", patience=5)
         gaps = [b - a for a, b in zip(site.asked, site.asked[1:])]
         assert max(gaps) < 200 + 200 + 1000 * SLOW, gaps
-        for record in health(drover, event="probe_failed"):
+        for record in drover.health("probe_failed"):
             assert record["name"] in lost, record
         status = {p["name"]: p for p in drover.status()["processes"]}
         assert status["good"]["restarts"] == 0 and status["monitor"]["restarts"] == 0 and alive(status["monitor"]["pid"])

@@ -38,12 +38,6 @@ def idle(**more):
     return {"command": ["sleep", "1000"], **more}
 
 
-def health(drover, event, name):
-    path = drover.logs / "drover_health.log"
-    records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [r for r in records if r["event"] == event and r["name"] == name]
-
-
 def running(drover, *names):
     """{name: status} once all run."""
     return {name: drover.wait_state(name, "running") for name in names}
@@ -139,7 +133,7 @@ def test_strikes_and_a_held_restart_are_kept(drover):
     assert same_time(after["restart_due_at"], before["restart_due_at"])
     assert drover.slot("counting")["strikes"] >= counted["strikes"] > 0
     until(lambda: drover.slot("counting")["strikes"] > counted["strikes"] + 2, "it is asked on")
-    told = [r["strikes"] for r in health(drover, "probe_failed", "counting")]
+    told = [r["strikes"] for r in drover.health("probe_failed", name="counting")]
     assert told == list(range(1, len(told) + 1))
     sick.unlink()
     drover.wait_event("restart_cancelled", name="held")
@@ -277,10 +271,10 @@ def test_a_speaker_goes_on_speaking_to_the_next_droverd(drover):
     assert late["ready"] and late["pid"] == before["late"]["pid"] and late["incarnation"] == 1
     well = until(lambda: (lambda s: s if s["last_probe"] and s["last_probe"]["ok"] else None)(drover.slot("well")), "it is heard")
     time.sleep(2.2)  # seven of the shorter intervals: nothing may happen in them
-    assert not health(drover, "probe_failed", "well")
+    assert not drover.health("probe_failed", name="well")
     assert drover.slot("well")["pid"] == well["pid"] == before["well"]["pid"]
     hang.touch()
-    until(lambda: health(drover, "probe_failed", "well"), "its silence is noticed")
+    until(lambda: drover.health("probe_failed", name="well"), "its silence is noticed")
 
 
 def test_a_probe_command_that_was_left_is_killed(drover):

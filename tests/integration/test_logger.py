@@ -15,34 +15,18 @@ import signal
 import socket
 import struct
 import subprocess
-import time
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("DROVER_BUILD", ROOT / "build/dev"))
-DROVER_LOG = str(BUILD / "bin/drover-log")
-PATIENCE = 60  # seconds until an event that must come is called lost
-CATEGORIES = ["drover", "drover_performance", "drover_error", "drover_health", "drover_memory"]
+from harness import BUILD, MESSAGES, PATIENCE, log_files, until, whole_log
 
-MESSAGES = {name: int(number) for name, number in
-            re.findall(r"^MSG\((\w+),\s*(\d+)", (ROOT / "common/ipc/messages.def").read_text(), re.M)}
+DROVER_LOG = str(BUILD / "bin/drover-log")
+CATEGORIES = ["drover", "drover_performance", "drover_error", "drover_health", "drover_memory"]
 
 
 def text(value):
     raw = value.encode()
     return struct.pack("<I", len(raw)) + raw
-
-
-def until(condition, what="it happens"):
-    """Waits for an event that can only be looked for."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"waited {PATIENCE} s until {what}"
-        os.sched_yield()
 
 
 class Parent:
@@ -127,18 +111,10 @@ class Parent:
         until(lambda: b"]" in self.read(name), "the orders are carried out")
 
     def files(self, name):
-        """All files of a log, oldest first."""
-        backups = sorted(self.logs.glob(f"{name}.log.*"), key=lambda p: -int(p.suffix[1:]))
-        current = self.logs / f"{name}.log"
-        return backups + ([current] if current.exists() else [])
+        return [path for _, path in log_files(self.logs, name)]
 
     def read(self, name):
-        """All that is in a log. A rotation renames files while they are listed: then once more."""
-        while True:
-            try:
-                return b"".join(path.read_bytes() for path in self.files(name))
-            except FileNotFoundError:
-                pass
+        return whole_log(self.logs, name)
 
     def close(self):
         if self.pid:
@@ -153,7 +129,7 @@ def no_test_hangs():
     def late(*_):
         raise TimeoutError("the test hangs")
     old = signal.signal(signal.SIGALRM, late)
-    signal.alarm(3 * PATIENCE)
+    signal.alarm(int(6 * PATIENCE))
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, old)

@@ -560,7 +560,7 @@ def test_rotate_answers_when_it_is_done_and_the_follower_goes_on(drover, house):
     until(lambda: "3\n" in drover.log_of("w"), "it writes")
     follower = Follower([DROVER, "logs", "-f", "-n", "1000", "w", "--socket", sock])
     house.followers.append(follower)
-    fresh = lambda: (drover.logs / "w.log").exists() and (drover.logs / "w.log").stat().st_size
+    fresh = lambda: drover.log_of("w")
     for n in range(1, 4):
         until(fresh, "there is something to rotate")
         done = subprocess.run([DROVER, "rotate", "--socket", sock], capture_output=True, text=True, timeout=30)

@@ -29,9 +29,7 @@ def growing(mib, where, limit, **more):
 
 
 def memory_events(drover, event, **fields):
-    path = drover.logs / "drover_memory.log"
-    records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [r for r in records if r["event"] == event and all(r.get(k) == v for k, v in fields.items())]
+    return drover.records("drover_memory", event, **fields)
 
 
 def push(drover, name):

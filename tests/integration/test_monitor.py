@@ -48,11 +48,6 @@ def endpoint(drover):
     return Endpoint(drover).until_ready()
 
 
-def health_records(drover):
-    path = drover.logs / "drover_health.log"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def test_livez_readyz_and_health_answer(endpoint):
     status, headers, body = endpoint.get("/livez")
     assert (status, body) == (200, "ok\n")
@@ -208,7 +203,7 @@ services:
 
 
 def strikes(drover):
-    return [r for r in health_records(drover) if r["event"] == "probe_failed" and r["name"] == "web"]
+    return drover.health("probe_failed", name="web")
 
 
 @pytest.mark.parametrize("sickness", ["hang", "error", "drop", "redirect"])

@@ -38,15 +38,8 @@ def asked(probe, command=("sleep", "1000"), **more):
     return {"command": list(command), "probe": probe, **more}
 
 
-def health(drover, event=None, **fields):
-    path = drover.logs / "drover_health.log"
-    lines = path.read_text().splitlines() if path.exists() else []
-    records = [json.loads(line) for line in lines]
-    return [r for r in records if (event is None or r["event"] == event) and all(r.get(k) == v for k, v in fields.items())]
-
-
 def strikes(drover, name):
-    return health(drover, "probe_failed", name=name)
+    return drover.health("probe_failed", name=name)
 
 
 def probed(drover, name, ok):
@@ -287,7 +280,7 @@ def test_a_command_that_cannot_be_started_is_unknown_and_no_failure(drover):
     probed(drover, "a", True)
     soft, hard = resource.prlimit(drover.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(drover.pid, resource.RLIMIT_NOFILE, (10, hard))  # all below are in use
-    until(lambda: len(health(drover, "probe_not_started", name="a")) >= 4, "four questions could not be asked")
+    until(lambda: len(drover.health("probe_not_started", name="a")) >= 4, "four questions could not be asked")
     resource.prlimit(drover.pid, resource.RLIMIT_NOFILE, (soft, hard))
     probed(drover, "a", True)
     assert not strikes(drover, "a")
@@ -449,7 +442,7 @@ time.sleep(1000)
 """),
     }))
     until(lambda: drover.log_of("thief") == "stolen\n", "the thief spoke")
-    until(lambda: health(drover, "notify_refused", name="victim"), "it is refused")
+    until(lambda: drover.health("notify_refused", name="victim"), "it is refused")
     slot = drover.slot("victim")
     assert slot["state"] == "starting" and slot["status_text"] is None
     drover.wait_state("parent", "running")
@@ -505,7 +498,7 @@ def test_a_supervisor_that_was_stopped_blames_nobody_of_any_kind(drover, listen)
             at = drover.status()["processes"]
             until(lambda: all(drover.slot(n)["last_probe"]["at"] > next(p for p in at if p["name"] == n)["last_probe"]["at"]
                               for n in names), "all are asked again")
-        assert not health(drover, "probe_failed"), health(drover, "probe_failed")
+        assert not drover.health("probe_failed"), drover.health("probe_failed")
         assert not drover.find_events("process_restarting")
 
 

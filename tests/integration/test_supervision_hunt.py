@@ -18,8 +18,8 @@ import time
 import pytest
 
 import harness
-
-from harness import BUILD, DROVERD, MESSAGES, alive, become_subreaper, descendants, processes, until
+from harness import (BUILD, DROVERD, MESSAGES, alive, bytes_of, descendants, log_files, processes,
+                     text_of, until, whole_log)
 
 HERE = pathlib.Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
@@ -301,8 +301,7 @@ class Puppets:
         (self.bin / "puppet.json").write_text(json.dumps(plan))
 
     def notes(self, kind, life, key):
-        path = self.record / f"{kind}.{life}"
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []  # the last is not whole yet
+        lines = text_of(self.record / f"{kind}.{life}").split("\n")[:-1]  # the last is not whole yet
         return [note for note in map(json.loads, lines) if key in note]
 
 
@@ -311,12 +310,6 @@ def puppets(drover, monkeypatch):
     one = Puppets(drover.folder)
     monkeypatch.setattr(harness, "DROVERD", str(one.program))
     return one
-
-
-def health(drover, **fields):
-    path = drover.logs / "drover_health.log"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [r for r in map(json.loads, lines) if all(r.get(k) == v for k, v in fields.items())]
 
 
 def stamp_ms(text):
@@ -335,7 +328,7 @@ def test_three_missed_beats_replace_a_worker_once_and_the_next_three_are_held(dr
     assert len(puppets.notes("crawl", 1, "probe")) == 5
     assert len(puppets.notes("crawl", 2, "probe")) == 4
     until(lambda: len(puppets.notes("crawl", 3, "probe")) > 5, "the third life is well")
-    assert [r["strikes"] for r in health(drover, event="probe_failed", name="crawl")] == [1, 2, 3, 1, 2, 3]
+    assert [r["strikes"] for r in drover.health("probe_failed", name="crawl")] == [1, 2, 3, 1, 2, 3]
     starts = [stamp_ms(e["time"]) for e in drover.find_events("process_starting", name="crawl")]
     assert len(starts) == 3 and 1990 <= starts[2] - starts[1] < 2000 + 1000 * SLOW
     assert drover.slot("crawl")["restart_due_at"] is None
@@ -349,7 +342,7 @@ def test_two_failures_and_a_success_never_add_up(drover, puppets):
     assert drover.wait_event("process_running", name="crawl")["incarnation"] == 1
     assert drover.wait_event("process_running", name="crawl")["incarnation"] == 2
     assert len(puppets.notes("crawl", 1, "probe")) == 18
-    strikes = [r["strikes"] for r in health(drover, event="probe_failed", name="crawl")]
+    strikes = [r["strikes"] for r in drover.health("probe_failed", name="crawl")]
     assert strikes == [1, 2] * 5 + [1, 2, 3]
 
 
@@ -361,7 +354,7 @@ def test_an_answer_counts_only_for_the_question_that_waits(drover, puppets, mode
     drover.wait_event("process_running", name="crawl")
     if well:
         until(lambda: len(puppets.notes("crawl", 1, "probe")) > 10, "ten probes went by")
-        assert not health(drover, event="probe_failed", name="crawl")
+        assert not drover.health("probe_failed", name="crawl")
     else:
         assert drover.wait_event("process_running", name="crawl")["incarnation"] == 2
         assert len(puppets.notes("crawl", 1, "probe")) == 3
@@ -387,7 +380,7 @@ def test_only_monitor_tells_the_outcome_of_a_check(drover, puppets):
     drover.start(rules() + PUPPET_RULES + services(a=web))
     failed = drover.wait_event("process_failed", name="crawl")
     assert failed["error"] == "it said what is another kind's to say"
-    assert drover.slot("a")["restarts"] == 0 and not health(drover, event="probe_failed", name="a")
+    assert drover.slot("a")["restarts"] == 0 and not drover.health("probe_failed", name="a")
 
 
 # -- HTTP probes --
@@ -447,7 +440,7 @@ def test_three_failed_checks_in_a_row_restart_a_service_and_three_more_are_neede
     drover.start(rules(min_interval="0s") + services(a=probed(site.url)))
     until(lambda: len(site.asked) > 20, "all codes were given")
     assert drover.slot("a")["restarts"] == 2
-    strikes = [r["strikes"] for r in health(drover, event="probe_failed", name="a")]
+    strikes = [r["strikes"] for r in drover.health("probe_failed", name="a")]
     assert strikes == [1, 2, 1, 2, 1, 2, 3, 1, 2, 1, 2, 3]
 
 
@@ -478,7 +471,7 @@ def test_a_supervisor_that_was_stopped_restarts_nobody(drover, web):
         asked = len(site.asked)
         until(lambda: len(site.asked) > asked + 1, "it goes on")  # noqa: B023
     assert all(p["restarts"] == 0 and p["strikes"] == 0 for p in drover.status()["processes"])
-    assert not health(drover, event="probe_failed")
+    assert not drover.health("probe_failed")
 
 
 # -- many at once --
@@ -659,28 +652,23 @@ def test_a_stranger_with_the_number_of_a_dead_instance_is_not_hit(drover, leader
 # -- L1, from droverd's side --
 
 
-def log_lines(drover, name):
-    """All lines of a log, oldest file first."""
-    def age(path):
-        return -int(path.name.rsplit(".", 1)[1]) if path.suffix != ".log" else 1
-    text = "".join(p.read_text() for p in sorted(drover.logs.glob(f"{name}.log*"), key=age))
-    return text.splitlines()
-
-
 def test_numbered_lines_are_whole_over_rotations_reloads_and_dead_pumps(drover):
     count = 150000
+    written = lambda: whole_log(drover.logs, "a").endswith(b"\n%d\n" % (count - 1))
     script = f"import sys\nfor i in range({count}): print(i)\nsys.stdout.flush()\nimport time; time.sleep(60)"
     drover.start(rules() + "logs: {max_size: 64KB, backups: 1000}\n" + services(a=[PYTHON, "-c", script]))
     for i in range(12):
-        until(lambda: len(list(drover.logs.glob("a.log*"))) > i + 1 or str(count - 1) in drover.log_of("a"), "a rotation")  # noqa: B023
+        until(lambda: len(log_files(drover.logs, "a")) > i + 1 or written(), "a rotation")  # noqa: B023
         drover.signal([signal.SIGUSR1, signal.SIGHUP][i % 2])
         for pid, (parent, _) in processes().items():
             if parent == drover.pid and harness.comm(pid) == "drover-log":
                 os.kill(pid, signal.SIGKILL)
-    until(lambda: drover.log_of("a").endswith(f"{count - 1}\n"), "all is written")
-    assert log_lines(drover, "a") == [str(i) for i in range(count)]
-    assert all(path.read_bytes().endswith(b"\n") and path.stat().st_size <= 64000 for path in drover.logs.glob("a.log*"))
+    until(written, "all is written")
     assert drover.slot("a")["restarts"] == 0
+    assert drover.stop() == 0  # no rotation that was asked for is still to come
+    assert whole_log(drover.logs, "a").split() == [b"%d" % i for i in range(count)]
+    files = [path.read_bytes() for _, path in log_files(drover.logs, "a")]
+    assert all(data.endswith(b"\n") and len(data) <= 64000 for data in files)
 
 
 def test_half_lines_closed_outputs_and_held_pipes_cost_nothing(drover):
@@ -729,7 +717,7 @@ def write_secrets(drover):
 
 def spilled(drover, *more):
     """Names of secrets that stand in any file of drover's or in these texts."""
-    texts = [p.read_bytes() for folder in (drover.logs, drover.runtime, drover.state) for p in folder.rglob("*") if p.is_file()]
+    texts = [bytes_of(p) for folder in (drover.logs, drover.runtime, drover.state) for p in folder.rglob("*") if p.is_file()]
     texts += [drover.complaints().encode(), *(m if isinstance(m, bytes) else m.encode() for m in more)]
     return {name for name, value in SECRETS.items() if any(value.encode() in t for t in texts)}
 

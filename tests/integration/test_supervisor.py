@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from harness import DROVERD, alive, descendants, processes, until
+from harness import DROVERD, alive, descendants, processes, text_of, until
 
 # Workers need a database and a port of their own; most tests here are about services.
 QUICK = """
@@ -39,7 +39,7 @@ def services(*lines):
 
 
 def pid_in(path):
-    text = path.read_text() if path.exists() else ""
+    text = text_of(path)
     return int(text) if text.endswith("\n") else None
 
 
@@ -228,10 +228,9 @@ def test_probe_failures_are_told_from_health_log(drover):
     drover.start(quick())
     os.kill(drover.wait_event("process_running", name="crawl")["pid"], signal.SIGSTOP)
     drover.wait_event("process_restarting", name="crawl")
-    text = until(lambda: drover.log_of("drover_health"), "the health log is written")
-    failed = [e for e in map(json.loads, text.splitlines())
-              if e["event"] == "probe_failed" and e["name"] == "crawl" and e["incarnation"] == 1]
-    assert [e["strikes"] for e in failed] == [1, 2, 3]
+    failed = lambda: drover.health("probe_failed", name="crawl", incarnation=1)
+    until(lambda: len(failed()) == 3, "the health log has them")
+    assert [e["strikes"] for e in failed()] == [1, 2, 3]
 
 
 HANGER = """

@@ -19,6 +19,8 @@ import pathlib
 import socket
 import subprocess
 
+from harness import text_of
+
 ISO_639_3 = "/usr/share/iso-codes/json/iso_639-3.json"
 PAGE_SIZE = 100
 
@@ -131,7 +133,7 @@ class Site:
 		"""What nginx answered so far: (method, path, status, user agent, time)."""
 		log = self.tmp / "access.log"
 		found = []
-		for line in log.read_text(errors="replace").splitlines() if log.exists() else []:
+		for line in text_of(log).splitlines():
 			method, path, status, when, agent = line.split(" ", 4)
 			found.append((method, path, int(status), agent, float(when)))
 		return found
