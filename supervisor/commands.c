@@ -334,20 +334,22 @@ bool command_settled(struct command *c)
 	return all;
 }
 
-int command_results(struct command *c, struct buf *json)
+int command_exit_code(const struct command *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (!c->items[i].ok)
+			return 1;
+	return 0;
+}
+
+bool command_page(const struct command *c, size_t *at, struct buf *json)
 {
 	struct json_out j;
-	int exit_code = 0;
 	json_out_init(&j, json);
 	json_open_object(&j, NULL);
 	json_open_array(&j, "results");
-	for (size_t i = 0; i < c->count; i++) {
-		const struct item *item = &c->items[i];
-		if (!item->ok)
-			exit_code = 1;
-		/* One page holds all but absurd numbers of slots; failures are never left out. */
-		if (item->ok && json->len > PAGE_MAX / 2)
-			continue;
+	for (; *at < c->count && json->len < PAGE_MAX / 2; ++*at) {
+		const struct item *item = &c->items[*at];
 		json_open_object(&j, NULL);
 		json_str(&j, "name", item->name);
 		json_bool(&j, "ok", item->ok);
@@ -357,5 +359,5 @@ int command_results(struct command *c, struct buf *json)
 	}
 	json_close_array(&j);
 	json_close_object(&j);
-	return exit_code;
+	return *at < c->count;
 }

@@ -3,6 +3,7 @@
 /* start, stop and restart as the operator gives them: which slots, and when each has arrived. */
 #include "base/compiler.h"
 #include <stdbool.h>
+#include <stddef.h>
 
 struct buf;
 struct command;
@@ -20,7 +21,10 @@ void command_free(struct command *command);
 void command_begin(struct command *command);
 /** Has each slot arrived where it should, or come to another end? */
 bool command_settled(struct command *command);
-/** {"results": [{name, ok, state, detail}]}. @return the exit code */
-int command_results(struct command *command, struct buf *json);
+/** Once it is settled: 0, or 1 when one did not arrive. */
+int command_exit_code(const struct command *command);
+/** One page of {"results": [{name, ok, state, detail}]}, from item *at on. @return whether there is
+ * another */
+bool command_page(const struct command *command, size_t *at, struct buf *json);
 /** Words for a name that no slot has. */
 void command_unknown(const struct supervisor *sv, const char *name, struct err *err);

@@ -476,13 +476,18 @@ static void on_logs(struct client *client)
 
 static void settle(struct client *client)
 {
-	CLEANUP(buf_finish) struct buf json = BUF_INIT;
-	if (!client->command || !command_settled(client->command))
+	struct command *command = client->command;
+	if (!command || !command_settled(command))
 		return;
-	int exit_code = command_results(client->command, &json);
-	command_free(client->command);
 	client->command = NULL;
-	page_buf(client, &json, true, exit_code);
+	int exit_code = command_exit_code(command);
+	size_t at = 0;
+	for (bool more = true; more;) {
+		CLEANUP(buf_finish) struct buf json = BUF_INIT;
+		more = command_page(command, &at, &json) && !buf_failed(&json);
+		page_buf(client, &json, !more, exit_code);
+	}
+	command_free(command);
 }
 
 void control_settle(struct control *c)

@@ -285,3 +285,14 @@ def test_a_client_that_sleeps_over_a_restart_holds_nobody_up_and_gets_its_answer
         os.kill(sleeper.pid, signal.SIGCONT)
     out, err = sleeper.communicate(timeout=20)
     assert sleeper.returncode == 0 and "slow" in out + err, (out, err)
+
+
+def test_a_command_that_fails_for_a_thousand_slots_is_answered_for_each(drover):
+    """One message holds 64 KiB; the answer is one whatever its length."""
+    many = "{command: [sleep, '1000'], depends_on: [gate], processes: 500}"
+    drover.start("services:\n  gate: {command: [sleep, '1000'], probe: {exec: ['false']}}\n"
+                 f"  a: {many}\n  b: {many}\n")
+    drover.wait_event("start_waits")
+    code, answer = drover.ask("trim", "a\nb")
+    names = {r["name"] for r in answer["results"] if not r["ok"] and "only drover's workers" in r["detail"]}
+    assert code == 1 and len(answer["results"]) == len(names) == 1000

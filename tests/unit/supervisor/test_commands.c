@@ -242,7 +242,9 @@ static void answers(struct command *c, int exit_code, const char *text)
 {
 	struct buf json = BUF_INIT;
 	assert_true(command_settled(c));
-	assert_int_equal(command_results(c, &json), exit_code);
+	size_t at = 0;
+	assert_int_equal(command_exit_code(c), exit_code);
+	assert_false(command_page(c, &at, &json));
 	if (!strstr(buf_str(&json), text))
 		fail_msg("%s is not in %s", text, buf_str(&json));
 	buf_finish(&json);
