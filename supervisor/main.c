@@ -121,19 +121,15 @@ static void hold_signals(const int *numbers)
 	sigprocmask(SIG_BLOCK, &held, NULL);
 }
 
-/* The file's name as an absolute path: a reload comes when we are in "/". */
-static void resolve_file(struct config_options *options, char **out)
+/*
+ * Workers, which are told of the folders, live in "/", and the next droverd after an upgrade may.
+ * The names are only made absolute: a link that is turned to another file or folder is followed at
+ * the next reload. They last as long as we do.
+ */
+static int resolve_names(struct config_options *options)
 {
-	*out = realpath(options->file, NULL);
-	if (*out)
-		options->file = *out;
-}
-
-/* Of the folders too: workers, which are told of them, live in "/". They last as long as we do. */
-static int resolve_folders(struct config_options *options)
-{
-	static char paths[3][PATH_MAX];
-	const char **const given[] = { &options->state_dir, &options->runtime_dir,
+	static char paths[4][PATH_MAX];
+	const char **const given[] = { &options->file, &options->state_dir, &options->runtime_dir,
 		&options->log_dir };
 	char here[PATH_MAX];
 	for (size_t i = 0; i < ARRAY_SIZE(given); i++) {
@@ -144,7 +140,7 @@ static int resolve_folders(struct config_options *options)
 				  ? snprintf(paths[i], PATH_MAX, "%s/%s", here, name)
 				  : PATH_MAX;
 		if (!*name || len >= PATH_MAX) {
-			fprintf(stderr, "\"%s\" is no folder's name\n", name);
+			fprintf(stderr, "\"%s\" is no %s's name\n", name, i ? "folder" : "file");
 			return -EINVAL;
 		}
 		*given[i] = paths[i];
@@ -274,18 +270,16 @@ int main(int argc, char **argv)
 {
 	struct arguments arguments = { 0 };
 	struct config *config = NULL;
-	char *file = NULL;
 	fill_standard_descriptors();
 	hold_signals((const int[]) { SIGHUP, SIGUSR1, SIGUSR2, 0 });
 	struct hand_over *hand_over = hand_over_read();
 	int exit_code = read_arguments(argc, argv, &arguments);
-	if (exit_code < 0 && resolve_folders(&arguments.options) < 0)
+	if (exit_code < 0 && resolve_names(&arguments.options) < 0)
 		exit_code = EXIT_USAGE;
 	if (exit_code >= 0) {
 		hand_over_free(hand_over);
 		return exit_code;
 	}
-	resolve_file(&arguments.options, &file);
 	/* Half a file is no configuration for what runs already. */
 	arguments.options.refuse_empty = hand_over || arguments.rehearse;
 	if (arguments.sweep) {
@@ -304,6 +298,5 @@ int main(int argc, char **argv)
 		exit_code = run(config, &arguments.options, TAKE(hand_over), false);
 	}
 	hand_over_free(hand_over);
-	free(file);
 	return exit_code;
 }

@@ -642,3 +642,23 @@ def test_a_worker_is_restarted_for_what_it_is_started_with(drover):
     pid = drover.slot("crawl")["pid"]
     assert pid != before["crawl"] and os.getpriority(os.PRIO_PROCESS, pid) == 3
     assert open(f"/proc/{pid}/oom_score_adj").read() == "11\n"
+
+
+def test_a_link_that_is_turned_to_another_file_is_followed_by_a_reload(drover):
+    """As configuration management and Kubernetes replace a file: what the name means now counts, with conf.d beside it."""
+    one, two = drover.folder / "one" / "drover.yaml", drover.folder / "two" / "drover.yaml"
+    for file, text in ((one, TWO), (two, TWO.replace("sleep 1000", "sleep 1001", 1))):
+        file.parent.mkdir()
+        file.write_text(text)
+        (file.parent / "conf.d").mkdir()
+        (file.parent / "conf.d" / "not_beside_the_name.yaml").write_text("services: {z: {command: [sleep, '1']}}\n")
+    drover.config.symlink_to(one)
+    drover.start()
+    before = running(drover)
+    drover.config.unlink()
+    drover.config.symlink_to(two)
+    assert reload(drover) == (0, {"ok": True, "errors": "", "steps": [{"name": "a", "change": "restart"}]})
+    until(lambda: pids(drover)["a"] not in (None, before["a"]), "a runs by the other file")
+    status = drover.status()
+    assert status["supervisor"]["config_file"] == str(drover.config)
+    assert "z" not in {p["name"] for p in status["processes"]}
