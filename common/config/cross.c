@@ -168,10 +168,12 @@ static void check_memory(struct config_context *ctx)
 			check_shown(ctx, &m->critical), check_shown(ctx, &m->warning));
 }
 
-/* A service shares the namespace of slots and of log files with drover's own. */
+/* A service shares the namespace of slots and of log files with drover's own; and of commands,
+ * where "all" is everybody. */
 static void check_service_name(struct config_context *ctx, const struct config_service *service)
 {
-	bool taken = str_eq(service->name, "drover-log") || str_eq(service->name, "droverd");
+	bool taken = str_eq(service->name, "drover-log") || str_eq(service->name, "droverd") ||
+		     str_eq(service->name, "all");
 	for (int category = 0; category < LOG_CATEGORIES; category++)
 		taken |= str_eq(service->name, log_category_file((enum log_category)category));
 	for (size_t i = 0; ctx->kinds[i]; i++)
