@@ -137,6 +137,12 @@ static ssize_t send_packet(int fd, const char *data, size_t len, const int *fds,
 	return n;
 }
 
+/* The peer has to read first; ETOOMANYREFS: of this user too many descriptors are on their way. */
+static bool must_wait(int error)
+{
+	return error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS || error == ETOOMANYREFS;
+}
+
 static void watch(struct channel *ch)
 {
 	unsigned events = (ch->paused ? 0u : (unsigned)LOOP_READ) |
@@ -184,7 +190,7 @@ int channel_send(
 		return enqueue(ch, &data, fds, fd_count);
 	if (send_packet(ch->fd, data.data, data.len, fds, fd_count) >= 0)
 		return 0;
-	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ETOOMANYREFS)
+	if (must_wait(errno))
 		return enqueue(ch, &data, fds, fd_count);
 	fail(ch, errno == EPIPE || errno == ECONNRESET ? NULL : strerror(errno));
 	return -EPIPE;
@@ -195,7 +201,7 @@ static void flush(struct channel *ch)
 	struct packet *p;
 	while ((p = LIST_FIRST(&ch->queue, struct packet, node))) {
 		if (send_packet(ch->fd, p->data, p->len, p->fds, p->fd_count) == -1) {
-			if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)
+			if (must_wait(errno))
 				break;
 			fail(ch, errno == EPIPE || errno == ECONNRESET ? NULL : strerror(errno));
 			return;

@@ -8,7 +8,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct side {
@@ -31,6 +33,8 @@ static void on_message(void *arg, struct message *m)
 	if (m->id == MSG_WAKE)
 		snprintf(s->last, sizeof(s->last), "%s", m->body.wake.kind);
 	if (m->fd_count) {
+		if (s->kept_fd != -1)
+			close(s->kept_fd);
 		s->kept_fd = m->fds[0];
 		m->fds[0] = -1;
 	}
@@ -170,6 +174,45 @@ static void what_the_socket_does_not_take_waits_in_order_with_its_descriptors(vo
 	assert_int_equal(channel_queued(worker.channel), 0);
 }
 
+static void read_on(void *arg)
+{
+	(void)arg;
+	channel_pause(supervisor.channel, false);
+}
+
+/* The kernel counts those that are on their way for each ordinary user. @return how many came */
+static int send_with_descriptors(int count)
+{
+	const struct rlimit few = { 24, 24 };
+	struct loop_timer *timer = loop_timer_new(loop, read_on, NULL);
+	if (setresgid(54321, 54321, 54321) == -1 && getuid() == 0)
+		return -1;
+	if (setresuid(54321, 54321, 54321) == -1 && getuid() == 0)
+		return -1;
+	if (setrlimit(RLIMIT_NOFILE, &few) == -1)
+		return -1;
+	channel_pause(supervisor.channel, true);
+	for (int i = 0; i < count; i++)
+		if (channel_send(
+			    worker.channel, MSG_WAKE, &wake, (const int[]) { STDIN_FILENO }, 1) < 0)
+			return -1;
+	supervisor.stop_after = count;
+	loop_timer_start(timer, 20);
+	run();
+	return worker.closed ? -1 : supervisor.messages;
+}
+
+static void too_many_descriptors_on_their_way_are_waited_for(void **state)
+{
+	int status = 0;
+	(void)state;
+	pid_t child = fork();
+	if (child == 0)
+		_exit(send_with_descriptors(30) == 30 ? 0 : 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 static void a_full_queue_is_refused_and_nothing_blocks(void **state)
 {
 	static char big[60000];
@@ -248,6 +291,7 @@ int main(void)
 		TEST(descriptors_travel_and_the_rest_are_closed),
 		TEST(a_client_with_descriptors_is_refused_and_none_is_held),
 		TEST(what_the_socket_does_not_take_waits_in_order_with_its_descriptors),
+		TEST(too_many_descriptors_on_their_way_are_waited_for),
 		TEST(a_full_queue_is_refused_and_nothing_blocks),
 		TEST(the_end_of_the_peer_is_told_once_after_its_last_words),
 		TEST(a_peer_that_errs_is_told_with_words),
