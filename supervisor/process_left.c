@@ -9,6 +9,8 @@
 #include "process_inner.h"
 #include "process_probe.h"
 
+enum { LOST_WORKER_MS = 5000 };
+
 void process_adopt(struct process *p, bool up)
 {
 	/* What was asked before us is answered to nobody: our questions have other numbers. */
@@ -23,6 +25,9 @@ void process_adopt(struct process *p, bool up)
 void process_fence(struct process *p)
 {
 	process_feed(p, EV_LEFTOVER);
+	/* A worker leaves by itself when it has lost its supervisor; one that does not, cannot. */
+	if (p->kind)
+		process_hurry(p, LOST_WORKER_MS);
 }
 
 void process_lost(struct process *p)

@@ -619,6 +619,24 @@ static void what_has_to_go_goes_before_the_start(void **state)
 	assert_true(w->p->last_automatic_ms >= 0);
 }
 
+static void a_worker_that_does_not_leave_without_its_supervisor_is_killed_after_5_s(void **state)
+{
+	struct world *w = *state;
+	struct config_supervision slow = w->rules;
+	slow.stop.timeout_ms = 30000;
+	process_adjust(w->p, &slow);
+	w->living = 1;
+	w->p->next_cause = w->p->end_cause = CAUSE_LOST;
+	process_fence(w->p);
+	fake_loop_advance(w->loop, 4900);
+	assert_int_equal(w->killed, 0);
+	fake_loop_advance(w->loop, 200);
+	assert_true(w->killed > 0);
+	end(w, CLD_KILLED, 9);
+	fake_loop_advance(w->loop, 1);
+	assert_int_equal(w->spawned, 1);
+}
+
 static void what_was_stopped_before_the_crash_stays_stopped(void **state)
 {
 	struct world *w = *state;
@@ -1062,6 +1080,7 @@ int main(void)
 		TEST(a_due_time_out_of_its_bounds_is_brought_into_them),
 		TEST(what_has_to_go_goes_before_the_start),
 		TEST(what_ended_while_nobody_looked_is_lost_and_started_by_the_policy),
+		TEST(a_worker_that_does_not_leave_without_its_supervisor_is_killed_after_5_s),
 		TEST(what_was_stopped_before_the_crash_stays_stopped),
 		TEST(a_start_waits_until_the_log_of_the_earlier_one_is_settled),
 		TEST(a_suspend_counts_for_the_interval),
