@@ -26,7 +26,7 @@ from test_restart_memory import restart_many  # noqa: E402
 BIN = pathlib.Path(os.environ["DROVER_BUILD"]) / "bin"
 CHILD = str(BIN / "bench_supervise")
 ROUNDS = 12
-PAUSE_S = 1.3  # peers wait a second between two starts of one service
+PAUSE_S = 1.3  # peers wait a second between two starts of one service, and tell nobody that it is over
 MANY = 500
 IDLE_S = 30
 PEERS = ("prototype", "drover", "s6", "runit", "daemontools", "supervisor", "monit")
@@ -263,7 +263,7 @@ def pss_kib(pids):
 
 
 def settle(peer):
-    """The children are there, and so is what else it starts."""
+    """The children are there, and so is what else it starts: no peer tells when it is done with that."""
     if isinstance(peer, DroverPeer):
         until(lambda: any(os.path.basename(exe(pid)) == "drover-log" for pid in descendants(peer.process.pid)), "drover-log is there")
     time.sleep(3)
@@ -297,9 +297,9 @@ def spent(pids):
 def test_idle_cost_of_a_hundred_processes(folder):
     with contextlib.ExitStack() as stack:
         peers = {name: stack.enter_context(running(name, folder, 100))[0] for name in HERDERS}
-        time.sleep(8)
+        time.sleep(8)  # no peer tells when it is done with its start
         before = {name: spent(peer.own()) for name, peer in peers.items()}
-        time.sleep(IDLE_S)
+        time.sleep(IDLE_S)  # the measured span
         after = {name: spent(peer.own()) for name, peer in peers.items()}
     print()
     for name in HERDERS:

@@ -69,7 +69,7 @@ class Dealer(threading.Thread):
 				if getattr(self, fault)():
 					self.counts[fault] += 1
 				self.took_s[fault] += time.monotonic() - began
-				time.sleep(pause_s)
+				time.sleep(pause_s)  # drawn, so that faults meet at all instants
 			self.finish()
 		except BaseException as error:  # noqa: BLE001
 			self.error = error
@@ -107,7 +107,7 @@ class AtSupervisor(Dealer):
 	def prepare(self, fault):
 		"""What a full disk cost is counted in drover-log's memory for a second: it may not die over that."""
 		if fault not in self.calm:
-			time.sleep(max(self.calm_until_s - time.monotonic(), 0))
+			time.sleep(max(self.calm_until_s - time.monotonic(), 0))  # nothing may happen in it
 
 	def up(self):
 		"""It has started: one that listens may still be at it."""
@@ -130,6 +130,7 @@ class AtSupervisor(Dealer):
 	def stop_supervisor(self):
 		with self.history.span("stop supervisor"):
 			self.world.droverd.send_signal(signal.SIGSTOP)
+			# The stall itself; now and then longer than the probes' patience.
 			time.sleep(1.3 if self.rng.random() < 0.15 else self.rng.uniform(0, 0.1))
 			self.world.droverd.send_signal(signal.SIGCONT)
 		return True
@@ -150,7 +151,7 @@ class AtSupervisor(Dealer):
 				self.counts["upgraded"] += self.image() != before
 				self.up()
 				return True
-			time.sleep(self.rng.uniform(0, 1))
+			time.sleep(self.rng.uniform(0, 1))  # the kill may meet the upgrade at any instant
 			with self.history.span("kill supervisor"):
 				self.world.droverd.kill()
 				self.restart()
@@ -275,7 +276,7 @@ class AtSupervisor(Dealer):
 				with contextlib.suppress(AssertionError):
 					until(lambda: sum(r.what == "F" for r in tail.read()) > floods, "", 0.5)
 			else:
-				time.sleep(0.1)
+				time.sleep(0.1)  # nobody floods it: that it is full for a while is all of the fault
 		self.calm_until_s = time.monotonic() + COUNTED_S + (1.5 if busy() > 2 else 0)
 		return full
 
@@ -311,7 +312,7 @@ class AtSupervisor(Dealer):
 					with self.history.span("kill", name, key=(main.pid, main.start)), contextlib.suppress(ProcessLookupError):
 						os.kill(main.pid, signal.SIGKILL)
 				self.answers()
-				time.sleep(self.rng.uniform(0, 0.2))
+				time.sleep(self.rng.uniform(0, 0.2))  # how long there are none is what is drawn
 			finally:
 				with contextlib.suppress(ProcessLookupError):
 					resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)

@@ -7,7 +7,7 @@ import signal
 import time
 
 import checker
-from harness import descendants, processes
+from harness import descendants, left_of, processes
 from log_keeper import LogKeeper
 from world import FLAGS, SERVICES, World, boot_us, state_of
 
@@ -70,18 +70,17 @@ def heal(world):
 def shut_down(world):
 	world.droverd.terminate()
 	assert world.droverd.wait(30) == 0
-	deadline = time.monotonic() + 5
-	while True:
+
+	def find():
 		reap()
-		left = [pid for pid in descendants() if state_of(pid) not in "ZX"]
-		if not left or time.monotonic() > deadline:
-			return [f"left over after TERM: {left}"] if left else []
-		time.sleep(0.02)
+		return [pid for pid in descendants() if state_of(pid) not in "ZX"]
+	left = left_of(find)
+	return [f"left over after TERM: {left}"] if left else []
 
 
 def kill_one(world, rng):
 	"""At some instant of its start or of its work; now and then a service dies with it."""
-	time.sleep(rng.uniform(0, 0.06))
+	time.sleep(rng.uniform(0, 0.06))  # the instant is what is drawn
 	assert world.droverd.poll() is None, world.complaints()
 	main = world.tails[rng.choice(SERVICES)].main()
 	if main and rng.random() < 0.2:

@@ -18,6 +18,7 @@ import urllib.parse
 
 import pytest
 
+from harness import until
 from website import Site, documentation, languages
 
 BUILD = pathlib.Path(os.environ.get("DROVER_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build/dev"))
@@ -95,17 +96,6 @@ services:
 """
 
 
-def wait_for(what, condition, seconds=60):
-	"""Polls a condition; the deadline is generous, the answer is what matters."""
-	end = time.monotonic() + seconds
-	while time.monotonic() < end:
-		answer = condition()
-		if answer:
-			return answer
-		time.sleep(0.01)
-	pytest.fail(f"{what}: not within {seconds} s")
-
-
 def descendants(of):
 	"""pid -> (comm, state) of all living descendants."""
 	children = collections.defaultdict(list)
@@ -171,7 +161,7 @@ class Herd:
 		def asked():
 			done = self.drover("run", job, "--json")
 			return json.loads(done.stdout) if done.returncode == 0 else None
-		return wait_for(f"run {job}", asked)["id"]
+		return until(asked, f"run {job}", 60)["id"]
 
 	def query(self, sql, *values):
 		try:
@@ -378,7 +368,7 @@ def test_kill_at_random_instants_loses_nothing_and_doubles_nothing(tmp_path, req
 							assert all(herd.unfinished(run) for _, run in now), "a run was over before its first kill"
 							first = False
 						killer.kill([run for _, run in now])
-					time.sleep(rng.uniform(0.0, 0.4))
+					time.sleep(rng.uniform(0.0, 0.4))  # the instant of the next kill is what is drawn
 					reap()
 				runs += now
 			print(f"kills {dict(killer.counts)}, {killer.holding} of {killer.worker_kills} workers held a task, "

@@ -46,14 +46,14 @@ def deal(world, seed, seconds, least):
 		names = [name for name in (*dealer.faults, *dealer.consequences) if ROOT or name != "kill_before_exec"]
 		dealer.least = {name: min(LEAST_OF.get(name, least), least) for name in names if seconds >= CI_SECONDS}
 		dealer.start()
-	while any(dealer.is_alive() for dealer in dealers):
+	while at_it := [dealer for dealer in dealers if dealer.is_alive()]:
 		reap()
 		assert not checker.no_doubles(world), checker.no_doubles(world)
 		if any(dealer.error for dealer in dealers):
 			for dealer in dealers:
 				dealer.until_s = 0
 				dealer.least = {}
-		time.sleep(0.1)
+		at_it[0].join(0.1)
 	for dealer in dealers:
 		if dealer.error:
 			raise dealer.error

@@ -36,15 +36,22 @@ def become_subreaper():
     assert ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
-def until(condition, what="it happens", patience=PATIENCE):
-    """Waits for what can only be looked for. Prefer wait_event()."""
+def until(condition, what="it happens", patience=PATIENCE, pause=0.01):
+    """Waits for what can only be looked for. Prefer wait_event(). A look that costs much wants a longer pause."""
     deadline = time.monotonic() + patience
     while True:
         value = condition()
         if value:
             return value
         assert time.monotonic() < deadline, f"waited {patience} s until {what}"
-        time.sleep(0.01)
+        time.sleep(pause)
+
+
+def left_of(find, patience=5):
+    """What is still found when there was time for it to go."""
+    with contextlib.suppress(AssertionError):
+        until(lambda: not find(), "nothing is found", patience)
+    return find()
 
 
 def processes():
@@ -224,15 +231,12 @@ class Drover:
 
     def left_over(self):
         """Our descendants that carry this droverd's folder or are nobody's own: waits a little for the last to go."""
-        deadline = time.monotonic() + 5
-        while True:
+        def find():
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
-            left = [pid for pid in descendants() if self.is_ours(pid)]
-            if not left or time.monotonic() > deadline:
-                return left
-            time.sleep(0.02)
+            return [pid for pid in descendants() if self.is_ours(pid)]
+        return left_of(find)
 
     @staticmethod
     def is_ours(pid):

@@ -217,7 +217,7 @@ def test_kills_in_the_middle_of_starts_make_no_second_copy(drover):
             os.kill(pids[0], signal.SIGKILL)
         time.sleep(rng.uniform(0.09, 0.14))  # the instant of the kill is what is drawn here
         drover.kill()
-        time.sleep(rng.uniform(0, 0.01))
+        time.sleep(rng.uniform(0, 0.01))  # that of the next start too
         drover.start()
     running(drover, *names)
     until(lambda: sorted(map(len, copies().values())) == [1] * len(names), "each is there once")

@@ -15,19 +15,12 @@ import threading
 import time
 
 import pytest
+from harness import until
 from provider import Answer, Provider, pages
 from website import Site
 
 BIN = pathlib.Path(os.environ.get("DROVER_BUILD", pathlib.Path(__file__).parents[2] / "build/dev")) / "bin"
 FIELDS = "{id: id, title: title, n: {path: n, type: integer}, lat: {path: pos.lat, type: real}}"
-
-
-def until(condition, seconds=20, what="condition"):
-    """Waits for what happens outside of this process: looked at often, with an end."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"{what} did not come within {seconds} s"
-        time.sleep(0.005)
 
 
 class House:
@@ -206,7 +199,7 @@ def test_killed_again_and_again_it_stores_each_row_once_and_counts_it_once(house
         until(lambda: child.poll() is not None or provider.count() > before, what="a call")
         target = floor + rng.choice([0, 1, 51, 201, 401])
         until(lambda: child.poll() is not None or house.stored() >= target, what="rows")
-        time.sleep(rng.uniform(0, 0.02))
+        time.sleep(rng.uniform(0, 0.02))  # the instant of the kill is what is drawn
         if child.poll() is not None:
             break
         child.kill()
@@ -533,14 +526,14 @@ def test_collect_workers_that_are_killed_lose_nothing_and_count_nothing_twice(dr
 
         kills = 0
         for floor in (300, 1200, 2500):
-            until(lambda: stored() >= floor and holder(), 60, f"{floor} rows and a holder")
+            until(lambda: stored() >= floor and holder(), f"{floor} rows and a holder", 60)
             name = holder()
             slot = name and next(p for p in drover.status()["processes"] if p["name"] == name)
             if slot and slot["pid"]:
                 os.kill(slot["pid"], signal.SIGKILL)
                 kills += 1
         assert kills >= 2
-        until(lambda: db.execute("SELECT finished_at FROM drover_run").fetchone()[0], 60, "the end of the run")
+        until(lambda: db.execute("SELECT finished_at FROM drover_run").fetchone()[0], "the end of the run", 60)
         assert db.execute("SELECT state, rows, rejected FROM drover_run").fetchall() == [("succeeded", 5000, 0)]
         assert db.execute("SELECT id, title, n, lat FROM things ORDER BY 1").fetchall() == expected(records)
     assert provider.fullest_window(0.5) <= 40

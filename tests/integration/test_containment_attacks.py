@@ -12,8 +12,9 @@ from test_containment import PYTHON, SLOW, config, contained, delegated, root_on
 
 # Its output lies on a mount that does not answer, and nothing else tells whose it is.
 ORPHAN = """
-import os, resource, sys, time
-dead, ready = sys.argv[1:]
+import os, resource, sys
+dead, ready, fifo = sys.argv[1:]
+os.mkfifo(fifo)
 fd = os.open(dead, os.O_PATH)
 resource.setrlimit(10, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 if os.fork() == 0:
@@ -22,8 +23,9 @@ if os.fork() == 0:
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     os.closerange(3, 64)
-    os.execve('/bin/sh', ['sh', '-c', 'echo $$ >' + ready + '; exec sleep 1000'], {})
-while not os.path.exists(ready) or not open(ready).read(): time.sleep(0.01)
+    os.execve('/bin/sh', ['sh', '-c', 'echo $$ >' + fifo + '; exec sleep 1000'], {})
+pid = open(fifo).read()
+open(ready, 'w').write(pid)
 """
 
 
@@ -31,7 +33,7 @@ while not os.path.exists(ready) or not open(ready).read(): time.sleep(0.01)
 def test_an_output_on_a_dead_mount_does_not_stop_droverd(drover, contained):  # noqa: F811
     ready = drover.folder / "ready"
     with dead_mount(drover.folder / "dead") as dead:
-        drover.start(config(min_interval="1h", a={"command": [PYTHON, "-c", ORPHAN, str(dead), str(ready)]}, b="exec sleep 1000"))
+        drover.start(config(min_interval="1h", a={"command": [PYTHON, "-c", ORPHAN, str(dead), str(ready), f"{ready}.fifo"]}, b="exec sleep 1000"))
         drover.wait_event("process_exited", name="a")
         # All that it does after it has looked whose the orphan is.
         drover.wait_event("process_restarting", name="a", patience=10 * SLOW)

@@ -186,8 +186,7 @@ def test_a_killed_crawl_goes_on_where_it_was(crawl, tmp_path):
 			process = crawl.start(site.url + "/", fields={"title": ("text", "//title")}, free_claims=1, attempts=50)
 			lives += 1
 			before = len(site.requests())
-			while process.poll() is None and (lives > 5 or len(site.requests()) < before + 60):
-				time.sleep(0.005)
+			until(lambda: process.poll() is not None or lives <= 5 and len(site.requests()) >= before + 60, "pages are fetched", 60)  # noqa: B023
 			process.kill()
 			if process.wait() == 0:
 				break

@@ -13,6 +13,7 @@ import urllib.request
 
 import pytest
 
+from harness import left_of
 from website import documentation, languages
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -50,10 +51,7 @@ def processes_in(folder):
 
 
 def wait_until_gone(folder):
-    deadline = time.monotonic() + 20
-    while processes_in(folder):
-        assert time.monotonic() < deadline, processes_in(folder)
-        time.sleep(0.05)
+    assert not left_of(lambda: processes_in(folder), 20)
 
 
 def the_folder(said):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Sites and providers that wish drover ill, all at once against one real droverd. Each has a defined end, read from the
 database and from the server's own record of calls; the jobs beside them go on, no worker grows, none is restarted."""
-import base64
 import contextlib
 import email.utils
 import gzip

@@ -13,11 +13,10 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 
 import pytest
 
-from harness import BUILD, MESSAGES, until
+from harness import BUILD, MESSAGES, processes, until
 from test_logger import Parent, Writer, no_test_hangs  # noqa: F401 (a fixture that guards all tests here)
 
 DROVER = BUILD / "bin/drover"
@@ -232,8 +231,7 @@ def test_a_rotation_before_the_first_line_of_the_next_file_is_no_gap(house):
 def test_what_appears_while_it_waits_is_read_from_its_oldest_file(house):
     house.logs_are("w")
     follower = house.follow("w")
-    until(lambda: "poll" in pathlib.Path(f"/proc/{follower.process.pid}/wchan").read_text() or
-          follower.process.poll() is None and time.sleep(0.3) is None, "it waits")
+    until(lambda: processes()[follower.process.pid][1] == "S", "it waits")
     follower.process.send_signal(signal.SIGSTOP)
     house.put("w.log.1", "1\n")
     house.put("w.log", "2\n")

@@ -158,7 +158,7 @@ def test_a_storm_of_terms_is_two(drover):
     since = time.monotonic()
     while drover.process.poll() is None and time.monotonic() - since < 20:
         drover.signal(signal.SIGTERM)
-        time.sleep(0.002)
+        time.sleep(0.002)  # five hundred a second
     assert ended(drover) == 0
     assert time.monotonic() - since < 5 * SLOW
 
@@ -169,7 +169,7 @@ def test_signals_before_the_loop_runs_are_not_lost_and_leave_nothing(drover):
     codes = []
     for i in range(24):
         drover.start(wait=False)
-        time.sleep(i * 0.002)
+        time.sleep(i * 0.002)  # one instant after the other
         drover.signal([signal.SIGTERM, signal.SIGINT][i % 2])
         codes.append(ended(drover))
     # Before it has started anything it ends by the signal; from then on in order.
@@ -177,7 +177,7 @@ def test_signals_before_the_loop_runs_are_not_lost_and_leave_nothing(drover):
     for i in range(6):
         drover.start(wait=False)
         until(lambda: held(drover.pid, signal.SIGHUP), "it has come to its first line")
-        time.sleep(i * 0.003)
+        time.sleep(i * 0.003)  # one instant after the other
         drover.signal(signal.SIGHUP)
         until(lambda: drover.find_events("config_reloaded"), "the reload came through")
         assert drover.stop() == 0

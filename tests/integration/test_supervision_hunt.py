@@ -466,7 +466,7 @@ def test_a_supervisor_that_was_stopped_restarts_nobody(drover, web):
     until(lambda: len(site.asked) > 2, "it is asked")
     for stalled in (0.15, 0.35, 0.8, 1.3, 2.5):
         os.kill(drover.pid, signal.SIGSTOP)
-        time.sleep(stalled)
+        time.sleep(stalled)  # the stall itself is what is tested
         os.kill(drover.pid, signal.SIGCONT)
         asked = len(site.asked)
         until(lambda: len(site.asked) > asked + 1, "it goes on")  # noqa: B023
@@ -912,7 +912,7 @@ def test_a_stop_while_a_restart_is_held_leaves_no_ghost(drover):
         assert drover.ask("stop", "a")[0] == 0
         incarnation = drover.slot("a")["incarnation"]
         assert drover.slot("a")["restart_due_at"] is None
-        time.sleep(0.6)  # the start that was due
+        time.sleep(0.6)  # the start that was due may not come in it
         assert drover.slot("a")["incarnation"] == incarnation and drover.slot("a")["state"] == "stopped"
         drover.ask("start", "a")
     pid = drover.slot("b")["pid"]
@@ -941,7 +941,7 @@ def test_the_last_of_many_reloads_wins_whatever_they_meet(drover):
         drover.signal(signal.SIGHUP)
         if number % 3:
             drover.signal(signal.SIGHUP)
-        time.sleep(0.01)
+        time.sleep(0.01)  # an instant later: what it meets is left to chance
     drover.ask("reload")
 
     def number():
@@ -976,7 +976,7 @@ def test_crashes_of_droverd_do_not_shorten_the_interval(drover):
     end = time.monotonic() + 4.5
     rng = random.Random(4)
     while time.monotonic() < end:
-        time.sleep(rng.uniform(0.1, 0.4))
+        time.sleep(rng.uniform(0.1, 0.4))  # the instant of the kill is what is drawn
         drover.kill()
         drover.start(wait=False)
     drover.wait_event("supervisor_ready", pid=drover.pid)

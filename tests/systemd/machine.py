@@ -9,27 +9,17 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-BUILD = ROOT / os.environ.get("DROVER_BUILD", "build/dev")
-PATIENCE = 30
+sys.path.insert(0, str(HERE.parent / "integration"))
+from harness import BUILD, PATIENCE, until  # noqa: E402
+
 CLEAN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
          "SYSTEMD_PAGER": "cat", "SYSTEMD_COLORS": "0", "TERM": "dumb"}
 # nsenter brings the caller's rights into the container: those that reach past namespaces stay outside.
 WITHOUT = "--bounding-set=-sys_time,-sys_module,-sys_rawio,-mac_admin,-mac_override,-wake_alarm"
-
-
-def until(condition, what, patience=PATIENCE):
-    deadline = time.monotonic() + patience
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"waited {patience} s until {what}"
-        time.sleep(0.02)
 
 
 def cgroup_tops():
