@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #define LOGGER_SLOT ":log"
+static const char own_log[] = ":main"; /* droverd's own records, never half a line */
 enum {
 	NAME_SIZE = 80,
 	OLD_LOGGER_MS = 5000, /* an old drover-log may take this long to drain */
@@ -334,6 +335,7 @@ static void let_go(struct log_room *room)
 }
 
 static void ended(struct log_room *room);
+static void end_logger(struct log_room *room);
 
 static void on_ended(void *arg, const siginfo_t *info)
 {
@@ -350,7 +352,11 @@ static void on_ended(void *arg, const siginfo_t *info)
 	let_go(room);
 	save_record(room, 0);
 	if (expected) {
-		ended(room);
+		/* Killed by somebody: what lies in the FIFOs goes with us. */
+		if (info && info->si_code != CLD_EXITED && !room->killed)
+			end_logger(room);
+		else
+			ended(room);
 		return;
 	}
 	if (clock_mono_ms() - room->started_ms >= SHORT_LIFE_MS)
@@ -398,6 +404,8 @@ static void on_message(void *arg, struct message *m)
 		renew_directory(room);
 	else if (m->id == MSG_LOG_ROTATED)
 		tell_rotated(room, &m->body.log_rotated);
+	else if (m->id == MSG_LOG_LINE_ENDED && room->done)
+		sys_pidfd_send_signal(room->child.pidfd, SIGTERM);
 	else if (m->id == MSG_LOG_LINE_ENDED)
 		settle(room, m->body.log_name.name);
 }
@@ -528,18 +536,25 @@ static void on_timer(void *arg)
 		start_logger(room);
 }
 
+/* It empties the FIFOs before it ends; when there is none, another one is started for that. */
+static void end_logger(struct log_room *room)
+{
+	if (room->child.pid <= 0)
+		start_logger(room);
+	if (room->child.pid <= 0)
+		ended(room);
+	else if (clock_mono_ms() - room->started_ms >= SHORT_LIFE_MS)
+		sys_pidfd_send_signal(room->child.pidfd, SIGTERM);
+	else /* it may not hold SIGTERM back yet, and would die of it: it has to answer first */
+		send_name(room, MSG_LOG_HALF_LINE, own_log);
+}
+
 void log_room_end(struct log_room *room, void (*done)(void *arg), void *arg)
 {
 	room->done = done;
 	room->done_arg = arg;
-	if (room->child.pid <= 0) {
-		room->done = NULL;
-		loop_timer_stop(room->timer);
-		done(arg);
-		return;
-	}
-	sys_pidfd_send_signal(room->child.pidfd, SIGTERM);
 	loop_timer_start(room->timer, OLD_LOGGER_MS);
+	end_logger(room);
 }
 
 /* --- making it --- */

@@ -5,8 +5,9 @@ import os
 import pathlib
 import select
 import signal
+import time
 
-from harness import comm, processes, until
+from harness import alive, comm, processes, until
 
 # Its last words come when it is asked for them.
 WRITER = "trap 'echo last words; touch \"$0\"' USR1; echo begun; while :; do sleep 0.02 >/dev/null 2>&1; done"
@@ -17,9 +18,19 @@ def logger_of(drover):
                 if parent == drover.pid and state not in "ZX" and comm(pid) == "drover-log")
 
 
-def is_told_to_end(pid):
+def has_term_in(pid, mask):
+    """Is SIGTERM in one of the process's masks (ShdPnd: it waits; SigCgt: it is caught)?"""
     status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
-    return int(status["ShdPnd"], 16) & 1 << (signal.SIGTERM - 1)
+    return int(status[mask], 16) & 1 << (signal.SIGTERM - 1)
+
+
+def started_s_ago(pid):
+    ticks = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+
+
+def is_told_to_end(pid):
+    return has_term_in(pid, "ShdPnd")
 
 
 def test_a_droverd_killed_while_it_changes_drover_log_costs_no_last_words(drover):
@@ -45,3 +56,22 @@ def test_a_droverd_killed_while_it_changes_drover_log_costs_no_last_words(drover
     drover.start()
     until(lambda: drover.log_of("a") == "begun\nlast words\n", "all that it wrote is in its log")
     assert drover.stop() == 0
+
+
+def test_a_drover_log_killed_while_all_ends_costs_no_last_words(drover):
+    """droverd waits for it with services gone: only the FIFOs hold what they wrote."""
+    drover.start("http: {listen: \"127.0.0.1:0\"}\nservices: " +
+                 json.dumps({"a": {"command": ["sh", "-c", "trap 'echo last words; exit' TERM; while :; do sleep 0.02; done"]}}) + "\n")
+    drover.wait_state("a", "running")
+    pid, logger = drover.slot("a")["pid"], logger_of(drover)
+    until(lambda: has_term_in(pid, "SigCgt"), "its trap is set")
+    # Told of the end by a signal once it has lived for a second, and by a question before.
+    until(lambda: started_s_ago(logger) > 1.5, "it is no new one")
+    os.kill(logger, signal.SIGSTOP)
+    drover.signal(signal.SIGTERM)
+    until(lambda: not alive(pid), "the service is gone")
+    until(lambda: is_told_to_end(logger), "drover-log is told to end")
+    os.kill(logger, signal.SIGKILL)
+    assert drover.process.wait(20) == 0
+    assert drover.log_of("a").endswith("last words\n")
+    assert "supervisor_stopped" in drover.log_of("drover")
