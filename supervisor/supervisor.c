@@ -701,6 +701,28 @@ static int begin(struct supervisor *sv, struct err *err)
 	return 0;
 }
 
+static void on_left(void *arg, const char *slot)
+{
+	bool *left = arg;
+	*left = *left || slot[0] != ':';
+}
+
+/* After a start that failed: drover-log lives on for those whom an earlier droverd left, but
+ * without them nobody would ever end it. */
+static void end_needless_logger(struct supervisor *sv)
+{
+	bool needed = false;
+	if (!sv->logs)
+		return;
+	contain_marked(sv->contain, on_left, &needed);
+	if (needed)
+		return;
+	for (size_t i = 0; i < SUPERVISOR_SIGNALS; i++)
+		loop_signal_free(TAKE(sv->signals[i]));
+	log_room_end(sv->logs, on_logger_ended, sv);
+	loop_run(sv->loop);
+}
+
 int supervisor_start(struct supervisor **out, struct loop *loop, struct config *config,
 	const struct config_options *options, struct hand_over *hand_over, bool sweep,
 	struct err *err)
@@ -723,6 +745,7 @@ int supervisor_start(struct supervisor **out, struct loop *loop, struct config *
 	place_program_dir(sv->program_dir, sizeof(sv->program_dir));
 	int rc = begin(sv, err);
 	if (rc < 0) {
+		end_needless_logger(sv);
 		sv->config = NULL;
 		supervisor_stop(sv);
 		return rc;

@@ -50,7 +50,7 @@ struct supervisor {
 	int runtime_fd, slots_fd, empty_fd, lock_fd;
 	int signals_to_stop; /* how often we were told */
 	bool sweep;	     /* only ends what an earlier one left */
-	bool ended, told_ready, look_due;
+	bool ended, look_due;
 	int exit_code;
 
 	struct list processes; /* struct process, in order of configuration */

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from cgroups import private_group
-from harness import alive, descendants, until
+from harness import alive, comm, descendants, until
 
 HEAD = """
 http: {listen: "127.0.0.1:0"}
@@ -443,3 +443,29 @@ def test_what_was_ended_for_a_failure_is_started_again_though_it_left_with_0_uns
     drover.start()
     assert drover.wait_event("process_running", name="a")["incarnation"] == 2
     assert drover.slot("a")["restarts"] == 1
+
+
+def test_a_start_that_fails_leaves_drover_log_only_where_a_service_needs_it(drover):
+    """The socket cannot be made: by then drover-log runs."""
+    def loggers():
+        return [pid for pid in descendants() if comm(pid) == "drover-log"]
+
+    in_the_way = drover.runtime / ".control.sock"
+    in_the_way.mkdir(parents=True)
+    text = config({"a": shell("echo up; while :; do test -e more && echo more && rm more; sleep 0.02; done",
+                              directory=str(drover.folder))})
+    assert drover.start(text, wait=False).process.wait(20) == 1
+    assert "control socket" in drover.complaints() and descendants() == []
+    in_the_way.rmdir()
+    pid = drover.start().wait_state("a", "running")["pid"]
+    until(lambda: "up" in drover.log_of("a"), "it writes")
+    drover.kill()
+    in_the_way.mkdir()
+    assert drover.start(wait=False).process.wait(20) == 1
+    assert len(loggers()) == 1 and alive(pid)
+    (drover.folder / "more").touch()
+    until(lambda: "more" in drover.log_of("a"), "what it writes without droverd is put away")
+    in_the_way.rmdir()
+    drover.start()
+    assert drover.wait_state("a", "running")["pid"] == pid
+    assert drover.stop() == 0 and loggers() == []
