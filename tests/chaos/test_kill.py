@@ -18,10 +18,9 @@ import urllib.parse
 
 import pytest
 
-from harness import until
+from harness import BUILD, until
 from website import Site, documentation, languages
 
-BUILD = pathlib.Path(os.environ.get("DROVER_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build/dev"))
 BIN = BUILD / "bin"
 KINDS = ["droverd", "drover-log", "drover-scheduler", "drover-collect", "drover-crawl", "drover-monitor",
 	"drover-parser"]

@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import harness  # noqa: E402
+from cgroups import private_group  # noqa: E402
 
 # Who asks how long something took, or how much time of the processor.
 MEASURES = re.compile(r"\* SLOW\b|\b(monotonic|perf_counter|time)\(\) - |\b(cpu_s|seconds)\(|def test_\w*_in_time")
@@ -37,3 +38,18 @@ def drover(tmp_path_factory):
     yield one
     left = one.end()
     assert not left, f"processes left over: {left}"
+
+
+@pytest.fixture
+def delegated(drover):
+    """droverd in a group that was delegated to it; all groups of slots are gone when it has ended."""
+    with private_group() as group:
+        drover.prefix = group.enter
+        yield group
+        drover.end()
+
+
+@pytest.fixture(params=["sweep", "cgroup"])
+def contained(request, drover):
+    """One way of containment after the other: None, or the delegated group."""
+    return request.getfixturevalue("delegated") if request.param == "cgroup" else None

@@ -10,6 +10,7 @@ control socket, stops it, and sees to it that no process is left over.
 """
 import contextlib
 import ctypes
+import datetime
 import json
 import os
 import pathlib
@@ -122,6 +123,17 @@ def whole_log(folder, name):
             files = [stack.enter_context(open(path, "rb")) for _, path in listed]
             if log_files(folder, name) == listed:
                 return b"".join(file.read() for file in files)
+
+
+def environment_of(pid):
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+    return b""
+
+
+def seconds(text):
+    """Since 1970, of a time as drover writes it."""
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 class Control:

@@ -11,7 +11,6 @@ route of their own; without one: 404.
 """
 import contextlib
 import dataclasses
-import itertools
 import socket
 import struct
 import threading
@@ -195,7 +194,3 @@ def fullest_window(times, seconds):
             left += 1
         most = max(most, right - left + 1)
     return most
-
-
-def forever(piece):
-    return itertools.repeat(piece)

@@ -17,8 +17,9 @@ import time
 
 import pytest
 
+from given import SLOW, root_only, services
 from harness import ROOT, alive, until
-from test_supervision_hunt import SLOW, Web, boot_ms, cpu_s, probed, root_only, rules, services, stamp_ms
+from test_supervision_hunt import Web, boot_ms, cpu_s, probed, rules, stamp_ms
 
 HERE = pathlib.Path(__file__).resolve().parent
 

@@ -1,41 +1,16 @@
 # SPDX-License-Identifier: MIT
 """S5: droverd dies of SIGKILL; its services live on, and the next one takes them over as they are."""
 import contextlib
-import datetime
-import json
 import os
 import pathlib
 import random
 import signal
 import struct
 import subprocess
-import sys
 import time
 
-import pytest
-
-from cgroups import private_group
-from harness import alive, comm, descendants, until
-
-HEAD = """
-http: {listen: "127.0.0.1:0"}
-supervisor:
-  probe: {interval: 300ms, timeout: 300ms, failures: 3, start_period: 0s}
-  restart: {min_interval: %s, jitter: 0s}
-  stop: {timeout: 2s}
-"""
-
-
-def config(services, min_interval="1h"):
-    return HEAD % min_interval + "services: " + json.dumps(services) + "\n"
-
-
-def shell(script, **more):
-    return {"command": ["sh", "-c", script], **more}
-
-
-def idle(**more):
-    return {"command": ["sleep", "1000"], **more}
+from given import config, idle, make_gate, pass_gate, shell, speaker
+from harness import alive, comm, descendants, environment_of, seconds, until
 
 
 def running(drover, *names):
@@ -49,10 +24,6 @@ def came_after(drover):
     return events[max(i for i, e in enumerate(events) if e["event"] == "supervisor_started"):]
 
 
-def seconds(text):
-    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-
-
 def same_time(a, b):
     """Shown by the wall clock, kept by another: a millisecond is nothing."""
     return abs(seconds(a) - seconds(b)) < 0.02
@@ -60,20 +31,6 @@ def same_time(a, b):
 
 def numbers_in(drover, name):
     return [int(word) for word in drover.log_of(name).split()]
-
-
-@pytest.fixture
-def delegated(drover):
-    with private_group() as group:
-        drover.prefix = group.enter
-        yield group
-        drover.end()
-
-
-@pytest.fixture(params=["sweep", "cgroup"])
-def contained(request, drover):
-    """One way of containment after the other: the group, or None."""
-    return request.getfixturevalue("delegated") if request.param == "cgroup" else None
 
 
 # -- what is kept --
@@ -189,12 +146,6 @@ def test_after_a_lost_main_process_its_tree_is_ended_first(drover, contained):
     assert drover.slot("never")["state"] == "failed"
 
 
-def environment_of(pid):
-    with contextlib.suppress(OSError):
-        return pathlib.Path(f"/proc/{pid}/environ").read_bytes()
-    return b""
-
-
 def test_kills_in_the_middle_of_starts_make_no_second_copy(drover):
     rng = random.Random(5)
     names = [f"s{i}" for i in range(6)]
@@ -227,32 +178,12 @@ def test_kills_in_the_middle_of_starts_make_no_second_copy(drover):
 
 # -- services that speak for themselves, and those that are asked by a command --
 
-SPEAKER = """
-import contextlib, os, socket, sys, time
-def say(text):
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-        s.connect(os.environ["NOTIFY_SOCKET"])
-        s.send(text.encode())
-def beat(more=lambda: True):
-    while more():
-        say("WATCHDOG=1")
-        time.sleep(pause)
-def exists(path):
-    return os.path.exists(path)
-"""
-
-
-def speaker(script, pause=0.1, **probe):
-    return {"command": [sys.executable, "-c", SPEAKER + f"pause = {pause}\n" + script],
-            "probe": {"notify": True, **probe}}
-
-
 def test_a_speaker_goes_on_speaking_to_the_next_droverd(drover):
-    go, hang = drover.folder / "go", drover.folder / "hang"
-    late = f"while not exists({str(go)!r}): time.sleep(0.01)\nsay('READY=1')\nbeat()"
+    go, hang = make_gate(drover.folder / "go"), drover.folder / "hang"
+    well = f"say('READY=1'); beat(pause=0.9, until_there={str(hang)!r}); time.sleep(1000)"
     drover.start(config({
-        "well": speaker(f"say('READY=1')\nbeat(lambda: not exists({str(hang)!r}))\ntime.sleep(1000)", pause=0.9, interval="2s", timeout="2s"),
-        "late": speaker(late, start_period="60s"),
+        "well": speaker(well, interval="2s", timeout="2s"),
+        "late": speaker(f"stand_at({go!r}); say('READY=1'); beat()", start_period="60s"),
         "never": speaker("time.sleep(1000)", start_period="60s"),
     }))
     before = {"well": running(drover, "well")["well"], "late": drover.wait_state("late", "starting")}
@@ -266,7 +197,7 @@ def test_a_speaker_goes_on_speaking_to_the_next_droverd(drover):
     slot = drover.slot("late")
     assert slot["state"] == "starting" and not slot["ready"]
     assert drover.rewind().wait_event("process_not_ready", name="never")["wait_ms"] == 800
-    go.touch()
+    pass_gate(go)
     late = drover.wait_state("late", "running")
     assert late["ready"] and late["pid"] == before["late"]["pid"] and late["incarnation"] == 1
     well = until(lambda: (lambda s: s if s["last_probe"] and s["last_probe"]["ok"] else None)(drover.slot("well")), "it is heard")

@@ -3,22 +3,20 @@
 `drover check` on the broken configurations: each error at the line and column that its sidecar names, and no other;
 exit code 78, soon, in little memory. (The unit test config/test_broken asks the same of the reader itself.)
 """
-import os
-import pathlib
 import re
 import resource
 import subprocess
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("DROVER_BUILD", ROOT / "build/dev"))
+from given import SANITIZED
+from harness import BUILD, ROOT
+
 DROVER = BUILD / "bin/drover"
 BROKEN = ROOT / "tests/integration/broken"
 SIDECARS = sorted(BROKEN.glob("*.expect"))
 EXPECTED = re.compile(r"(?:([^:]*[^:\d][^:]*):)?(\d+):(\d+): ?(.*)")
 ERROR = re.compile(r"^(.*?):(\d+):(\d+): error: (.*)$")
-SANITIZED = "asan" in BUILD.name or "tsan" in BUILD.name
 
 
 def limits():

@@ -10,8 +10,8 @@ import subprocess
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("DROVER_BUILD", ROOT / "build/dev"))
+from harness import BUILD, ROOT
+
 DROVER = BUILD / "bin/drover"
 BROKEN = pathlib.Path(__file__).parent / "broken"
 

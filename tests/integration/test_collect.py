@@ -15,11 +15,11 @@ import threading
 import time
 
 import pytest
-from harness import until
+from harness import BUILD, until
 from provider import Answer, Provider, pages
 from website import Site
 
-BIN = pathlib.Path(os.environ.get("DROVER_BUILD", pathlib.Path(__file__).parents[2] / "build/dev")) / "bin"
+BIN = BUILD / "bin"
 FIELDS = "{id: id, title: title, n: {path: n, type: integer}, lat: {path: pos.lat, type: real}}"
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """S4 and S1 where trees want to stay: with a delegated cgroup and with the sweep, as PID 1, and against the kernel."""
 import contextlib
-import json
 import os
 import pathlib
 import signal
@@ -11,44 +10,20 @@ import time
 import pytest
 
 from cgroups import private_group
-from harness import BUILD, alive, comm, processes, until
+from given import PYTHON, SLOW, root_only, services
+from harness import alive, comm, processes, until
 
 HERE = pathlib.Path(__file__).resolve().parent
-PYTHON = "/usr/bin/python3"
-SLOW = 4 if "san" in BUILD.name else 1
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 ANIMALS = ["grouped", "stubborn", "secretive", "headless", "asleep", "runner", "sprinter", "reaper"]
 
 
-def config(stop="300ms", min_interval="0s", **services):
-    """NAME=script, or NAME={fields}."""
-    text = (f"supervisor: {{restart: {{min_interval: {min_interval}, jitter: 0s}}, stop: {{timeout: {stop}}}}}\n"
-            'http: {listen: "127.0.0.1:0"}\nservices:\n')
-    for name, fields in services.items():
-        fields = fields if isinstance(fields, dict) else {"command": ["sh", "-c", fields]}
-        text += f"  {name}: {json.dumps(fields)}\n"
-    return text
+def config(stop="300ms", min_interval="0s", **commands):
+    return (f"supervisor: {{restart: {{min_interval: {min_interval}, jitter: 0s}}, stop: {{timeout: {stop}}}}}\n"
+            'http: {listen: "127.0.0.1:0"}\n' + services(**commands))
 
 
 def named(mark):
     return [pid for pid, (_, state) in processes().items() if comm(pid) == mark and state not in "ZX"]
-
-
-@pytest.fixture
-def delegated(drover):
-    """droverd in a group that was delegated to it; all groups of slots are gone when it has ended."""
-    with private_group() as group:
-        drover.prefix = group.enter
-        yield group
-        drover.end()
-
-
-@pytest.fixture(params=["sweep", "cgroup"])
-def contained(request, drover):
-    """One way of containment after the other."""
-    if request.param == "cgroup":
-        request.getfixturevalue("delegated")
-    return request.param
 
 
 # -- which group is ours --
@@ -156,10 +131,11 @@ def test_a_group_that_cannot_be_made_is_no_reason_to_start_nothing(drover, deleg
 
 def test_a_service_that_scatters_its_tree_ends_whole(drover, contained):
     """All ways to hide at once: sessions, daemons, wiped environments, stopped, forking all the time."""
-    mark = f"zoo{os.getpid() % 1000}{contained}"
+    way = "cgroup" if contained else "sweep"
+    mark = f"zoo{os.getpid() % 1000}{way}"
     kinds = [k for kind in ANIMALS for k in (kind, "wiped-" + kind)]
     drover.start(config(a={"command": [PYTHON, str(HERE / "zoo.py"), mark, *kinds]}, b="exec sleep 1000"))
-    assert drover.status()["supervisor"]["containment"] == contained
+    assert drover.status()["supervisor"]["containment"] == way
     until(lambda: len(named(mark)) >= len(kinds) - 2, "the animals are there")
     other = drover.slot("b")["pid"]
     since = time.monotonic()

@@ -7,8 +7,9 @@ import stat
 import pytest
 
 from dead_mount import dead_mount
+from given import PYTHON, SLOW, root_only
 from harness import DROVERD, alive, until
-from test_containment import PYTHON, SLOW, config, contained, delegated, root_only  # noqa: F401
+from test_containment import config
 
 # Its output lies on a mount that does not answer, and nothing else tells whose it is.
 ORPHAN = """
@@ -30,7 +31,7 @@ open(ready, 'w').write(pid)
 
 
 @root_only
-def test_an_output_on_a_dead_mount_does_not_stop_droverd(drover, contained):  # noqa: F811
+def test_an_output_on_a_dead_mount_does_not_stop_droverd(drover, contained):
     ready = drover.folder / "ready"
     with dead_mount(drover.folder / "dead") as dead:
         drover.start(config(min_interval="1h", a={"command": [PYTHON, "-c", ORPHAN, str(dead), str(ready), f"{ready}.fifo"]}, b="exec sleep 1000"))
@@ -43,7 +44,7 @@ def test_an_output_on_a_dead_mount_does_not_stop_droverd(drover, contained):  # 
         assert not alive(int(ready.read_text()))
 
 
-def test_a_droverd_started_from_within_a_service_is_none_of_its_tree(drover, contained):  # noqa: F811
+def test_a_droverd_started_from_within_a_service_is_none_of_its_tree(drover, contained):
     """Who logged in by a supervised sshd starts droverd anew after it was killed."""
     command = (f"{DROVERD} --config {drover.config} --state-dir {drover.state} --runtime-dir {drover.runtime} "
                f"--log-dir {drover.logs} >>{drover.folder}/droverd.out 2>&1 </dev/null")

@@ -16,12 +16,10 @@ import time
 
 import pytest
 
-from harness import BUILD, MESSAGES, until
+from given import SANITIZED, SLOW
+from harness import BUILD, DROVERD, MESSAGES, until
 
 CLI = str(BUILD / "bin/drover")
-DROVERD = str(BUILD / "bin/droverd")
-SANITIZED = "san" in BUILD.name
-SLOW = 4 if SANITIZED else 1
 SOMEBODY, NOBODY = 54321, 65534
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs to become somebody else")
 REQUEST = MESSAGES["REQUEST"]

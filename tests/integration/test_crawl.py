@@ -20,11 +20,10 @@ import urllib.request
 
 import pytest
 
-from harness import descendants, until
+from harness import BUILD, descendants, until
 from website import Site
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = pathlib.Path(os.environ.get("DROVER_BUILD", ROOT / "build/dev")) / "bin"
+BIN = BUILD / "bin"
 
 
 class Crawl:

@@ -18,12 +18,12 @@ import urllib.parse
 
 import harness
 import pytest
+from given import SANITIZED
 from harness import BUILD, Drover, until
-from hostile import CLOSE, HANG, RESET, Hostile, answer, drip, forever, fullest_window, head, html, links, moved
+from hostile import CLOSE, HANG, RESET, Hostile, answer, drip, fullest_window, head, html, links, moved
 
 PATIENCE = 80
 RSS_MAX = 200 << 20  # of a worker
-SANITIZED = "san" in BUILD.name
 HAS_MUTANTS = b"FUZZ_LINKS" in (BUILD / "bin/drover-parser").read_bytes()
 CASES = {}
 
@@ -458,7 +458,7 @@ ODD = crawl("odd", {
 
 
 def test_odd_answers_have_an_end_and_poison_nobody(house):
-    run = house.over(ODD)
+    house.over(ODD)
     titles, urls = house.titles(ODD), house.urls(ODD)
     assert (titles["/"], titles["/fine"], titles["/extra"]) == ("root", "fine", "extra")
     assert set(titles) <= {"/", "/fine", "/extra", "/xxe", "/huge"}  # a length that fits no number is none

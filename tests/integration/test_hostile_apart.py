@@ -9,9 +9,10 @@ import time
 
 import harness
 import pytest
+from given import SANITIZED
 from harness import Drover, until
 from hostile import HANG, Hostile, answer, fullest_window, html, links
-from test_hostile import SANITIZED, House, items, paged
+from test_hostile import House, items, paged
 
 
 @pytest.fixture

@@ -23,12 +23,11 @@ import time
 
 import pytest
 
-from harness import BUILD, alive, comm, processes, until
+from given import SLOW
+from harness import alive, comm, processes, until
 from test_logger import CATEGORIES, Parent, Writer, no_test_hangs, parent, records, text  # noqa: F401 (fixtures)
 
-SLOW = 4 if "san" in BUILD.name else 1
 LIBC = ctypes.CDLL(None, use_errno=True)
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 @pytest.fixture
@@ -286,14 +285,29 @@ services:
 """
 
 
-def test_a_log_disk_that_stands_still_stalls_nothing_but_the_logs(drover, tmp_path):
-    """Services go on and are restarted, probes are asked, commands answered; when it moves again every line is there."""
-    image, disk = tmp_path / "image", tmp_path / "disk"
+@contextlib.contextmanager
+def disk_for_logs(drover, folder):
+    """A file system of their own."""
+    image, disk = folder / "image", folder / "disk"
     disk.mkdir()
     image.write_bytes(bytes(16 << 20))
     subprocess.run(["/sbin/mkfs.ext4", "-q", image], check=True)
     with mounted(disk, "-o", "loop", image):
         drover.logs = disk / "logs"
+        yield disk
+
+
+def freeze(drover, disk):
+    """Until drover-log, whose pid comes back, hangs in it."""
+    subprocess.run(["fsfreeze", "-f", disk], check=True)
+    logger = next(pid for pid in children(drover.pid, "drover-log"))
+    until(lambda: processes()[logger][1] == "D", "drover-log stands still")
+    return logger
+
+
+def test_a_log_disk_that_stands_still_stalls_nothing_but_the_logs(drover, tmp_path):
+    """Services go on and are restarted, probes are asked, commands answered; when it moves again every line is there."""
+    with disk_for_logs(drover, tmp_path) as disk:
         well = drover.folder / "well"
         well.touch()
         drover.start(FROZEN % drover.folder)
@@ -301,10 +315,7 @@ def test_a_log_disk_that_stands_still_stalls_nothing_but_the_logs(drover, tmp_pa
         until(lambda: "line 5\n" in drover.log_of("chatty"), "it logs")
         asked = drover.slot("asked")["pid"]
         chatty = drover.slot("chatty")["pid"]
-        subprocess.run(["fsfreeze", "-f", disk], check=True)
-        # Until drover-log hangs in it.
-        logger = next(pid for pid in children(drover.pid, "drover-log"))
-        until(lambda: processes()[logger][1] == "D", "drover-log stands still")
+        logger = freeze(drover, disk)
         begin = time.monotonic()
         os.kill(drover.slot("mortal")["pid"], signal.SIGKILL)
         until(lambda: drover.slot("mortal")["restarts"] == 1 and drover.slot("mortal")["state"] == "running", "it is restarted")
@@ -327,17 +338,10 @@ def test_a_log_disk_that_stands_still_stalls_nothing_but_the_logs(drover, tmp_pa
 
 
 def test_droverd_ends_though_the_log_disk_stands_still(drover, tmp_path):
-    image, disk = tmp_path / "image", tmp_path / "disk"
-    disk.mkdir()
-    image.write_bytes(bytes(16 << 20))
-    subprocess.run(["/sbin/mkfs.ext4", "-q", image], check=True)
-    with mounted(disk, "-o", "loop", image):
-        drover.logs = disk / "logs"
+    with disk_for_logs(drover, tmp_path) as disk:
         drover.start(FROZEN % drover.folder)
         drover.wait_event("supervisor_ready")
-        logger = next(pid for pid in children(drover.pid, "drover-log"))
-        subprocess.run(["fsfreeze", "-f", disk], check=True)
-        until(lambda: processes()[logger][1] == "D", "drover-log stands still")
+        logger = freeze(drover, disk)
         assert drover.stop(patience=20 * SLOW) == 0
         assert alive(logger), "it cannot even be killed"
         subprocess.run(["fsfreeze", "-u", disk], check=True)

@@ -16,11 +16,11 @@ import threading
 
 import pytest
 
+from given import SLOW
 from harness import BUILD, MESSAGES, processes, until
 from test_logger import Parent, Writer, no_test_hangs  # noqa: F401 (a fixture that guards all tests here)
 
 DROVER = BUILD / "bin/drover"
-SLOW = 4 if "san" in BUILD.name else 1
 
 
 class Supervisor:

@@ -18,7 +18,6 @@ from provider import Answer, Provider
 
 GROWING = str(pathlib.Path(__file__).resolve().parent / "growing.py")
 DROVER = str(BUILD / "bin/drover")
-SANITIZED = "san" in BUILD.name
 BASE = {"supervisor": {"memory": {"check": "150ms"}, "stop": {"timeout": "5s"},
                        "restart": {"min_interval": "1h", "jitter": "0s"}},
         "http": {"listen": "127.0.0.1:0"}}

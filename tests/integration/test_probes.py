@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """How services are asked for their health: over HTTP and TCP by monitor, by a command, and by themselves."""
 import contextlib
-import datetime
-import json
 import os
 import pathlib
 import resource
@@ -18,25 +16,9 @@ import time
 import pytest
 
 import harness
-from harness import processes, until
+from given import SPEAKER, asked, config, make_gate, pass_gate, speaker
+from harness import processes, seconds, until
 from provider import Answer, Provider
-
-HEAD = """
-http: {listen: "127.0.0.1:0"}
-supervisor:
-  probe: {interval: 400ms, timeout: 300ms, failures: 3, start_period: 0s}
-  restart: {min_interval: %s, jitter: 0s}
-  stop: {timeout: 2s}
-"""
-
-
-def config(services, min_interval="1h"):
-    return HEAD % min_interval + "services: " + json.dumps(services) + "\n"
-
-
-def asked(probe, command=("sleep", "1000"), **more):
-    return {"command": list(command), "probe": probe, **more}
-
 
 def strikes(drover, name):
     return drover.health("probe_failed", name=name)
@@ -48,10 +30,6 @@ def probed(drover, name, ok):
         last = drover.slot(name)["last_probe"]
         return last if last and last["ok"] is ok else None
     return until(look, f"{name}'s probe is {ok}")
-
-
-def seconds(text):
-    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def running(*words):
@@ -299,33 +277,12 @@ def test_commands_of_a_dead_supervisor_are_ended(drover):
 
 # -- notify --
 
-SPEAKER = """
-import os, select, signal, socket, sys, time
-where = os.environ.get("NOTIFY_SOCKET", "")
-def say(text, to=None, fds=()):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-        data = text if isinstance(text, bytes) else text.encode()
-        s.connect(to or where)
-        if fds: socket.send_fds(s, [data], list(fds))
-        else: s.send(data)
-def beat(seconds=1000, pause=0.1):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        say("WATCHDOG=1")
-        time.sleep(pause)
-"""
-
-
-def speaker(script, **probe):
-    return asked({"notify": True, **probe}, [sys.executable, "-c", SPEAKER + script])
-
-
 def test_a_service_speaks_for_itself(drover):
-    flag = drover.folder / "go"
+    go, go2 = make_gate(drover.folder / "go"), make_gate(drover.folder / "go2")
     drover.start(config({
         "good": speaker(f"""
 say("STATUS=warming up\\nX_UNKNOWN=1\\nMAINPID=1\\n")
-while not os.path.exists({str(flag)!r}): time.sleep(0.01)
+stand_at({go!r})
 say("READY=1\\nSTATUS=42 \\033[2J clients")
 print("usec", os.environ["WATCHDOG_USEC"], os.stat(where).st_mode & 0o777, flush=True)
 beat()
@@ -347,7 +304,7 @@ say("READY=0\\nWATCHDOG=0\\nEXTEND_TIMEOUT_USEC=-1\\nEXTEND_TIMEOUT_USEC=9999999
 say("READY=1" + "x" * 5000)
 say("BARRIER=1", fds=[0] * 50)
 print("said", flush=True)
-while not os.path.exists({str(flag)!r} + "2"): time.sleep(0.01)
+stand_at({go2!r})
 say("READY=1")
 beat()
 """, start_period="20s"),
@@ -362,7 +319,7 @@ beat()
     until(lambda: drover.slot("good")["status_text"] == "warming up", "its status is shown")
     slot = drover.slot("good")
     assert slot["state"] == "starting" and not slot["ready"] and slot["pid"]
-    flag.touch()
+    pass_gate(go)
     assert drover.wait_event("process_running", name="good")["pid"] == slot["pid"]
     until(lambda: drover.slot("good")["status_text"] == "42 ?[2J clients", "its status is shown")
     assert drover.slot("good")["ready"]
@@ -370,7 +327,7 @@ beat()
     assert until(lambda: drover.log_of("barrier"), "it wrote") == "answered True\n"
     until(lambda: drover.log_of("garbage"), "it wrote")
     assert drover.slot("garbage")["state"] == "starting"
-    flag.with_name("go2").touch()
+    pass_gate(go2)
     for name in ("barrier", "garbage", "patient"):
         drover.wait_state(name, "running")
         assert probed(drover, name, True)
@@ -422,10 +379,10 @@ while True:
 
 
 def test_only_its_own_tree_speaks_for_a_service(drover):
+    path, go = drover.runtime / "notify/victim", make_gate(drover.folder / "go")
     thief = f"""
-path = {str(drover.runtime)!r} + "/notify/victim"
-while not os.path.exists(path): time.sleep(0.01)
-for _ in range(3): say("READY=1\\nSTATUS=stolen", to=path)
+stand_at({go!r})
+for _ in range(3): say("READY=1\\nSTATUS=stolen", to={str(path)!r})
 print("stolen", flush=True)
 time.sleep(1000)
 """
@@ -441,6 +398,8 @@ if os.fork() == 0:
 time.sleep(1000)
 """),
     }))
+    until(path.exists, "there is something to steal")
+    pass_gate(go)
     until(lambda: drover.log_of("thief") == "stolen\n", "the thief spoke")
     until(lambda: drover.health("notify_refused", name="victim"), "it is refused")
     slot = drover.slot("victim")

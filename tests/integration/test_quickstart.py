@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("DROVER_BUILD", ROOT / "build/dev"))
+from harness import BUILD, ROOT
+
 NOBODY = 65534
 
 

@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from harness import BUILD, DROVERD, ROOT, alive, until
+from given import SANITIZED
+from harness import BUILD, DROVERD, ROOT, alive, environment_of, until
 from provider import Answer, Provider
 from test_supervisor import quick, service, services
 
 
-SANITIZED = "asan" in BUILD.name or "tsan" in BUILD.name
 
 
 def reload(drover, text=None):
@@ -70,7 +70,6 @@ def test_a_reload_that_fails_its_checks_changes_nothing(drover):
     changed = quick(services(service("a", "exec sleep 2000"), service("c", "exec sleep 1000", user="no-such-user")))
     code, answer = reload(drover, changed)
     assert code == 78 and "no-such-user" in answer["errors"]
-    status = drover.status()
     assert pids(drover) == before
     assert not drover.find_events("process_stopping")
 
@@ -341,14 +340,6 @@ def test_reloads_at_once_are_each_answered(drover):
     for client in clients:
         client.close()
     assert pids(drover) == before
-
-
-def environment_of(pid):
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return file.read()
-    except OSError:
-        return b""
 
 
 def resources(pid):

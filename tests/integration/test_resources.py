@@ -2,7 +2,6 @@
 """Resource trouble: what is not to be had fails one start, with its step and errno, and is tried again; others go on."""
 import contextlib
 import errno
-import json
 import os
 import pathlib
 import pwd
@@ -13,25 +12,18 @@ import time
 
 import pytest
 
-from cgroups import private_group
 from dead_mount import dead_mount
+from given import SLOW, root_only, services
 from harness import BUILD, alive, comm, descendants, processes, until
 
-PYTHON = "/usr/bin/python3"
-SLOW = 4 if "san" in BUILD.name else 1
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 SLEEP = "exec sleep 1000"
 UID = 54322  # a user of nobody else: what counts for it is ours alone
 
 
-def config(min_interval="1h", stop="1s", workers=True, **services):
-    """NAME=script, or NAME={fields}."""
+def config(min_interval="1h", stop="1s", workers=True, **commands):
     text = (f"supervisor: {{probe: {{interval: 1s, timeout: 200ms, start_period: 0s}}, restart: {{min_interval: {min_interval}, "
-            f'jitter: 0s}}, stop: {{timeout: {stop}}}}}\nhttp: {{listen: "127.0.0.1:0"}}\nservices:\n')
-    for name, fields in services.items():
-        fields = fields if isinstance(fields, dict) else {"command": ["sh", "-c", fields]}
-        text += f"  {name}: {json.dumps(fields)}\n"
-    return text
+            f'jitter: 0s}}, stop: {{timeout: {stop}}}}}\nhttp: {{listen: "127.0.0.1:0"}}\n')
+    return text + services(**commands)
 
 
 def descriptors(pid):
@@ -264,17 +256,6 @@ def test_a_user_that_vanished_is_a_failed_start(drover):
 
 
 # -- what never comes back --
-
-
-@pytest.fixture(params=["sweep", "cgroup"])
-def contained(request, drover):
-    if request.param == "sweep":
-        yield
-        return
-    with private_group() as group:
-        drover.prefix = group.enter
-        yield
-        drover.end()
 
 
 @root_only

@@ -4,8 +4,6 @@
 what a schema cannot see, which is listed here with the reason.
 """
 import json
-import os
-import pathlib
 import re
 import subprocess
 
@@ -13,8 +11,9 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-DROVER = pathlib.Path(os.environ.get("DROVER_BUILD", ROOT / "build/dev")) / "bin/drover"
+from harness import BUILD, ROOT
+
+DROVER = BUILD / "bin/drover"
 BROKEN = ROOT / "tests/integration/broken"
 
 TWO_FILES = "each file alone is right"

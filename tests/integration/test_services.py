@@ -13,10 +13,10 @@ import time
 
 import pytest
 
-from harness import BUILD, DROVERD, alive, until
+from given import SLOW
+from harness import DROVERD, alive, until
 
 TOLD = str(pathlib.Path(__file__).resolve().parent / "told.py")
-SLOW = 4 if "san" in BUILD.name else 1
 ROOT = os.geteuid() == 0
 BASE = {"supervisor": {"probe": {"interval": "200ms", "timeout": "200ms", "start_period": "0s"},
                        "restart": {"min_interval": "1h", "jitter": "0s"}, "stop": {"timeout": "2s"}},

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from harness import BUILD, alive, until
+from given import SLOW
+from harness import alive, until
 
-SLOW = 4 if "san" in BUILD.name else 1
 
 CONFIG = """
 supervisor: {restart: {min_interval: 1h}, stop: {timeout: 1h}}

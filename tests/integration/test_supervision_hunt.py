@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Tries to break what is promised of supervision: S1 to S4, S6, L1, X2, X4, with the nastiest processes and peers."""
 import contextlib
-import datetime
 import fcntl
 import http.server
 import json
@@ -18,13 +17,11 @@ import time
 import pytest
 
 import harness
-from harness import (BUILD, DROVERD, MESSAGES, alive, bytes_of, descendants, log_files, processes,
-                     text_of, until, whole_log)
+from given import PYTHON, SLOW, root_only, services
+from harness import (BUILD, DROVERD, MESSAGES, alive, bytes_of, descendants, log_files, processes, seconds, text_of, until,
+                     whole_log)
 
 HERE = pathlib.Path(__file__).resolve().parent
-PYTHON = "/usr/bin/python3"
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-SLOW = 4 if "san" in BUILD.name else 1  # sanitizers: what is measured in time gets more of it
 
 RULES = """
 supervisor:
@@ -37,16 +34,6 @@ http: {listen: "127.0.0.1:0"}
 
 def rules(**change):
     return RULES % {"interval": "200ms", "timeout": "200ms", "min_interval": "1h", "jitter": "0s", "stop": "2s", **change}
-
-
-def services(**commands):
-    """YAML of services: NAME=script or NAME={fields}."""
-    text = "services:\n"
-    for name, fields in commands.items():
-        if not isinstance(fields, dict):
-            fields = {"command": fields if isinstance(fields, list) else ["sh", "-c", fields]}
-        text += f"  {name}: {json.dumps(fields)}\n"
-    return text
 
 
 def named(mark):
@@ -313,7 +300,7 @@ def puppets(drover, monkeypatch):
 
 
 def stamp_ms(text):
-    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000
+    return seconds(text) * 1000
 
 
 def test_three_missed_beats_replace_a_worker_once_and_the_next_three_are_held(drover, puppets):

@@ -15,9 +15,9 @@ import time
 
 import pytest
 
-from harness import BUILD, alive, comm, descendants, until
-from test_adoption import contained, delegated  # noqa: F401
-from test_adoption import config, environment_of, idle, numbers_in, running, same_time, shell, speaker
+from given import config, idle, shell, speaker
+from harness import BUILD, alive, comm, descendants, environment_of, until
+from test_adoption import numbers_in, running, same_time
 
 BIN = BUILD / "bin"
 CLI = str(BIN / "drover")
