@@ -24,6 +24,16 @@ struct loop {
 	int64_t now_ms;
 	uint64_t turn_number;
 	bool draining, running, stop_asked;
+	/* All timers hang on one watcher of libev's: a timer of its own is twice as large. */
+	struct {
+		ev_timer w;
+		struct loop_timer **heap;  /* those that are armed; the first is due first */
+		uint32_t armed, made, cap; /* room for all that are made: arming never fails */
+		uint32_t order;		   /* grows with each arming */
+		uint32_t pass;		   /* grows each time that some are due */
+		bool passing;
+		int64_t pass_ms; /* what was due then is called in this pass */
+	} timers;
 };
 
 struct loop_io {
@@ -34,11 +44,12 @@ struct loop_io {
 };
 
 struct loop_timer {
-	ev_timer w;
 	struct loop *loop;
-	int64_t due_ms;
+	uint64_t key; /* due time in ms, then the order of arming */
 	loop_timer_cb cb;
 	void *arg;
+	uint32_t place; /* in the heap, from 1; 0: at rest */
+	uint32_t pass;	/* when it was armed */
 };
 
 struct loop_signal {
@@ -57,6 +68,7 @@ struct loop_waker {
 
 static void on_turn(struct ev_loop *ev, ev_check *w, int revents);
 static void on_run_later(struct ev_loop *ev, ev_timer *w, int revents);
+static void on_due(struct ev_loop *ev, ev_timer *w, int revents);
 static void run_deferred(struct loop *loop);
 
 int loop_new(struct loop **out, struct err *err)
@@ -80,6 +92,8 @@ int loop_new(struct loop **out, struct err *err)
 	ev_check_start(loop->ev, &loop->turn);
 	ev_timer_init(&loop->run_later, on_run_later, 0, 0);
 	loop->run_later.data = loop;
+	ev_timer_init(&loop->timers.w, on_due, 0, 0);
+	loop->timers.w.data = loop;
 	loop->now_ms = clock_mono_ms();
 	*out = loop;
 	return 0;
@@ -93,8 +107,10 @@ void loop_free(struct loop *loop)
 	while (!list_empty(&loop->waiting))
 		run_deferred(loop);
 	ev_timer_stop(loop->ev, &loop->run_later);
+	ev_timer_stop(loop->ev, &loop->timers.w);
 	ev_check_stop(loop->ev, &loop->turn);
 	ev_loop_destroy(loop->ev);
+	free(loop->timers.heap);
 	free(loop);
 }
 
@@ -248,34 +264,138 @@ void loop_io_free(struct loop_io *io)
 	free(io);
 }
 
-static void arm(struct loop_timer *timer)
+/* --- timers: a heap by due time; of those due at once the one that was armed first is first --- */
+
+enum { ORDER_BITS = 20 };
+
+static int64_t due_of(const struct loop_timer *timer)
 {
-	int64_t left_ms = MAX(timer->due_ms - timer->loop->now_ms, (int64_t)0);
-	ev_timer_stop(timer->loop->ev, &timer->w);
-	ev_timer_set(&timer->w, (double)left_ms / 1e3, 0);
-	ev_timer_start(timer->loop->ev, &timer->w);
+	return (int64_t)(timer->key >> ORDER_BITS);
 }
 
-static void on_timer(struct ev_loop *ev UNUSED, ev_timer *w, int revents UNUSED)
+static uint64_t next_key(struct loop *loop, int64_t due_ms)
 {
-	struct loop_timer *timer = (struct loop_timer *)w;
-	/* libev's time of the turn is a little older than ours: never fire before loop_now_ms()
-	 * says so. */
-	if (timer->loop->now_ms < timer->due_ms)
-		arm(timer);
-	else
+	uint64_t order = loop->timers.order++ % (1U << ORDER_BITS);
+	return (uint64_t)due_ms << ORDER_BITS | order;
+}
+
+static void put(struct loop *loop, uint32_t place, struct loop_timer *timer)
+{
+	loop->timers.heap[place - 1] = timer;
+	timer->place = place;
+}
+
+static void move_up(struct loop *loop, struct loop_timer *timer, uint32_t place)
+{
+	for (; place > 1; place /= 2) {
+		struct loop_timer *above = loop->timers.heap[place / 2 - 1];
+		if (timer->key >= above->key)
+			break;
+		put(loop, place, above);
+	}
+	put(loop, place, timer);
+}
+
+static void move_down(struct loop *loop, struct loop_timer *timer, uint32_t place)
+{
+	struct loop_timer **heap = loop->timers.heap;
+	for (uint32_t below; (below = place * 2) <= loop->timers.armed; place = below) {
+		if (below < loop->timers.armed && heap[below]->key < heap[below - 1]->key)
+			below++;
+		if (heap[below - 1]->key >= timer->key)
+			break;
+		put(loop, place, heap[below - 1]);
+	}
+	put(loop, place, timer);
+}
+
+static struct loop_timer *first(const struct loop *loop)
+{
+	return loop->timers.armed ? loop->timers.heap[0] : NULL;
+}
+
+static void take_out(struct loop_timer *timer)
+{
+	struct loop *loop = timer->loop;
+	uint32_t place = timer->place;
+	struct loop_timer *last = loop->timers.heap[--loop->timers.armed];
+	timer->place = 0;
+	if (last == timer)
+		return;
+	move_up(loop, last, place);
+	move_down(loop, last, last->place);
+}
+
+/* Wakes for the first one. Too late is corrected by on_due(); too early would cost a turn. */
+static void await_first(struct loop *loop)
+{
+	const struct loop_timer *timer = first(loop);
+	if (loop->timers.passing)
+		return;
+	ev_timer_stop(loop->ev, &loop->timers.w);
+	if (!timer)
+		return;
+	int64_t left_ms = MAX(due_of(timer) - loop->now_ms, (int64_t)0);
+	ev_timer_set(&loop->timers.w, (double)left_ms / 1e3, 0);
+	ev_timer_start(loop->ev, &loop->timers.w);
+}
+
+/* Of those that were armed in this pass none is: or one that arms itself would starve all else. */
+static bool is_due(const struct loop *loop)
+{
+	const struct loop_timer *timer = first(loop);
+	return timer && due_of(timer) <= loop->timers.pass_ms && timer->pass != loop->timers.pass;
+}
+
+/*
+ * One is called at a time, and the next as an event of its own, so that what a callback defers
+ * comes before it. libev's time of the turn is a little older than ours: none fires before
+ * loop_now_ms() says so.
+ */
+static void on_due(struct ev_loop *ev, ev_timer *w, int revents UNUSED)
+{
+	struct loop *loop = w->data;
+	if (!loop->timers.passing) {
+		loop->timers.passing = true;
+		loop->timers.pass++;
+		loop->timers.pass_ms = loop->now_ms;
+	}
+	struct loop_timer *timer = is_due(loop) ? first(loop) : NULL;
+	if (timer)
+		take_out(timer);
+	if (is_due(loop)) {
+		ev_feed_event(ev, w, 0);
+	} else {
+		loop->timers.passing = false;
+		await_first(loop);
+	}
+	if (timer)
 		timer->cb(timer->arg);
+}
+
+static int make_room(struct loop *loop)
+{
+	enum { MORE = 64 };
+	if (loop->timers.made < loop->timers.cap)
+		return 0;
+	struct loop_timer **heap = reallocarray(
+		loop->timers.heap, loop->timers.cap + MORE, sizeof(struct loop_timer *));
+	if (!heap)
+		return -ENOMEM;
+	loop->timers.heap = heap;
+	loop->timers.cap += MORE;
+	return 0;
 }
 
 struct loop_timer *loop_timer_new(struct loop *loop, loop_timer_cb cb, void *arg)
 {
-	struct loop_timer *timer = NEW(struct loop_timer);
+	struct loop_timer *timer = make_room(loop) < 0 ? NULL : NEW(struct loop_timer);
 	if (!timer)
 		return NULL;
+	loop->timers.made++;
 	timer->loop = loop;
 	timer->cb = cb;
 	timer->arg = arg;
-	ev_timer_init(&timer->w, on_timer, 0, 0);
 	return timer;
 }
 
@@ -283,25 +403,39 @@ void loop_timer_start(struct loop_timer *timer, int64_t after_ms)
 {
 	/* A deadline beyond 300 years means never; the sum must not overflow. */
 	const int64_t far_ms = INT64_C(10000000000000);
-	timer->due_ms = loop_now_ms(timer->loop) + MIN(MAX(after_ms, (int64_t)0), far_ms);
-	arm(timer);
+	struct loop *loop = timer->loop;
+	const struct loop_timer *before = first(loop);
+	int64_t before_ms = before ? due_of(before) : -1;
+	if (timer->place)
+		take_out(timer);
+	timer->key = next_key(loop, loop_now_ms(loop) + MIN(MAX(after_ms, (int64_t)0), far_ms));
+	timer->pass = loop->timers.pass;
+	move_up(loop, timer, ++loop->timers.armed);
+	if (due_of(first(loop)) != before_ms)
+		await_first(loop);
 }
 
 void loop_timer_stop(struct loop_timer *timer)
 {
-	ev_timer_stop(timer->loop->ev, &timer->w);
+	bool was_first = timer->place == 1;
+	if (!timer->place)
+		return;
+	take_out(timer);
+	if (was_first)
+		await_first(timer->loop);
 }
 
 bool loop_timer_armed(const struct loop_timer *timer)
 {
-	return ev_is_active(&timer->w);
+	return timer->place != 0;
 }
 
 void loop_timer_free(struct loop_timer *timer)
 {
 	if (!timer)
 		return;
-	ev_timer_stop(timer->loop->ev, &timer->w);
+	loop_timer_stop(timer);
+	timer->loop->timers.made--;
 	free(timer);
 }
 
