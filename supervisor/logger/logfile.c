@@ -20,8 +20,7 @@ bool logfile_is_name(const char *name)
 
 void logfile_init(struct logfile *lf, int dir, const char *name)
 {
-	*lf = (struct logfile) { .dir = dir, .fd = -1 };
-	str_copy(lf->name, sizeof(lf->name), name);
+	*lf = (struct logfile) { .dir = dir, .fd = -1, .name = name };
 }
 
 void logfile_close(struct logfile *lf)

@@ -21,23 +21,22 @@ struct logfile_birth {
 };
 
 struct logfile {
-	int dir; /* borrowed */
-	int fd;	 /* -1: not open */
-	char name[LOGFILE_NAME_MAX + 1];
+	int dir;	    /* borrowed */
+	int fd;		    /* -1: not open */
+	const char *name;   /* borrowed */
 	int64_t max_size;   /* bytes; 0: never rotates by size */
 	int64_t max_line;   /* bytes that a line may reach beyond max_size */
 	int64_t max_age_ms; /* of backups; 0: no bound */
-	unsigned backups;
-	int64_t left; /* the offset after our last write */
+	int64_t left;	    /* the offset after our last write */
 	struct logfile_birth *births;
-	size_t birth_count;
+	unsigned backups, birth_count;
 };
 
 /** A plain name within its directory: not empty, hidden, longer than LOGFILE_NAME_MAX or with a
  * slash. */
 bool logfile_is_name(const char *name);
-/** Neither opens nor makes anything. @param dir  descriptor of the directory, borrowed until
- * logfile_finish() */
+/** Neither opens nor makes anything. @param dir  descriptor of the directory
+ * @param name  a logfile_is_name(); both are borrowed until logfile_finish() */
 void logfile_init(struct logfile *lf, int dir, const char *name);
 /** Closes the file; logfile_seek_end() would open it again. */
 void logfile_close(struct logfile *lf);

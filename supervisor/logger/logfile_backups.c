@@ -145,7 +145,7 @@ void logfile_expire(struct logfile *lf)
 		return;
 	struct logfile_birth *births = calloc(lf->backups, sizeof(*births));
 	unsigned *numbers = calloc(lf->backups, sizeof(*numbers));
-	size_t count = 0;
+	unsigned count = 0;
 	for (unsigned n = 0; births && numbers && next_backup(lf, &n, &found);) {
 		numbers[count] = n;
 		births[count++] = (struct logfile_birth) { found.st.st_ino,
@@ -158,8 +158,10 @@ void logfile_expire(struct logfile *lf)
 			(void)remove_backup(lf, numbers[count - 1], found.form);
 	free(numbers);
 	free(lf->births);
-	lf->births = births;
 	lf->birth_count = births ? count : 0;
+	if (lf->birth_count == 0)
+		free(TAKE(births)); /* mostly */
+	lf->births = births;
 }
 
 /* --- compression --- */

@@ -34,11 +34,10 @@ struct pump {
 	const struct pump_place *place;
 	struct logfile out;
 	int fifo;
-	char *name;
+	char *name, *file;
 	struct loop_io *io;
 	struct loop_timer *again, *rest;
-	unsigned small_turns; /* in a row */
-	int64_t turn_ms;      /* when the last one was, or a rest ended */
+	int64_t turn_ms; /* when the last one was, or a rest ended */
 	int64_t pipe_size;
 	bool rested, hasty; /* before this turn; must not rest */
 	bool locked;
@@ -49,7 +48,8 @@ struct pump {
 	bool dir_awaited; /* it was asked for once; the next time bytes are dropped */
 	bool lazy; /* a move that came short has emptied the pipe: no call to see that it is empty
 		    */
-	unsigned full_turns; /* in a row; more than FULL_TURNS: has a large pipe, or may not */
+	unsigned small_turns; /* in a row */
+	unsigned full_turns;  /* in a row; more than FULL_TURNS: has a large pipe, or may not */
 	uint64_t dropped;
 	int dropped_why; /* errno */
 };
@@ -124,6 +124,7 @@ void pump_free(struct pump *p)
 	release_lock(p);
 	sys_close(p->fifo);
 	free(p->name);
+	free(p->file);
 	free(p);
 }
 
@@ -134,7 +135,7 @@ const char *pump_name(const struct pump *p)
 
 const char *pump_file(const struct pump *p)
 {
-	return p->out.name;
+	return p->file;
 }
 
 int pump_fifo(const struct pump *p)
@@ -147,11 +148,15 @@ uint64_t pump_dropped(const struct pump *p)
 	return p->dropped;
 }
 
-static void set_file(struct pump *p, const char *file)
+/* Takes the name. */
+static void set_file(struct pump *p, char *file)
 {
 	struct logfile old = p->out;
 	logfile_finish(&p->out);
 	release_lock(p);
+	if (p->file != file)
+		free(p->file);
+	p->file = file;
 	logfile_init(&p->out, p->place->dir, file);
 	p->out.max_size = old.max_size;
 	p->out.max_line = old.max_line;
@@ -159,22 +164,37 @@ static void set_file(struct pump *p, const char *file)
 	p->out.backups = old.backups;
 }
 
+/* @return 0, -ENOMEM: all is as it was */
+static int set_names(struct pump *p, const struct pump_settings *settings)
+{
+	bool renamed = !p->name || !str_eq(p->name, settings->name);
+	bool moved = !p->file || !str_eq(p->file, settings->file);
+	char *name = renamed ? strdup(settings->name) : NULL;
+	char *file = moved ? strdup(settings->file) : NULL;
+	if ((renamed && !name) || (moved && !file)) {
+		free(name);
+		free(file);
+		return -ENOMEM;
+	}
+	if (renamed) {
+		free(p->name);
+		p->name = name;
+	}
+	if (moved) {
+		set_file(p, file);
+		loop_timer_start(p->again, 0);
+	}
+	return 0;
+}
+
 int pump_set(struct pump *p, const struct pump_settings *settings)
 {
 	if (!logfile_is_name(settings->file) || settings->max_size < 0 || settings->max_line < 0 ||
 		settings->max_age_ms < 0)
 		return -EINVAL;
-	if (!p->name || !str_eq(p->name, settings->name)) {
-		char *name = strdup(settings->name);
-		if (!name)
-			return -ENOMEM;
-		free(p->name);
-		p->name = name;
-	}
-	if (!str_eq(p->out.name, settings->file)) {
-		set_file(p, settings->file);
-		loop_timer_start(p->again, 0);
-	}
+	int rc = set_names(p, settings);
+	if (rc < 0)
+		return rc;
 	p->out.max_size = MUTANT(ROTATION_BY_AGE_ONLY) ? 0 : settings->max_size;
 	p->out.max_line = settings->max_line ? settings->max_line : PUMP_MAX_LINE;
 	p->out.max_age_ms = settings->max_age_ms;
@@ -185,10 +205,8 @@ int pump_set(struct pump *p, const struct pump_settings *settings)
 
 void pump_set_place(struct pump *p, const struct pump_place *place)
 {
-	char file[LOGFILE_NAME_MAX + 1];
-	str_copy(file, sizeof(file), p->out.name);
 	p->place = place;
-	set_file(p, file);
+	set_file(p, p->file);
 	on_again(p);
 }
 
@@ -250,7 +268,7 @@ void pump_half_line(struct pump *p)
  * no file. */
 static struct flock lock_of(const struct pump *p, short type)
 {
-	uint64_t hash = str_hash(p->out.name, strlen(p->out.name));
+	uint64_t hash = str_hash(p->file, strlen(p->file));
 	return (struct flock) {
 		.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)(hash >> 2), .l_len = 1
 	};
@@ -276,9 +294,10 @@ static bool hold_lock(struct pump *p)
 
 static void release_lock(struct pump *p)
 {
+	if (!p->locked)
+		return;
 	struct flock lock = lock_of(p, F_UNLCK);
-	if (p->locked)
-		fcntl(p->place->lock, F_OFD_SETLK, &lock);
+	fcntl(p->place->lock, F_OFD_SETLK, &lock);
 	p->locked = false;
 }
 
@@ -553,8 +572,8 @@ static bool await_dir(struct pump *p)
 static void drop(struct pump *p, int code)
 {
 	if (!p->failing)
-		log_error(MAIN, "log_not_written", KV_STR("name", p->name),
-			KV_STR("file", p->out.name), KV_STR("reason", strerror(code)));
+		log_error(MAIN, "log_not_written", KV_STR("name", p->name), KV_STR("file", p->file),
+			KV_STR("reason", strerror(code)));
 	p->failing = true;
 	p->dropped_why = code;
 	ssize_t n = sys_splice(p->fifo, p->tools->null, TURN_BYTES, SPLICE_F_NONBLOCK);
