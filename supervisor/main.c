@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { EXIT_USAGE = 2, EXIT_CONFIG = 78 };
+enum { EXIT_USAGE = 2, EXIT_CONFIG = 78, LARGE = 16384 };
 #define DEFAULT_CONFIG "/etc/drover/drover.yaml"
 
 static const char help[] =
@@ -270,6 +271,10 @@ int main(int argc, char **argv)
 {
 	struct arguments arguments = { 0 };
 	struct config *config = NULL;
+	/* What is large goes back at once, or leaves holes between what is small and stays. */
+	mallopt(M_MMAP_THRESHOLD, LARGE);
+	mallopt(M_TRIM_THRESHOLD, LARGE);
+	mallopt(M_TOP_PAD, LARGE);
 	fill_standard_descriptors();
 	hold_signals((const int[]) { SIGHUP, SIGUSR1, SIGUSR2, 0 });
 	struct hand_over *hand_over = hand_over_read();
