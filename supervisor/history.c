@@ -18,7 +18,7 @@ void history_finish(struct history *history)
 static struct history_line **place_of_next(struct history *history)
 {
 	if (history->count == history->cap && history->cap < HISTORY_LINES) {
-		size_t cap = MIN(MAX(history->cap * 2, (size_t)2), (size_t)HISTORY_LINES);
+		uint32_t cap = MIN(MAX(history->cap * 2, 2U), (uint32_t)HISTORY_LINES);
 		struct history_line **more = reallocarray(
 			history->lines, cap, sizeof(*history->lines));
 		if (!more)
@@ -33,7 +33,7 @@ static struct history_line **place_of_next(struct history *history)
 void history_add(struct history *history, const char *event, const char *reason, const char *detail)
 {
 	size_t len = detail ? strnlen(detail, HISTORY_DETAIL - 1) : 0;
-	struct history_line *line = malloc(sizeof(*line) + len + 1);
+	struct history_line *line = malloc(sizeof(*line) + (len ? len + 1 : 0));
 	struct history_line **place = line ? place_of_next(history) : NULL;
 	if (!place) {
 		free(line);
@@ -42,16 +42,18 @@ void history_add(struct history *history, const char *event, const char *reason,
 	line->at_ms = clock_real_ms();
 	line->event = event;
 	line->reason = reason;
-	if (len)
+	line->has_detail = len > 0;
+	if (len) {
 		memcpy(line->detail, detail, len);
-	line->detail[len] = '\0';
+		line->detail[len] = '\0';
+	}
 	free(*place);
 	*place = line;
 }
 
 const struct history_line *history_at(const struct history *history, size_t i)
 {
-	size_t kept = MIN(history->count, (size_t)HISTORY_LINES);
+	size_t kept = MIN(history->count, (uint32_t)HISTORY_LINES);
 	if (i >= kept)
 		return NULL;
 	return history->lines[(history->count - kept + i) % HISTORY_LINES];

@@ -19,7 +19,7 @@ struct memory_watch {
 	struct loop_timer *check, *trim, *turn;
 	int64_t check_ms, trim_ms; /* what they are armed with */
 	int64_t looked_ms;
-	uint64_t round; /* checks so far: each slot is judged once in each */
+	uint32_t round; /* checks so far: each slot is judged once in each */
 	enum memory_level machine;
 };
 

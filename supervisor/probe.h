@@ -29,9 +29,9 @@ struct probe {
 	const struct probe_ops *ops;
 	void *arg;
 	int64_t interval_ms, timeout_ms;
+	uint64_t seq;	    /* grows over all instances, so that a late answer never fits */
 	bool silence_fails; /* no answer in time: failed (beats); else unknown (the monitor was
 			       asked) */
-	uint64_t seq;	    /* grows over all instances, so that a late answer never fits */
 	bool awaiting, grace;
 	bool asked; /* since it began */
 	enum {

@@ -23,6 +23,7 @@ enum {
 	SWEEP_SLOW_MS = 1000, /* the same for a stuck one */
 	STALL_MS = 1000,      /* a deadline met later than this is our own lateness */
 	SETTLE_AGAIN_MS = 20, /* a start that waits for its log asks again */
+	STOP_MS = 10000,      /* the default of stop.timeout */
 };
 
 static void act(struct process *p, enum process_action action);
@@ -38,7 +39,8 @@ struct process *process_new(struct loop *loop, const struct process_ops *ops, vo
 	const char *name, const struct config_supervision *rules)
 {
 	static const struct probe_ops probe_ops = { .send = send_probe, .verdict = on_verdict };
-	struct process *p = NEW(struct process);
+	size_t len = strnlen(name, SLOT_NAME_SIZE - 1);
+	struct process *p = calloc(1, sizeof(struct process) + len + 1);
 	if (!p)
 		return NULL;
 	list_init(&p->node);
@@ -46,7 +48,7 @@ struct process *process_new(struct loop *loop, const struct process_ops *ops, vo
 	p->ops = ops;
 	p->owner = owner;
 	p->rules = rules;
-	str_copy(p->name, sizeof(p->name), name);
+	p->name = memcpy(p + 1, name, len);
 	p->state = PROCESS_STOPPED;
 	p->wanted = true;
 	p->last_start_ms = p->last_automatic_ms = p->before_automatic_ms = p->due_ms = -1;
@@ -85,6 +87,7 @@ void process_free(struct process *p)
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		process_words(words[i], "");
 	probe_finish(&p->probe);
+	free(p->kept_rules);
 	loop_timer_free(p->start_timer);
 	loop_timer_free(p->deadline_timer);
 	loop_timer_free(p->sweep_timer);
@@ -342,11 +345,17 @@ void process_adjust(struct process *p, const struct config_supervision *rules)
 
 void process_orphan(struct process *p)
 {
-	p->kept_rules = *p->rules;
-	p->kept_rules.probe.http = p->kept_rules.probe.tcp = NULL;
-	p->kept_rules.probe.exec = (struct config_strings) { 0 };
-	p->kept_rules.probe.notify = false;
-	p->rules = &p->kept_rules;
+	static const struct config_supervision usual = { .stop = { .signal = SIGTERM,
+								 .timeout_ms = STOP_MS } };
+	if (!p->kept_rules)
+		p->kept_rules = malloc(sizeof(*p->kept_rules));
+	if (p->kept_rules) {
+		*p->kept_rules = *p->rules;
+		p->kept_rules->probe.http = p->kept_rules->probe.tcp = NULL;
+		p->kept_rules->probe.exec = (struct config_strings) { 0 };
+		p->kept_rules->probe.notify = false;
+	}
+	p->rules = p->kept_rules ? p->kept_rules : &usual;
 	p->rank = p->service ? p->service->rank : 0;
 	p->worker = NULL;
 	p->service = NULL;

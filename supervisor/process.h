@@ -69,26 +69,42 @@ struct process_exit {
 	int64_t at_ms;
 };
 
+/* There may be thousands: what is small stands together, and what few have is allocated. */
 struct process {
 	struct list node;
+	enum process_state state;
+	enum process_turn turn;
+	bool removed; /* no longer configured: goes away when nothing is left of it */
+	bool blocked; /* waiting, and due, but what it depends on is not ready */
+	bool wanted;
+	bool stay_down;	   /* the operator stopped it: the next supervisor leaves it down too */
+	bool held, probed; /* probed: the present instance is asked */
+	bool ready;    /* what depends on it may start: it said so, its first probe went well, or it
+			  was executed and has no probe */
+	bool outdated; /* its stop is noted, and its configuration changed since it was started */
+	bool turn_after_workers;
+	bool again; /* the next start follows an end: a restart */
+	bool main_ended;
+	bool end_awaited; /* killed, and nothing of it lives, but its end was not told yet */
+	bool end_failed;  /* the last end was no success */
+	pid_t pid;	  /* of the main process; 0 while there is none */
+	uint32_t stats_slot;
+	enum start_cause next_cause; /* why the next instance will be started */
+	enum start_cause end_cause;  /* why the present one is being ended; CAUSE_NONE: by itself */
+	enum start_cause turn_cause;
+	enum process_event deadline_event;
+	unsigned spawn_failures;
+
+	const char *name; /* at most SLOT_NAME_SIZE with its end */
 	const struct process_ops *ops;
 	void *owner; /* the supervisor, for ops */
 	struct loop *loop;
-	char name[SLOT_NAME_SIZE];
 	const struct worker_kind *kind; /* NULL: a service */
 	const struct config_worker *worker;
 	const struct config_service *service;
 	const struct config_supervision *rules; /* of the present configuration; never NULL */
-	struct config_supervision kept_rules;	/* of one that is no longer configured */
-	uint32_t stats_slot;
-	bool removed; /* no longer configured: goes away when nothing is left of it */
+	struct config_supervision *kept_rules;	/* of one that is no longer configured; NULL: not */
 
-	enum process_state state;
-	bool wanted;
-	bool stay_down; /* the operator stopped it: the next supervisor leaves it down too */
-	enum start_cause next_cause; /* why the next instance will be started */
-	enum start_cause end_cause;  /* why the present one is being ended; CAUSE_NONE: by itself */
-	pid_t pid;		     /* of the main process; 0 while there is none */
 	uint64_t incarnation;
 	int64_t last_start_ms, last_automatic_ms; /* CLOCK_BOOTTIME, -1 none */
 	int64_t before_automatic_ms; /* last_automatic_ms of before the last try to start it */
@@ -96,24 +112,11 @@ struct process {
 	int64_t due_ms;		     /* CLOCK_BOOTTIME of a waiting or held restart, -1 none */
 	int64_t due_at_ms;	     /* the same as CLOCK_REALTIME, for showing */
 	int64_t strikes;
-	bool held, probed; /* probed: the present instance is asked */
-	bool ready;   /* what depends on it may start: it said so, its first probe went well, or it
-			 was executed and has no probe */
-	bool blocked; /* waiting, and due, but what it depends on is not ready */
-	const char *waits_for; /* this and the other words: process_words() */
-	enum process_turn turn;
-	bool outdated; /* its stop is noted, and its configuration changed since it was started */
-	enum start_cause turn_cause;
-	bool turn_after_workers;
-	size_t rank; /* of one that is no longer configured: config_service.rank */
-	unsigned spawn_failures;
-	bool again;		     /* the next start follows an end: a restart */
+	const char *waits_for;	     /* this and the other words: process_words() */
+	size_t rank;		     /* of one that is no longer configured: config_service.rank */
 	uint64_t restarts, attempts; /* instances that followed an end; starts tried */
-	bool main_ended;
-	bool end_awaited;     /* killed, and nothing of it lives, but its end was not told yet */
-	uint64_t fingerprint; /* of what the last instance of a service was started with */
+	uint64_t fingerprint;	     /* of what the last instance of a service was started with */
 	struct process_exit last_exit;
-	bool end_failed; /* the last end was no success */
 	const char *start_error;
 	struct {
 		const char *step; /* "": the last start went well */
@@ -131,18 +134,17 @@ struct process {
 
 	struct probe probe;
 	struct loop_timer *start_timer, *deadline_timer, *sweep_timer;
-	enum process_event deadline_event;
 	int64_t deadline_ms; /* loop time */
 	struct history history;
 	struct {
-		uint64_t round; /* of the last look at its tree */
-		int64_t bytes;	/* what the tree held then */
+		int64_t bytes;		 /* what the tree held at the last look */
+		int64_t before, after;	 /* what the last trim found and left, bytes */
+		uint32_t round;		 /* of the last look at its tree */
+		uint32_t trims, trimmed; /* told, and answered */
 		enum memory_level level;
 		bool machine_critical;
 		bool drained;		 /* the operator lets it take no tasks */
 		bool told_hold, resting; /* a worker: told to take none; it holds none either */
-		uint64_t trims, trimmed; /* told, and answered */
-		int64_t before, after;	 /* what the last trim found and left, bytes */
 	} memory;
 
 	uint64_t saved;		   /* record_sum() of the record on file; 0: none is ours */
@@ -221,7 +223,8 @@ void process_said_extend(struct process *p, uint64_t usec);
 void process_said_status(struct process *p, const char *text);
 /** New rules after a reload: live, nothing is armed again, no strike is lost. */
 void process_adjust(struct process *p, const struct config_supervision *rules);
-/** No longer configured: goes on without a configuration, until nothing is left of it. */
+/** No longer configured: goes on without a configuration, until nothing is left of it. Without
+ * memory for its own rules it is stopped as one that has none. */
 void process_orphan(struct process *p);
 /** The tree may be empty now: look at once instead of at the next sweep. */
 void process_look(struct process *p);

@@ -180,7 +180,7 @@ void status_history(struct json_out *j, const struct process *p)
 		json_time(j, "at", line->at_ms);
 		json_str(j, "event", line->event);
 		json_str(j, "reason", line->reason);
-		json_str(j, "detail", line->detail[0] ? line->detail : NULL);
+		json_str(j, "detail", line->has_detail ? line->detail : NULL);
 		json_close_object(j);
 	}
 	json_close_array(j);

@@ -841,11 +841,13 @@ static void the_restart_begins_at_the_third_failed_probe_and_in_time(void **stat
 static void the_first_probe_waits_for_the_start_period_and_names_share_out_a_second(void **state)
 {
 	struct world *w = *state;
+	static char names[8][16];
 	int64_t first[8], different = 0;
 	w->rules.probe.start_period_ms = 5000;
 	w->rules.probe.interval_ms = 60000;
 	for (int i = 0; i < 8; i++) {
-		snprintf(w->p->name, sizeof(w->p->name), "service-%d", i);
+		snprintf(names[i], sizeof(names[i]), "service-%d", i);
+		w->p->name = names[i];
 		up(w);
 		int64_t begun_ms = loop_now_ms(w->loop);
 		first[i] = asked_at(w) - begun_ms;
