@@ -5,12 +5,11 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "config/config.h"
-#include "config/kind.h"
 #include "fakes/clock.h"
 #include "fakes/loop.h"
 #include "process_memory.h"
 #include "tree_memory.h"
+#include "world.h"
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,94 +19,14 @@
 
 enum { MIB = 1 << 20 };
 
-struct world {
-	struct loop *loop;
-	struct process *p;
-	struct config_supervision rules;
-	struct config_worker worker;
-	int spawned, terminated, living, trims, probes;
-	uint64_t seq;
-	bool holding, away;
-};
-
-static int w_spawn(struct process *p, struct err *err)
+static int set_up_limited(void **state)
 {
-	struct world *w = p->owner;
-	(void)err;
-	w->spawned++;
-	w->living = 1;
-	return 0;
-}
-static void w_terminate(struct process *p, int64_t deadline_ms)
-{
-	(void)deadline_ms;
-	((struct world *)p->owner)->terminated += !p->main_ended;
-}
-static void w_nothing(struct process *p)
-{
-	(void)p;
-}
-static int w_living(struct process *p)
-{
-	return ((struct world *)p->owner)->living;
-}
-static bool w_probe(struct process *p, uint64_t seq)
-{
-	struct world *w = p->owner;
-	w->probes++;
-	w->seq = seq;
-	return true;
-}
-static bool w_trim(struct process *p, uint64_t seq)
-{
-	struct world *w = p->owner;
-	(void)seq;
-	w->trims += !w->away;
-	return !w->away;
-}
-static bool w_hold(struct process *p, bool hold)
-{
-	struct world *w = p->owner;
-	if (!w->away)
-		w->holding = hold;
-	return !w->away;
-}
-static const struct process_ops ops = { .spawn = w_spawn,
-	.terminate = w_terminate,
-	.kill_tree = w_nothing,
-	.living = w_living,
-	.gone = w_nothing,
-	.probe = w_probe,
-	.save = w_nothing,
-	.changed = w_nothing,
-	.trim = w_trim,
-	.hold_tasks = w_hold };
-static const struct worker_kind kind = { .name = "crawl", .takes_tasks = true };
-
-static int set_up(void **state)
-{
-	static struct world w;
-	fake_clock_reset();
-	w = (struct world) { 0 };
-	w.rules = (struct config_supervision) {
-		.probe = { .interval_ms = 1000, .timeout_ms = 200, .failures = 3 },
-		.restart = { .min_interval_ms = 60000, .when_held = HELD_KEEP },
-		.stop = { .signal = 15, .timeout_ms = 3000 },
-	};
-	w.worker = (struct config_worker) { .kind = &kind, .memory_limit = 100 * MIB };
-	assert_int_equal(loop_new(&w.loop, NULL), 0);
-	w.p = process_new(w.loop, &ops, &w, "crawl", &w.rules);
-	w.p->kind = &kind;
-	w.p->worker = &w.worker;
-	*state = &w;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
+	static struct config_worker worker;
+	set_up(state);
 	struct world *w = *state;
-	process_free(w->p);
-	loop_free(w->loop);
+	w->rules.restart.when_held = HELD_KEEP;
+	worker = (struct config_worker) { .kind = w->p->kind, .memory_limit = 100 * MIB };
+	w->p->worker = &worker;
 	return 0;
 }
 
@@ -119,26 +38,17 @@ static void configured(struct world *w)
 	assert_int_equal(w->p->state, PROCESS_RUNNING);
 }
 
-static void up(struct world *w)
+static void greeted(struct world *w)
 {
 	process_start(w->p, CAUSE_NONE);
 	configured(w);
 }
 
-static void end(struct world *w, int code)
-{
-	siginfo_t info = { .si_code = CLD_EXITED };
-	info.si_status = code;
-	w->living = 0;
-	process_exited(w->p, &info);
-	fake_loop_advance(w->loop, 0);
-}
-
 /* One automatic start has just been: the next is held. */
 static void up_again(struct world *w)
 {
-	up(w);
-	end(w, 1);
+	greeted(w);
+	end(w, CLD_EXITED, 1);
 	configured(w);
 	assert_int_equal(w->spawned, 2);
 }
@@ -186,7 +96,7 @@ static void of_the_machine_only_shares_count(void **state)
 static void at_warning_a_worker_trims_at_critical_it_takes_no_tasks(void **state)
 {
 	struct world *w = *state;
-	up(w);
+	greeted(w);
 	judged(w, MEMORY_NORMAL);
 	assert_int_equal(w->trims, 0);
 	judged(w, MEMORY_WARNING);
@@ -204,7 +114,7 @@ static void at_warning_a_worker_trims_at_critical_it_takes_no_tasks(void **state
 static void the_machine_counts_for_every_worker_but_restarts_none(void **state)
 {
 	struct world *w = *state;
-	up(w);
+	greeted(w);
 	process_judge_memory(w->p, 1, MEMORY_NORMAL, MEMORY_WARNING);
 	assert_int_equal(w->trims, 1);
 	process_judge_memory(w->p, 1, MEMORY_NORMAL, MEMORY_CRITICAL);
@@ -217,10 +127,10 @@ static void the_machine_counts_for_every_worker_but_restarts_none(void **state)
 static void at_its_limit_it_is_restarted_with_its_reason(void **state)
 {
 	struct world *w = *state;
-	up(w);
+	greeted(w);
 	judged(w, MEMORY_OVER);
 	assert_int_equal(w->terminated, 1);
-	end(w, 0);
+	end(w, CLD_EXITED, 0);
 	configured(w);
 	assert_int_equal(w->spawned, 2);
 	assert_string_equal(w->p->last_exit.reason, "memory");
@@ -233,13 +143,13 @@ static void the_policy_and_the_interval_hold_for_it(void **state)
 	struct world *w = *state;
 	w->rules.restart.policy = RESTART_ON_FAILURE;
 	w->rules.restart.when_held = HELD_STOP;
-	up(w);
+	greeted(w);
 	judged(w, MEMORY_OVER);
-	end(w, 0);
+	end(w, CLD_EXITED, 0);
 	configured(w);
 	judged(w, MEMORY_OVER);
 	assert_int_equal(w->terminated, 2); /* stopped now, started when due */
-	end(w, 0);
+	end(w, CLD_EXITED, 0);
 	assert_int_equal(w->p->state, PROCESS_WAITING);
 	fake_loop_advance(w->loop, 59000);
 	assert_int_equal(w->spawned, 2);
@@ -266,7 +176,7 @@ static void held_for_memory_it_runs_on_until_it_is_due(void **state)
 	assert_true(w->p->held); /* a good probe does not make it smaller */
 	fake_loop_advance(w->loop, 60000);
 	assert_int_equal(w->terminated, 1);
-	end(w, 0);
+	end(w, CLD_EXITED, 0);
 	assert_string_equal(w->p->last_exit.reason, "memory");
 }
 
@@ -280,7 +190,7 @@ static void a_smaller_tree_cancels_it(void **state)
 	for (int i = 0; i < 100; i++)
 		beats(w, 1, true);
 	assert_int_equal(w->terminated, 0);
-	end(w, 1);
+	end(w, CLD_EXITED, 1);
 	assert_string_equal(w->p->last_exit.reason, "exit");
 }
 
@@ -314,7 +224,7 @@ static void an_adopted_one_stays_held_for_its_reason(void **state)
 	assert_true(w->p->held);
 	fake_loop_advance(w->loop, 60000);
 	assert_int_equal(w->terminated, 1);
-	end(w, 0);
+	end(w, CLD_EXITED, 0);
 	assert_string_equal(w->p->last_exit.reason, "memory");
 }
 
@@ -322,7 +232,7 @@ static void a_service_is_told_nothing(void **state)
 {
 	struct world *w = *state;
 	w->p->kind = NULL;
-	up(w);
+	greeted(w);
 	process_judge_memory(w->p, 1, MEMORY_CRITICAL, MEMORY_CRITICAL);
 	assert_int_equal(w->trims, 0);
 	assert_false(w->holding);
@@ -332,13 +242,13 @@ static void a_service_is_told_nothing(void **state)
 static void a_drain_lasts_over_restarts_and_waits_for_the_last_task(void **state)
 {
 	struct world *w = *state;
-	up(w);
+	greeted(w);
 	process_drain(w->p, true);
 	assert_true(w->holding);
 	assert_false(process_is_drained(w->p));
 	process_rests(w->p, true);
 	assert_true(process_is_drained(w->p));
-	end(w, 1);
+	end(w, CLD_EXITED, 1);
 	w->holding = false;
 	configured(w);
 	assert_true(w->holding);
@@ -357,7 +267,7 @@ static void one_that_is_away_is_told_when_it_is_back(void **state)
 	process_drain(w->p, true);
 	assert_true(process_is_drained(w->p)); /* down: it holds none */
 	w->away = true;
-	up(w);
+	greeted(w);
 	assert_false(process_trim(w->p));
 	assert_false(w->holding);
 	w->away = false;
@@ -368,7 +278,7 @@ static void one_that_is_away_is_told_when_it_is_back(void **state)
 static void an_answer_to_no_trim_counts_for_nothing(void **state)
 {
 	struct world *w = *state;
-	up(w);
+	greeted(w);
 	process_trimmed(w->p, 1, 10, 5);
 	assert_int_equal(w->p->memory.trimmed, 0);
 	assert_true(process_trim(w->p));
@@ -480,7 +390,7 @@ static void the_machine_has_memory(void **state)
 	assert_true(used > 0 && used < total);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_limited, tear_down)
 
 int main(void)
 {

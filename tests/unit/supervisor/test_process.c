@@ -1,144 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Whole lives of slots as scripts on the fake loop: the world is played by struct world. */
+/* Whole lives of slots as scripts on the fake loop. */
 #include "unit.h"
 
 #include "base/clock.h"
-#include "base/err.h"
 #include "config/config.h"
-#include "config/kind.h"
 #include "fakes/clock.h"
 #include "fakes/loop.h"
-#include "process.h"
+#include "world.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-struct world {
-	struct loop *loop;
-	struct process *p;
-	struct config_supervision rules;
-	int spawned, terminated, killed, gone, saved, probes;
-	int living;
-	int spawn_error;
-	uint64_t seq;
-	bool immortal, mute, unsettled;
-	int64_t last_stop_ms;
-	int64_t automatic_at_save;
-	int64_t fork_ms;
-	const char *stands_at; /* NULL: executed */
-};
-
-static int w_spawn(struct process *p, struct err *err)
-{
-	struct world *w = p->owner;
-	if (w->spawn_error)
-		return err_set(err, w->spawn_error, "fork");
-	assert_int_equal(w->living, 0); /* S1 */
-	w->automatic_at_save = p->last_automatic_ms;
-	w->spawned++;
-	w->living = 1;
-	fake_clock_advance_ms(w->fork_ms);
-	p->pid = 1000 + w->spawned;
-	return 0;
-}
-static void w_terminate(struct process *p, int64_t deadline_ms)
-{
-	struct world *w = p->owner;
-	w->terminated += !p->main_ended; /* else the rest is asked once more */
-	w->last_stop_ms = deadline_ms;
-}
-static void w_kill(struct process *p)
-{
-	struct world *w = p->owner;
-	w->killed++;
-	if (!w->immortal)
-		w->living = 0;
-}
-static int w_living(struct process *p)
-{
-	return ((struct world *)p->owner)->living;
-}
-static void w_gone(struct process *p)
-{
-	((struct world *)p->owner)->gone++;
-}
-static bool w_probe(struct process *p, uint64_t seq)
-{
-	struct world *w = p->owner;
-	w->probes++;
-	w->seq = seq;
-	return true;
-}
-static void w_save(struct process *p)
-{
-	((struct world *)p->owner)->saved++;
-}
-static void w_changed(struct process *p)
-{
-	(void)p;
-}
-
-static void w_probe_over(struct process *p)
-{
-	(void)p;
-}
-
-static const char *w_stands_at(const struct process *p)
-{
-	return ((struct world *)p->owner)->stands_at;
-}
-
-static bool w_may_spawn(const struct process *p)
-{
-	return !((struct world *)p->owner)->unsettled;
-}
-
-static const struct process_ops ops = { w_spawn, w_terminate, w_kill, w_living, w_gone, w_probe,
-	w_save, w_changed, NULL, w_may_spawn, w_probe_over, NULL, NULL, w_stands_at };
-static const struct worker_kind kind = { .name = "crawl" };
-
-static int set_up(void **state)
-{
-	static struct world w;
-	fake_clock_reset();
-	w = (struct world) { 0 };
-	w.rules = (struct config_supervision) {
-		.probe = { .interval_ms = 1000, .timeout_ms = 200, .failures = 3 },
-		.restart = { .min_interval_ms = 60000, .when_held = HELD_STOP },
-		.stop = { .signal = 15, .timeout_ms = 3000 },
-	};
-	assert_int_equal(loop_new(&w.loop, NULL), 0);
-	w.p = process_new(w.loop, &ops, &w, "crawl", &w.rules);
-	w.p->kind = &kind;
-	*state = &w;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct world *w = *state;
-	process_free(w->p);
-	assert_int_equal(fake_loop_watchers(w->loop), 0);
-	loop_free(w->loop);
-	return 0;
-}
-
-static void up(struct world *w)
-{
-	process_start(w->p, CAUSE_NONE);
-	fake_loop_advance(w->loop, 0);
-	process_ready(w->p);
-	assert_int_equal(w->p->state, PROCESS_RUNNING);
-}
-
-static void end(struct world *w, int code, int status)
-{
-	siginfo_t info = { .si_code = code };
-	info.si_status = status;
-	w->living = 0;
-	process_exited(w->p, &info);
-	fake_loop_advance(w->loop, 0);
-}
 
 /* Beats are answered (well) or not for `ms`. */
 static void beat_for(struct world *w, int64_t ms, bool well)
@@ -217,7 +88,7 @@ static void three_missed_beats_replace_it_exactly_once(void **state)
 	assert_int_equal(w->terminated, 0);
 	beat_for(w, 100, false);
 	assert_int_equal(w->terminated, 1);
-	assert_int_equal(w->last_stop_ms, 200); /* hung: not worth its whole stop.timeout */
+	assert_int_equal(w->stop_ms, 200); /* hung: not worth its whole stop.timeout */
 	fake_loop_advance(w->loop, 250);
 	assert_int_equal(w->killed > 0, 1);
 	assert_int_equal(w->spawned, 1); /* dead, but its end is not told yet */

@@ -2,108 +2,14 @@
 /* A reload gives a slot new rules: each is obeyed from then on, and nothing is armed again. */
 #include "unit.h"
 
-#include "base/clock.h"
 #include "base/compiler.h"
-#include "config/config.h"
-#include "config/kind.h"
-#include "fakes/clock.h"
 #include "fakes/loop.h"
-#include "process.h"
+#include "world.h"
 
-struct world {
-	struct loop *loop;
-	struct process *p;
-	struct config_supervision rules, changed;
-	int spawned, terminated, probes, living;
-	int64_t stop_ms, asked_ms;
-	uint64_t seq;
-};
-
-static int w_spawn(struct process *p, struct err *err)
+/* What starts again at once has done so. */
+static void end_and_back(struct world *w, int code, int status)
 {
-	struct world *w = p->owner;
-	(void)err;
-	w->spawned++;
-	w->living = 1;
-	return 0;
-}
-static void w_terminate(struct process *p, int64_t deadline_ms)
-{
-	struct world *w = p->owner;
-	w->terminated += !p->main_ended;
-	w->stop_ms = deadline_ms;
-}
-static void w_nothing(struct process *p)
-{
-	(void)p;
-}
-static void w_kill(struct process *p)
-{
-	((struct world *)p->owner)->living = 0;
-}
-static int w_living(struct process *p)
-{
-	return ((struct world *)p->owner)->living;
-}
-static bool w_probe(struct process *p, uint64_t seq)
-{
-	struct world *w = p->owner;
-	w->probes++;
-	w->seq = seq;
-	w->asked_ms = loop_now_ms(w->loop);
-	return true;
-}
-static const struct process_ops ops = { .spawn = w_spawn,
-	.terminate = w_terminate,
-	.kill_tree = w_kill,
-	.living = w_living,
-	.gone = w_nothing,
-	.probe = w_probe,
-	.save = w_nothing,
-	.changed = w_nothing,
-	.may_spawn = NULL };
-static const struct worker_kind kind = { .name = "crawl" };
-
-static int set_up(void **state)
-{
-	static struct world w;
-	fake_clock_reset();
-	w = (struct world) { 0 };
-	w.rules = (struct config_supervision) {
-		.probe = { .interval_ms = 1000, .timeout_ms = 200, .failures = 3 },
-		.restart = { .min_interval_ms = 60000, .when_held = HELD_STOP },
-		.stop = { .signal = 15, .timeout_ms = 3000 },
-	};
-	w.changed = w.rules;
-	assert_int_equal(loop_new(&w.loop, NULL), 0);
-	w.p = process_new(w.loop, &ops, &w, "crawl", &w.rules);
-	w.p->kind = &kind;
-	*state = &w;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct world *w = *state;
-	process_free(w->p);
-	loop_free(w->loop);
-	return 0;
-}
-
-static void up(struct world *w)
-{
-	process_start(w->p, CAUSE_NONE);
-	fake_loop_advance(w->loop, 0);
-	process_ready(w->p);
-	assert_int_equal(w->p->state, PROCESS_RUNNING);
-}
-
-static void end(struct world *w, int code, int status)
-{
-	siginfo_t info = { .si_code = code };
-	info.si_status = status;
-	w->living = 0;
-	process_exited(w->p, &info);
+	end(w, code, status);
 	fake_loop_advance(w->loop, 100);
 }
 
@@ -125,7 +31,7 @@ static void miss(struct world *w)
 static void use_up_the_interval(struct world *w)
 {
 	up(w);
-	end(w, CLD_KILLED, 9);
+	end_and_back(w, CLD_KILLED, 9);
 	process_ready(w->p);
 	assert_int_equal(w->spawned, 2);
 }
@@ -214,7 +120,7 @@ static void the_next_start_has_the_new_start_period(struct world *w)
 	w->changed.probe.start_period_ms = 20000;
 	process_adjust(w->p, &w->changed);
 	process_restart(w->p, CAUSE_OPERATOR);
-	end(w, CLD_EXITED, 0);
+	end_and_back(w, CLD_EXITED, 0);
 	int before = w->probes;
 	process_ready(w->p);
 	fake_loop_advance(w->loop, 19000);
@@ -228,7 +134,7 @@ static void the_next_end_meets_the_new_policy(struct world *w)
 	up(w);
 	w->changed.restart.policy = RESTART_NEVER;
 	process_adjust(w->p, &w->changed);
-	end(w, CLD_KILLED, 9);
+	end_and_back(w, CLD_KILLED, 9);
 	assert_int_equal(w->p->state, PROCESS_FAILED);
 }
 
@@ -251,7 +157,7 @@ static void the_next_held_start_is_spread(struct world *w)
 	process_adjust(w->p, &w->changed);
 	for (int i = 0; i < 8; i++) { /* drawn anew each time: 0 ms eight times is beyond belief */
 		int64_t earliest_ms = w->p->last_automatic_ms + 60000;
-		end(w, CLD_KILLED, 9);
+		end_and_back(w, CLD_KILLED, 9);
 		assert_int_equal(w->p->state, PROCESS_WAITING);
 		assert_true(w->p->due_ms >= earliest_ms && w->p->due_ms <= earliest_ms + 30000);
 		spread = spread || w->p->due_ms > earliest_ms;
@@ -276,7 +182,7 @@ static void the_next_stop_has_the_new_time(struct world *w)
 	assert_int_equal(w->living, 1);
 	fake_loop_advance(w->loop, 1);
 	assert_int_equal(w->living, 0);
-	end(w, CLD_KILLED, 9);
+	end_and_back(w, CLD_KILLED, 9);
 }
 
 static void each_rule_is_obeyed_from_its_change_on(void **state)
@@ -331,10 +237,10 @@ static void a_worker_that_failed_is_started_again_whatever_it_exits_with(void **
 	process_fail(w->p, "it broke the protocol");
 	assert_int_equal(w->p->state, PROCESS_STOPPING);
 	assert_true(w->p->end_failed);
-	end(w, CLD_EXITED, 0);
+	end_and_back(w, CLD_EXITED, 0);
 	assert_int_equal(w->spawned, 2);
 	process_ready(w->p);
-	end(w, CLD_EXITED, 0); /* this end is its own */
+	end_and_back(w, CLD_EXITED, 0); /* this end is its own */
 	assert_false(w->p->end_failed);
 	assert_int_equal(w->p->state, PROCESS_FAILED);
 	tear_down(&world);
@@ -356,7 +262,7 @@ static void a_stop_that_is_taken_back_leaves_no_old_configuration(void **state)
 		assert_int_equal(w->p->state, changed ? PROCESS_STOPPING : PROCESS_RUNNING);
 		assert_int_equal(w->terminated, changed);
 		if (changed)
-			end(w, CLD_KILLED, 15);
+			end_and_back(w, CLD_KILLED, 15);
 		assert_int_equal(w->spawned, 1 + changed);
 		assert_false(w->p->outdated);
 		tear_down(&world);
