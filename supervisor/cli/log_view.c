@@ -79,26 +79,59 @@ bool log_view_ended(const struct log_view *view)
 	return view->ended;
 }
 
-int log_view_add(struct log_view *view, const char *name, const char *path, struct err *err)
+bool log_view_has(const struct log_view *view, const char *name)
 {
 	for (size_t i = 0; i < view->count; i++)
-		if (str_eq(view->logs[i]->path, path))
-			return -EEXIST;
+		if (str_eq(view->logs[i]->name, name))
+			return true;
+	return false;
+}
+
+/* @return NULL: err says why */
+static struct log *add(struct log_view *view, const char *name, const char *path, struct err *err)
+{
+	for (size_t i = 0; i < view->count; i++)
+		if (str_eq(view->logs[i]->path, path)) {
+			err_set(err, -EEXIST, "%s is read already", path);
+			return NULL;
+		}
 	struct log *log = NEW(struct log);
-	int rc = mem_grow((void **)&view->logs, &view->cap, view->count, sizeof(struct log *));
-	if (!log || rc < 0) {
-		free(log);
-		return err_set(err, -ENOMEM, "read %s", path);
+	if (log) {
+		log->view = view;
+		log->follow.file.fd = -1;
+		log->name = strdup(name);
+		log->path = strdup(path);
 	}
-	log->view = view;
-	log->follow.file.fd = -1;
+	if (!log || !log->name || !log->path ||
+		mem_grow((void **)&view->logs, &view->cap, view->count, sizeof(struct log *)) < 0) {
+		if (log)
+			log_free(log);
+		err_set(err, -ENOMEM, "read %s", path);
+		return NULL;
+	}
 	view->logs[view->count++] = log;
-	log->name = strdup(name);
-	log->path = strdup(path);
-	if (!log->name || !log->path)
-		return err_set(err, -ENOMEM, "read %s", path);
+	return log;
+}
+
+int log_view_add(struct log_view *view, const char *name, const char *path, struct err *err)
+{
+	struct log *log = add(view, name, path, err);
+	if (!log)
+		return err->code;
 	if (view->wish->follow && follow_init(&log->follow, path, true) < 0)
 		return err_set(err, -ENOMEM, "read %s", path);
+	return 0;
+}
+
+int log_view_join(struct log_view *view, const char *name, const char *path, struct follow *follow,
+	struct err *err)
+{
+	struct log *log = add(view, name, path, err);
+	if (!log) {
+		follow_finish(follow);
+		return err->code;
+	}
+	log->follow = *follow;
 	return 0;
 }
 

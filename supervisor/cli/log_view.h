@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct err;
+struct follow;
 struct log_view;
 
 struct log_wish {
@@ -32,6 +33,11 @@ DEFINE_FREEP(struct log_view, log_view)
 /** @return 0; -EEXIST: has that path already; another negative code with words */
 int log_view_add(
 	struct log_view *view, const char *name, const char *path, struct err *err) MUST_CHECK;
+/** One that appeared while others are followed.
+ * @param follow  its place; takes it, also on failure. @return as log_view_add() */
+int log_view_join(struct log_view *view, const char *name, const char *path, struct follow *follow,
+	struct err *err) MUST_CHECK;
+bool log_view_has(const struct log_view *view, const char *name);
 /** Hands out the last lines, oldest first. @return 0; negative with words */
 int log_view_last(struct log_view *view, struct err *err) MUST_CHECK;
 /** Hands out what was added since. @return true when there is more at once */

@@ -8,10 +8,13 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli.h"
+#include "client.h"
 #include "log/log.h"
 #include "log_line.h"
+#include "log_news.h"
 #include "log_view.h"
 #include "record.h"
+#include "tail.h"
 #include <errno.h>
 #include <jansson.h>
 #include <poll.h>
@@ -29,7 +32,14 @@ const struct cli_option verb_logs_options[] = {
 	{ 0 },
 };
 
-enum { FILES_MAX = 1024, LINES_MAX = 1000000, LINES = 50, LOOK_AGAIN_MS = 100 };
+enum {
+	FILES_MAX = 1024,
+	LINES_MAX = 1000000,
+	LINES = 50,
+	LOOK_AGAIN_MS = 100,
+	LOOK_FOR_NEWS_MS = 1000,
+	ASK_MS = 1000
+};
 
 struct output {
 	struct cli *cli;
@@ -222,9 +232,55 @@ static bool reader_is_gone(struct cli *cli)
 	return poll(&p, 1, LOOK_AGAIN_MS) == 1 && (p.revents & (POLLERR | POLLHUP));
 }
 
-static int follow(struct output *out)
+/* One that is not followed yet, and is meant by the names that were given. */
+static bool is_new(void *arg, const char *name)
 {
+	const struct output *out = arg;
+	bool meant = false;
+	for (size_t i = 0; i < out->cli->name_count; i++)
+		meant = meant || is_meant(out->cli->names[i], name);
+	return meant && !log_view_has(out->view, name);
+}
+
+/* Of the files in the folder only those are shown that the supervisor knows: others may lie there,
+ * too. @return false: it does not answer now */
+static bool join(struct output *out, struct log_news *news)
+{
+	CLEANUP(json_freep) json_t *answer = NULL;
+	struct client_question q = { .verb = "logs", .timeout_ms = ASK_MS };
+	struct err err = { 0 };
+	struct follow place;
+	size_t i;
+	json_t *file;
+	int code = ask_quietly(out->cli, &q, &answer, &err);
+	client_free(TAKE(out->cli->client));
+	const json_t *files = code == CLI_DONE ? json_object_get(answer, "files") : NULL;
+	json_array_foreach(files, i, file)
+	{
+		const char *name = json_text(file, "name");
+		if (!is_new(out, name) || !log_news_take(news, name, &place))
+			continue;
+		if (log_view_join(out->view, name, json_text(file, "path"), &place, &err) < 0)
+			on_trouble(out, name, err.text);
+		out->many = true;
+	}
+	return files;
+}
+
+static int follow(struct output *out, const char *dir)
+{
+	CLEANUP(log_news_freep)
+	struct log_news *news = out->cli->name_count ? log_news_new(dir, is_new, out) : NULL;
+	int64_t looked_ms = clock_mono_ms();
+	bool changed = false;
+	/* It may take long until there is something to ask again. */
+	client_free(TAKE(out->cli->client));
 	for (;;) {
+		if (news && clock_mono_ms() - looked_ms >= LOOK_FOR_NEWS_MS) {
+			looked_ms = clock_mono_ms();
+			changed = log_news_look(news) || changed;
+			changed = changed && !join(out, news);
+		}
 		bool more = log_view_read(out->view);
 		if (fflush(out->cli->out) == EOF || log_view_ended(out->view))
 			return ended_early(out);
@@ -243,7 +299,7 @@ static int print_object(struct output *out)
 	return print_json(out->cli, object);
 }
 
-static int show(struct output *out, const struct log_wish *wish)
+static int show(struct output *out, const struct log_wish *wish, const char *dir)
 {
 	struct err err = { 0 };
 	int code = add_names(out, wish);
@@ -258,7 +314,7 @@ static int show(struct output *out, const struct log_wish *wish)
 	} else if (log_view_ended(out->view)) {
 		return ended_early(out);
 	} else if (wish->follow) {
-		return follow(out);
+		return follow(out, dir);
 	}
 	return code == CLI_DONE && out->trouble ? CLI_FAILED : code;
 }
@@ -297,5 +353,5 @@ int verb_logs(struct cli *cli)
 	if (!view)
 		return cli_fail(cli, CLI_FAILED, "out of memory");
 	out.view = view;
-	return show(&out, &wish);
+	return show(&out, &wish, json_text(answer, "dir"));
 }

@@ -578,3 +578,34 @@ def test_rotate_answers_when_it_is_done_and_the_follower_goes_on(drover, house):
     assert drover.stop() == 0
     done = subprocess.run([DROVER, "rotate", "--socket", sock], capture_output=True, text=True, timeout=30)
     assert done.returncode == 3
+
+
+def test_a_follower_of_all_follows_slots_that_a_reload_adds(drover, house):
+    """New ones from their first line on, one that comes back from where it was; a stranger's file in the folder is not shown."""
+    def config(*names):
+        script = "echo $0 begins; while :; do test -e go && rm go && echo $0 goes on; sleep 0.02; done"
+        return "http: {listen: '127.0.0.1:0'}\nservices: " + json.dumps({n: {
+            "command": ["sh", "-c", script, n], "directory": str(drover.folder / n)} for n in names}) + "\n"
+
+    for name in "abc":
+        (drover.folder / name).mkdir()
+    drover.start(config("a", "b"))
+    until(lambda: "begins" in drover.log_of("a") and "begins" in drover.log_of("b"), "they write")
+    assert drover.ask("reload", "")[0] == 0
+    drover.write(config("a"))
+    assert drover.ask("reload")[1]["steps"] == [{"name": "b", "change": "stop"}]
+    until(lambda: "b" not in {p["name"] for p in drover.status()["processes"]}, "b is gone")
+    follower = Follower([DROVER, "logs", "-f", "-n", "0", "all", "--socket", drover.runtime / "control.sock"])
+    house.followers.append(follower)
+    (drover.folder / "a" / "go").touch()
+    until(lambda: b"a goes on" in follower.got, "it follows")
+    (drover.logs / "stranger.log").write_text("none of ours\n")
+    drover.write(config("a", "b", "c"))
+    assert drover.ask("reload")[0] == 0
+    until(lambda: b"c | c begins\n" in follower.got and b"b | b begins\n" in follower.got, "both are there")
+    for name in "abc":
+        (drover.folder / name / "go").touch()
+        until(lambda name=name: follower.got.count(b"%c goes on\n" % ord(name)) == 1 + (name == "a"), "it goes on")
+    assert follower.end() == ""
+    assert follower.got.count(b"begins") == 2 and b"stranger" not in follower.got and b"none of ours" not in follower.got
+    assert drover.stop() == 0
