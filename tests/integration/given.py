@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""What tests give a droverd to run: services, configurations of them, and a program that speaks for itself (sd_notify)."""
+"""
+What tests give a droverd: services to run, configurations of them, a program that speaks for itself (sd_notify), folders
+of another user, and clients that command without a pause.
+"""
 import contextlib
 import json
 import os
+import random
 import sys
+import threading
+import time
 
 import pytest
 
@@ -85,3 +91,44 @@ def pass_gate(path):
             return True
         return False
     until(passed, f"somebody stands at {path}")
+
+
+def as_user(uid):
+    """What a command begins with that this user is to run."""
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+
+
+def let_others_in(folder):
+    """Everybody may walk to it: pytest's own folders are closed to other users."""
+    for path in (folder, *folder.parents):
+        about = path.stat()
+        if about.st_mode & 0o111 != 0o111 and about.st_uid == os.geteuid():
+            path.chmod(about.st_mode | 0o111)
+
+
+def give_to(drover, uid):
+    """Its folders are that user's."""
+    for folder in (drover.state, drover.runtime, drover.logs):
+        folder.mkdir()
+        os.chown(folder, uid, uid)
+    let_others_in(drover.folder)
+
+
+class Commander(threading.Thread):
+    """A client that commands until a time, each command when the last is answered: who inherits gives one(client)."""
+
+    def __init__(self, drover, seed, until_s):
+        super().__init__()
+        self.drover, self.rng, self.until_s, self.error = drover, random.Random(seed), until_s, None
+
+    def run(self):
+        try:
+            client = until(self.drover.try_control, "a connection")
+            while time.monotonic() < self.until_s:
+                self.one(client)
+            client.socket.settimeout(0.3)
+            with contextlib.suppress(TimeoutError):
+                self.error = f"an answer too many: {client.receive()}"
+            client.close()
+        except BaseException as error:  # noqa: BLE001
+            self.error = repr(error)

@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+from given import let_others_in
 from harness import BUILD, ROOT
 
 DROVER = BUILD / "bin/drover"
@@ -66,9 +67,7 @@ def test_a_socket_of_another_user_is_exit_code_5(tmp_path):
         server.bind(str(folder / "control.sock"))
         server.listen(1)
         os.chmod(folder / "control.sock", 0o600)
-        for up in [tmp_path, *tmp_path.parents]:
-            if up.stat().st_uid == 0 and up != pathlib.Path("/") and str(up).startswith("/tmp/"):
-                up.chmod(up.stat().st_mode | 0o711)
+        let_others_in(tmp_path)
         program = tmp_path / "drover"
         program.write_bytes(DROVER.read_bytes())
         program.chmod(0o755)

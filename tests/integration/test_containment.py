@@ -10,7 +10,7 @@ import time
 import pytest
 
 from cgroups import private_group
-from given import PYTHON, SLOW, root_only, services
+from given import PYTHON, SLOW, as_user, give_to, root_only, services
 from harness import alive, comm, processes, until
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -91,16 +91,11 @@ def test_a_group_below_a_delegated_one_is_used_and_nothing_beside_it(drover):
 def test_an_ordinary_user_may_be_given_a_group(drover):
     """systemd gives it to the unit's user; without the gift it is left alone."""
     uid = 54322
-    for folder in (drover.state, drover.runtime, drover.logs):
-        folder.mkdir()
-        os.chown(folder, uid, uid)
-    for parent in (drover.folder, *drover.folder.parents):
-        with contextlib.suppress(OSError):
-            os.chmod(parent, os.stat(parent).st_mode | 0o011)
+    give_to(drover, uid)
     drover.write(config(a="setsid -f sleep 1000; exec sleep 1000"))
     drover.config.chmod(0o644)
     with private_group() as group:
-        drover.prefix = [*group.enter, "setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+        drover.prefix = [*group.enter, *as_user(uid)]
         drover.start()
         drover.wait_event("process_running", name="a")
         assert drover.status()["supervisor"]["containment"] == "sweep" and not group.groups()

@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from given import SANITIZED, SLOW
+from given import SANITIZED, SLOW, as_user, give_to
 from harness import BUILD, DROVERD, MESSAGES, until
 
 CLI = str(BUILD / "bin/drover")
@@ -44,22 +44,12 @@ def packet(verb, args=b"", version=1):
 # -- who may what --
 
 
-def open_to_all(drover):
-    """Everybody may walk to the socket: what keeps them out is the socket itself."""
-    for parent in (drover.folder, *drover.folder.parents):
-        with contextlib.suppress(OSError):
-            os.chmod(parent, os.stat(parent).st_mode | 0o111)
-
-
 def start_as(drover, uid):
-    for folder in (drover.state, drover.runtime, drover.logs):
-        folder.mkdir()
-        os.chown(folder, uid, uid)
-    open_to_all(drover)
+    give_to(drover, uid)  # and everybody may walk to the socket: what keeps them out is the socket itself
     drover.write(CONFIG)
     drover.config.chmod(0o644)
     drover.process = subprocess.Popen(
-        ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", DROVERD, "--config", drover.config,
+        [*as_user(uid), DROVERD, "--config", drover.config,
          "--state-dir", drover.state, "--runtime-dir", drover.runtime, "--log-dir", drover.logs],
         stdin=subprocess.DEVNULL, stdout=drover.output, stderr=drover.output, cwd="/")
     drover.wait_event("supervisor_ready")

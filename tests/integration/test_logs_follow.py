@@ -16,7 +16,7 @@ import threading
 
 import pytest
 
-from given import SLOW
+from given import SLOW, let_others_in
 from harness import BUILD, MESSAGES, processes, until
 from test_logger import Parent, Writer, no_test_hangs  # noqa: F401 (a fixture that guards all tests here)
 
@@ -538,8 +538,7 @@ def test_a_file_that_may_not_be_read_is_told(house):
     house.put("w.log", "secret\n")
     os.chmod(house.folder / "w.log", 0o600)
     os.chmod(house.supervisor.path, 0o777)
-    for folder in list(house.folder.parents)[:-2] + [house.folder]:
-        os.chmod(folder, 0o755)
+    let_others_in(house.folder)
     # The program itself may lie where nobody may go.
     with open(DROVER, "rb") as program:
         for words in ([], ["-f"]):

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """Resource trouble: what is not to be had fails one start, with its step and errno, and is tried again; others go on."""
-import contextlib
 import errno
 import os
 import pathlib
@@ -13,7 +12,7 @@ import time
 import pytest
 
 from dead_mount import dead_mount
-from given import SLOW, root_only, services
+from given import SLOW, as_user, give_to, root_only, services
 from harness import BUILD, alive, comm, descendants, processes, until
 
 SLEEP = "exec sleep 1000"
@@ -154,16 +153,10 @@ def test_a_log_that_drover_log_has_no_descriptor_for_costs_the_others_nothing(dr
 @root_only
 def test_a_full_process_table_is_waited_out(drover):
     """As an ordinary user, with a limit of processes that is just reached."""
-    for folder in (drover.state, drover.runtime, drover.logs):
-        folder.mkdir()
-        os.chown(folder, UID, UID)
-    for parent in (drover.folder, *drover.folder.parents):
-        with contextlib.suppress(OSError):
-            os.chmod(parent, os.stat(parent).st_mode | 0o011)
-    as_user = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"]
+    give_to(drover, UID)
     drover.write(config(min_interval="1s", **{f"s{i}": SLEEP for i in range(10)}))
     drover.config.chmod(0o644)
-    drover.prefix = [*as_user, "prlimit", "--nproc=14:40"]
+    drover.prefix = [*as_user(UID), "prlimit", "--nproc=14:40"]
     drover.start()
     drover.wait_event("supervisor_ready")
     found = states(drover)
@@ -174,7 +167,7 @@ def test_a_full_process_table_is_waited_out(drover):
         assert failure(drover, name) == ("fork", errno.EAGAIN)
         event = drover.find_events("process_start_failed", name=name)[0]
         assert (event["step"], event["errno"]) == ("fork", errno.EAGAIN)
-    subprocess.run([*as_user, "prlimit", f"--pid={drover.pid}", "--nproc=40:40"], check=True)
+    subprocess.run([*as_user(UID), "prlimit", f"--pid={drover.pid}", "--nproc=40:40"], check=True)
     until(lambda: all(state == "running" for state in states(drover).values()), "all run")
     for name in down:
         assert drover.slot(name)["failed_start"] is None

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Services, told by themselves: what each was given, when it came and went, and that there were never two of one."""
-import contextlib
 import json
 import os
 import pathlib
 import pwd
-import random
 import signal
 import subprocess
 import threading
@@ -13,7 +11,7 @@ import time
 
 import pytest
 
-from given import SLOW
+from given import SLOW, Commander, let_others_in
 from harness import DROVERD, alive, until
 
 TOLD = str(pathlib.Path(__file__).resolve().parent / "told.py")
@@ -110,11 +108,7 @@ def test_a_service_is_its_user_and_its_log_is_its_users(drover):
     import grp
     gid = {name: grp.getgrnam(name).gr_gid for name in ("games", "mail", "daemon", "nogroup")}
     nobody = pwd.getpwnam("nobody")
-    os.chmod(drover.folder, 0o755)
-    for folder in drover.folder.parents:
-        with contextlib.suppress(PermissionError):
-            if folder.stat().st_mode & 0o055 == 0 and folder != pathlib.Path("/"):
-                folder.chmod(0o755)
+    let_others_in(drover.folder)
     # One that changes its user itself: to nobody and, of groups, games alone.
     drops = ["python3", "-c", "import os, sys; os.setgroups([]); os.setresgid(%d, %d, %d); os.setresuid(%d, %d, %d); "
              "os.execvp('python3', ['python3', %r])" % ((gid["games"],) * 3 + (nobody.pw_uid,) * 3 + (TOLD,))]
@@ -380,32 +374,19 @@ def test_what_needs_a_service_that_fails_waits_and_says_so(drover):
 
 # ---- races ----
 
-class Client(threading.Thread):
-    """Sends its commands without a pause, each when the last is answered."""
-
+class Client(Commander):
     def __init__(self, drover, seed, names, until_s, reload):
-        super().__init__()
-        self.drover, self.rng, self.names, self.until_s, self.reload = drover, random.Random(seed), names, until_s, reload
-        self.count, self.error = 0, None
+        super().__init__(drover, seed, until_s)
+        self.names, self.reload, self.count = names, reload, 0
 
-    def run(self):
-        try:
-            client = until(self.drover.try_control, "a connection")
-            client.socket.settimeout(25)
-            while time.monotonic() < self.until_s:
-                verb = self.rng.choice(["start", "start", "stop", "restart", "reload"])
-                if verb == "reload":
-                    self.reload(self.rng)
-                code, answer = client.ask(verb, "" if verb == "reload" else self.rng.choice(self.names))
-                assert verb == "reload" or answer["results"], (verb, answer)
-                assert code == 0 or verb != "reload" or "stopping" in json.dumps(answer), answer
-                self.count += 1
-            client.socket.settimeout(0.2)
-            with contextlib.suppress(TimeoutError):
-                self.error = f"an answer too many: {client.receive()}"
-            client.close()
-        except BaseException as error:  # noqa: BLE001
-            self.error = repr(error)
+    def one(self, client):
+        verb = self.rng.choice(["start", "start", "stop", "restart", "reload"])
+        if verb == "reload":
+            self.reload(self.rng)
+        code, answer = client.ask(verb, "" if verb == "reload" else self.rng.choice(self.names))
+        assert verb == "reload" or answer["results"], (verb, answer)
+        assert code == 0 or verb != "reload" or "stopping" in json.dumps(answer), answer
+        self.count += 1
 
 
 NEEDED = {"front": ["api", "db"], "side": ["api", "db"], "api": ["db"], "db": [], "other": []}

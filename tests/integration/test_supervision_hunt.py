@@ -17,7 +17,7 @@ import time
 import pytest
 
 import harness
-from given import PYTHON, SLOW, root_only, services
+from given import PYTHON, SLOW, Commander, let_others_in, root_only, services
 from harness import (BUILD, DROVERD, MESSAGES, alive, bytes_of, descendants, log_files, processes, seconds, text_of, until,
                      whole_log)
 
@@ -232,9 +232,7 @@ def test_who_may_only_look_cannot_hold_up_the_operator_or_end_a_worker(drover):
     drover.start(rules(interval="2s", timeout="2s") + services(a="exec sleep 1000"))
     pid = drover.wait_event("process_running", name="scheduler")["pid"]
     path = drover.runtime / "control.sock"
-    for parent in (path, *path.parents):
-        with contextlib.suppress(OSError):
-            os.chmod(parent, os.stat(parent).st_mode | 0o011)
+    let_others_in(path.parent)
     os.kill(pid, signal.SIGSTOP)
     program = LOOKER + """
 clients = []
@@ -801,13 +799,10 @@ def storm_config(drover, variant):
     return rules(min_interval="0s", stop="200ms", interval="1s", timeout="1s") + workers + services(**items)
 
 
-class Sender(threading.Thread):
-    """One client: a seeded stream of commands, each answered before the next."""
-
+class Sender(Commander):
     def __init__(self, drover, seed, until_s, lock):
-        super().__init__()
-        self.drover, self.rng, self.until_s, self.lock = drover, random.Random(seed), until_s, lock
-        self.answers, self.error = [], None
+        super().__init__(drover, seed, until_s)
+        self.lock, self.answers = lock, []
 
     def one(self, client):
         verb = self.rng.choice(["start", "start", "stop", "restart", "restart", "reload", "status"])
@@ -819,18 +814,6 @@ class Sender(threading.Thread):
         else:
             code, answer = client.ask(verb, "" if verb == "status" and name == "all" else name)
         self.answers.append((verb, name, code, answer))
-
-    def run(self):
-        try:
-            client = until(self.drover.try_control, "a connection")
-            while time.monotonic() < self.until_s:
-                self.one(client)
-            client.socket.settimeout(0.3)
-            with contextlib.suppress(TimeoutError):
-                self.error = f"an answer too many: {client.receive()}"
-            client.close()
-        except BaseException as error:  # noqa: BLE001
-            self.error = repr(error)
 
 
 SUPERSEDED = ("started again by a later command", "stopped by a later command", "removed by a reload", "it ended at once",

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from given import config, idle, shell, speaker
+from given import config, idle, let_others_in, shell, speaker
 from harness import BUILD, alive, comm, descendants, environment_of, until
 from test_adoption import numbers_in, running, same_time
 
@@ -328,9 +328,7 @@ def test_an_upgrade_needs_the_right_to_change(drover, installed):
         pytest.skip("needs root")
     drover.start(config({"web": idle()}))
     running(drover, "web")
-    for path in (drover.folder, *drover.folder.parents):
-        if path.stat().st_uid == os.geteuid() and str(path) != "/":
-            path.chmod(path.stat().st_mode | 0o011)
+    let_others_in(drover.runtime)
     os.chmod(drover.runtime / "control.sock", 0o666)
     script = ("import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534); os.execv(sys.argv[1], sys.argv[1:])")
     done = subprocess.run([sys.executable, "-c", script, CLI, "upgrade", "--socket", str(drover.runtime / "control.sock")],
