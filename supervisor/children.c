@@ -138,6 +138,8 @@ static int read_list(struct children *c, int fd)
 	return n == -1 ? -errno : 0;
 }
 
+/* Those of our first thread: whoever loses its parent comes to it, also when another thread of ours
+ * (launcher.h) has forked that one. */
 static bool look(struct children *c)
 {
 	char path[64];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * Starts one child process. Knows fork, descriptors, users and exec; knows nothing of restart
- * policy. What may hang (chdir, user, exec on a dead mount) happens in the child.
+ * Starts one child process; knows nothing of restart policy. What may hang (chdir, user, exec on a
+ * dead mount) happens in the child (exec_child.h).
  */
 #include "base/compiler.h"
 #include <stdbool.h>
@@ -65,14 +65,17 @@ struct spawn_failure {
 };
 
 /**
- * Forks. Never blocks.
+ * Forks. Waits for nothing that may hang.
  * @return 0 and *out (the caller closes both descriptors); -EAGAIN process limit, -EMFILE, -ENOMEM:
  *         nothing was started, err->text is the step's name
  */
 int spawn_child(const struct spawn_spec *spec, struct spawned *out, struct err *err) MUST_CHECK;
-/** Looks up our own account once, for all that is started without a user of its own. May block, as
- * account databases do. */
-void spawn_know_ourselves(void);
+/** Before the first spawn_child(): looks up our own account, for all that is started without a user
+ * of its own (may block, as account databases do), and makes their starts cheap. What fails here
+ * only costs time later. */
+void spawn_prepare(void);
+/** Gives back what spawn_prepare() took. */
+void spawn_finish(void);
 /** Raises our own limit of descriptors; children get the one that we were given. */
 void spawn_raise_fd_limit(void);
 /** Back to what we were given: for an exec of ourselves. */

@@ -675,7 +675,7 @@ static int begin(struct supervisor *sv, struct err *err)
 	if (!sv->children)
 		return err_set(err, -ENOMEM, "out of memory");
 	spawn_raise_fd_limit();
-	spawn_know_ourselves();
+	spawn_prepare();
 	rc = adopt_marks(sv, err);
 	if (rc == 0)
 		rc = open_rooms(sv, err);
@@ -780,6 +780,7 @@ int supervisor_stop(struct supervisor *sv)
 	groups_stop(sv->groups);
 	contain_free(sv->contain);
 	children_free(sv->children);
+	spawn_finish();
 	place_leave(sv);
 	config_free(sv->config);
 	free(sv->logger_program);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/sys.h"
 
+#include "base/compiler.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -97,6 +98,65 @@ pid_t sys_fork_into(int *pidfd, int cgroup_fd)
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
+/*
+ * glibc has no clone3() to call, and with syscall() the child would return over the frame that the
+ * parent still needs: so the few instructions around the kernel's call are written out.
+ */
+static long clone_twin(struct clone_args *args UNUSED, const struct sys_twin *twin UNUSED)
+{
+#if defined(__x86_64__)
+	long rc;
+	__asm__ volatile("syscall\n\t"
+			 "testq %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "movq %[arg], %%rdi\n\t"
+			 "callq *%[run]\n\t"
+			 "hlt\n"
+			 "1:"
+			 : "=a"(rc)
+			 : "a"(SYS_clone3), "D"(args),
+			 "S"(sizeof(*args)), [run] "r"(twin->run), [arg] "r"(twin->arg)
+			 : "rcx", "r11", "memory", "cc");
+	return rc;
+#elif defined(__aarch64__)
+	register long x0 __asm__("x0") = (long)(uintptr_t)args;
+	register long x1 __asm__("x1") = sizeof(*args);
+	register long x8 __asm__("x8") = SYS_clone3;
+	__asm__ volatile("svc #0\n\t"
+			 "cbnz x0, 1f\n\t"
+			 "mov x0, %[arg]\n\t"
+			 "blr %[run]\n\t"
+			 "brk #0\n"
+			 "1:"
+			 : "+r"(x0)
+			 : "r"(x1), "r"(x8), [run] "r"(twin->run), [arg] "r"(twin->arg)
+			 : "memory", "cc");
+	return x0;
+#else
+	return -ENOSYS;
+#endif
+}
+
+pid_t sys_vfork_into(struct sys_twin *twin)
+{
+	struct clone_args args = {
+		.flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_CLEAR_SIGHAND | CLONE_PIDFD |
+			 CLONE_PARENT_SETTID | (twin->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
+		.pidfd = (uint64_t)(uintptr_t)&twin->pidfd,
+		.parent_tid = (uint64_t)(uintptr_t)&twin->pid,
+		.exit_signal = SIGCHLD,
+		.stack = (uint64_t)(uintptr_t)twin->stack,
+		.stack_size = twin->stack_size,
+		.cgroup = twin->cgroup_fd >= 0 ? (uint64_t)twin->cgroup_fd : 0,
+	};
+	long rc = clone_twin(&args, twin);
+	if (rc < 0) {
+		errno = (int)-rc;
+		return -1;
+	}
+	return (pid_t)rc;
+}
+
 int sys_pidfd_open(pid_t pid)
 {
 	return (int)syscall(SYS_pidfd_open, pid, 0);
@@ -125,6 +185,11 @@ int sys_wait_pidfd(int pidfd, siginfo_t *info)
 int sys_close_range(unsigned first, unsigned last, bool only_cloexec)
 {
 	return (int)syscall(SYS_close_range, first, last, only_cloexec ? CLOSE_RANGE_CLOEXEC : 0);
+}
+
+int sys_close_own(unsigned first)
+{
+	return (int)syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_UNSHARE);
 }
 
 int sys_memfd(const char *name, bool sealable)

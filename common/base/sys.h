@@ -29,6 +29,22 @@ ssize_t sys_tee(int from, int to, size_t len, unsigned flags);
 pid_t sys_fork_pidfd(int *pidfd);
 /** The same; the child begins its life in the cgroup2 group of this directory (-1: in ours). */
 pid_t sys_fork_into(int *pidfd, int cgroup_fd);
+struct sys_twin {
+	void (*run)(void *arg); /* in the child; must not return */
+	void *arg;
+	void *stack; /* the child's; its lowest address */
+	size_t stack_size;
+	int cgroup_fd; /* -1: our group */
+	pid_t pid;     /* out, also before the child's first instruction */
+	int pidfd;     /* out, likewise; close-on-exec */
+};
+/**
+ * vfork(2) with a stack of its own: the child shares our memory (errno too) and our table of
+ * descriptors; the calling thread stands still until it executes or ends. Handlers of signals are
+ * reset in it, what is ignored stays ignored.
+ * @return pid; -1, ENOSYS on machines for which nobody wrote it
+ */
+pid_t sys_vfork_into(struct sys_twin *twin);
 int sys_pidfd_open(pid_t pid);
 int sys_pidfd_send_signal(int pidfd, int signo);
 /** To the whole process group that the process leads. @return 0; -1, EINVAL before Linux 6.9 */
@@ -36,4 +52,6 @@ int sys_pidfd_signal_group(int pidfd, int signo);
 /** waitid(P_PIDFD, WEXITED | WNOHANG). @return 1 and *info when it ended, 0 when it lives, -1. */
 int sys_wait_pidfd(int pidfd, siginfo_t *info);
 int sys_close_range(unsigned first, unsigned last, bool only_cloexec);
+/** Closes from there on, in a table that is ours alone from now on; other holders keep theirs. */
+int sys_close_own(unsigned first);
 int sys_memfd(const char *name, bool sealable);

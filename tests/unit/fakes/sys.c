@@ -253,6 +253,13 @@ pid_t sys_fork_into(int *pidfd, int cgroup_fd UNUSED)
 	return sys_fork_pidfd(pidfd);
 }
 
+/* The kernel that is played has no such call: who can do without forks. */
+pid_t sys_vfork_into(struct sys_twin *twin UNUSED)
+{
+	errno = ENOSYS;
+	return -1;
+}
+
 int sys_pidfd_open(pid_t pid)
 {
 	return played(FAKE_SYS_PIDFD_OPEN, NULL) ? -1 : add_process(pid);
@@ -287,6 +294,11 @@ int sys_wait_pidfd(int pidfd, siginfo_t *info)
 		return 0;
 	*info = p->info;
 	return 1;
+}
+
+int sys_close_own(unsigned first UNUSED)
+{
+	return 0;
 }
 
 int sys_close_range(unsigned first UNUSED, unsigned last UNUSED, bool only_cloexec UNUSED)

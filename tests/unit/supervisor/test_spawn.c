@@ -253,6 +253,20 @@ static int set_up(void **state)
 	return empty == -1;
 }
 
+static int set_up_prepared(void **state)
+{
+	spawn_prepare();
+	return set_up(state);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	spawn_finish();
+	return close(empty);
+}
+
+/* Twice: each child has a copy of our memory; and it shares it where it asks for no account. */
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,5 +281,6 @@ int main(void)
 		cmocka_unit_test(the_groups_are_those_that_were_named),
 		cmocka_unit_test(the_child_claims_the_start_in_the_record),
 	};
-	return cmocka_run_group_tests(tests, set_up, NULL);
+	return cmocka_run_group_tests_name("copies", tests, set_up, tear_down) +
+	       cmocka_run_group_tests_name("shares", tests, set_up_prepared, tear_down);
 }
