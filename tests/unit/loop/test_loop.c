@@ -1,65 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka.h wants the four above first */
+#include "story.h"
+
 #include "base/clock.h"
-#include "base/compiler.h"
-#include "base/err.h"
-#include "loop/loop.h"
-#include <cmocka.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
-
-/* What happened, as one string: each callback adds its letter. */
-static char story[64];
-static struct loop *loop;
-
-static void tell(char c)
-{
-	size_t n = strlen(story);
-	assert_true(n + 1 < sizeof(story));
-	story[n] = c;
-	story[n + 1] = '\0';
-}
-
-static int setup(void **state UNUSED)
-{
-	struct err err = { 0 };
-	story[0] = '\0';
-	return loop_new(&loop, &err);
-}
-
-static int teardown(void **state UNUSED)
-{
-	loop_free(loop);
-	return 0;
-}
-
-static void stop(void *arg UNUSED)
-{
-	loop_stop(loop);
-}
-
-static void tell_letter(void *arg)
-{
-	tell(*(const char *)arg);
-}
-
-/* A letter as an argument of a callback. */
-#define LETTER(c) (&letters[#c[0] - 'a'])
-static char letters[] = "abcdefghijklmnopqrstuvwxyz";
-
-static void run_for(int64_t ms)
-{
-	struct loop_timer *end = loop_timer_new(loop, stop, NULL);
-	loop_timer_start(end, ms);
-	loop_run(loop);
-	loop_timer_free(end);
-}
 
 static void timers_fire_in_the_order_of_their_due_times(void **state UNUSED)
 {

@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Many timers at once, against the real clock. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka.h wants the four above first */
+#include "story.h"
+
 #include "base/clock.h"
-#include "base/compiler.h"
-#include "base/err.h"
-#include "loop/loop.h"
-#include <cmocka.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 enum { MANY = 300, STEPS = 3000, WITHIN_MS = 150 };
@@ -22,41 +14,14 @@ struct one {
 	int fired;
 };
 
-static struct loop *loop;
 static struct one ones[MANY];
 static int64_t last_due_ms;
-static char story[32];
 
-/* A letter as an argument of a callback. */
-#define LETTER(c) (&letters[#c[0] - 'a'])
-static char letters[] = "abcdefghijklmnopqrstuvwxyz";
-
-static int setup(void **state UNUSED)
+static int setup_ones(void **state)
 {
-	struct err err = { 0 };
 	memset(ones, 0, sizeof(ones));
-	story[0] = '\0';
 	last_due_ms = 0;
-	return loop_new(&loop, &err);
-}
-
-static int teardown(void **state UNUSED)
-{
-	loop_free(loop);
-	return 0;
-}
-
-static void stop(void *arg UNUSED)
-{
-	loop_stop(loop);
-}
-
-static void run_for(int64_t ms)
-{
-	struct loop_timer *end = loop_timer_new(loop, stop, NULL);
-	loop_timer_start(end, ms);
-	loop_run(loop);
-	loop_timer_free(end);
+	return setup(state);
 }
 
 static void note(void *arg)
@@ -141,15 +106,10 @@ static void one_that_arms_itself_at_once_waits_for_the_next_turn(void **state UN
 	loop_timer_free(ones[0].timer);
 }
 
-static void tell(void *arg)
-{
-	strncat(story, arg, 1);
-}
-
 static void defer(void *arg)
 {
-	tell(arg);
-	loop_defer(loop, tell, LETTER(d));
+	tell_letter(arg);
+	loop_defer(loop, tell_letter, LETTER(d));
 	loop_timer_start(ones[2].timer, 0);
 }
 
@@ -157,10 +117,10 @@ static void what_one_defers_comes_before_the_next_that_is_due(void **state UNUSE
 {
 	ones[0].timer = loop_timer_new(loop, defer, LETTER(a));
 	ones[1].timer = loop_timer_new(loop, defer, LETTER(b));
-	ones[2].timer = loop_timer_new(loop, tell, LETTER(c));
+	ones[2].timer = loop_timer_new(loop, tell_letter, LETTER(c));
 	loop_timer_start(ones[0].timer, 1);
 	loop_timer_start(ones[1].timer, 2);
-	usleep(5000);
+	usleep(5000); /* all are due before the loop looks */
 	run_for(20);
 	assert_string_equal(story, "adbdc");
 	for (int i = 0; i < 3; i++)
@@ -177,7 +137,7 @@ static void arm_at_once(void *arg UNUSED)
 static void of_those_due_at_once_the_one_armed_first_is_first(void **state UNUSED)
 {
 	for (int i = 0; i < 20; i++) {
-		ones[i].timer = loop_timer_new(loop, tell, &letters[i]);
+		ones[i].timer = loop_timer_new(loop, tell_letter, &letters[i]);
 		loop_timer_start(ones[i].timer, 1000);
 	}
 	loop_defer(loop, arm_at_once, NULL);
@@ -191,7 +151,7 @@ static void free_the_others(void *arg UNUSED)
 {
 	for (int i = 1; i < MANY; i++)
 		loop_timer_free(ones[i].timer);
-	strcat(story, "x");
+	tell('x');
 }
 
 static void those_that_are_due_too_may_be_freed_by_the_first(void **state UNUSED)
@@ -199,10 +159,10 @@ static void those_that_are_due_too_may_be_freed_by_the_first(void **state UNUSED
 	ones[0].timer = loop_timer_new(loop, free_the_others, NULL);
 	loop_timer_start(ones[0].timer, 0);
 	for (int i = 1; i < MANY; i++) {
-		ones[i].timer = loop_timer_new(loop, tell, LETTER(z));
+		ones[i].timer = loop_timer_new(loop, tell_letter, LETTER(z));
 		loop_timer_start(ones[i].timer, 1);
 	}
-	usleep(5000);
+	usleep(5000); /* all are due before the loop looks */
 	run_for(20);
 	assert_string_equal(story, "x");
 	loop_timer_free(ones[0].timer);
@@ -211,7 +171,7 @@ static void those_that_are_due_too_may_be_freed_by_the_first(void **state UNUSED
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup_ones, teardown)
 		T(of_many_armed_moved_and_stopped_each_fires_once_and_in_order),
 		T(one_that_arms_itself_at_once_waits_for_the_next_turn),
 		T(what_one_defers_comes_before_the_next_that_is_due),
