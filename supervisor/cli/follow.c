@@ -136,12 +136,6 @@ static bool read_on(struct follow *f, tail_line each, void *arg)
 	return true;
 }
 
-static bool is_younger(const struct log_file *a, const struct timespec *b)
-{
-	return a->written.tv_sec != b->tv_sec ? a->written.tv_sec > b->tv_sec
-					      : a->written.tv_nsec > b->tv_nsec;
-}
-
 /*
  * The file that came after ours: the one before it on the walk. When ours is gone (removed by hand,
  * or so many came since that it was dropped) the oldest that was written after it.
@@ -161,7 +155,7 @@ static bool find_successor(struct follow *f, const struct timespec *written, str
 		if (last.fd != younger.fd)
 			log_file_close(&last);
 		last = file;
-		if (file.number > 0 && !is_younger(&file, written))
+		if (file.number > 0 && !log_file_is_younger(&file, written))
 			continue;
 		log_file_close(&younger);
 		younger = file;

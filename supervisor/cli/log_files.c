@@ -30,6 +30,12 @@ void log_file_close(struct log_file *f)
 	f->fd = -1;
 }
 
+bool log_file_is_younger(const struct log_file *f, const struct timespec *than)
+{
+	return f->written.tv_sec != than->tv_sec ? f->written.tv_sec > than->tv_sec
+						 : f->written.tv_nsec > than->tv_nsec;
+}
+
 static int identify(int dir, const char *path, int flags, struct log_id *out)
 {
 	struct statx stx;
@@ -84,6 +90,7 @@ static int open_one(struct log_file *out, const char *path, unsigned n, bool pac
 void log_walk_init(struct log_walk *walk, const char *path)
 {
 	*walk = (struct log_walk) { .path = path };
+	(void)!log_file_named(&walk->first, path);
 }
 
 void log_walk_finish(struct log_walk *walk)
@@ -102,6 +109,18 @@ static bool is_new(struct log_walk *walk, const struct log_id *id)
 	return true;
 }
 
+/* By both times, for a file that was compressed or copied by hand is younger than what is in it;
+ * and only when it was rotated since we began. */
+static bool came_since(const struct log_walk *walk, const struct log_file *f)
+{
+	struct log_id now = { 0 };
+	bool known = f->id.born_ns && walk->last.born_ns;
+	if (!walk->any || (known && f->id.born_ns <= walk->last.born_ns) ||
+		!log_file_is_younger(f, &walk->last_written))
+		return false;
+	return log_file_named(&now, walk->path) < 0 || !log_id_eq(&now, &walk->first);
+}
+
 bool log_walk_next(struct log_walk *walk, struct log_file *out)
 {
 	for (int holes = 0; holes < HOLES && walk->next < NUMBER_MAX;) {
@@ -113,8 +132,12 @@ bool log_walk_next(struct log_walk *walk, struct log_file *out)
 		if (rc < 0 && n == 0 && rc != -ENOENT)
 			walk->error = -rc;
 		holes = rc < 0 ? holes + 1 : 0;
-		if (rc == 0 && is_new(walk, &out->id))
+		if (rc == 0 && !came_since(walk, out) && is_new(walk, &out->id)) {
+			walk->last = out->id;
+			walk->last_written = out->written;
+			walk->any = true;
 			return true;
+		}
 		if (rc == 0)
 			log_file_close(out);
 	}

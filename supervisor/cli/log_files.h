@@ -32,6 +32,8 @@ struct log_file {
 	struct timespec written;
 };
 void log_file_close(struct log_file *f);
+/** Was it written to after that? */
+bool log_file_is_younger(const struct log_file *f, const struct timespec *than);
 /** What has that name now. @return 0; negative errno */
 int log_file_named(struct log_id *out, const char *path) MUST_CHECK;
 /** fd becomes that of an unlinked copy that is not compressed. @return 0; negative errno */
@@ -39,7 +41,8 @@ int log_file_unpack(struct log_file *f) MUST_CHECK;
 
 /*
  * From the youngest to the oldest. A rotation meanwhile only moves files further along this way, so
- * none is missed; what was seen already is passed over.
+ * none is missed; what was seen already is passed over, and so are files that came since and were
+ * moved past us, when it rotates faster than we go.
  */
 struct log_walk {
 	const char *path; /* borrowed */
@@ -47,6 +50,10 @@ struct log_walk {
 	int error; /* errno: PATH itself may not be read */
 	struct log_id *seen;
 	size_t count, cap;
+	struct log_id first; /* what had the name PATH at the beginning */
+	struct log_id last;  /* of the file that was handed out last */
+	struct timespec last_written;
+	bool any; /* there was one */
 };
 void log_walk_init(struct log_walk *walk, const char *path);
 void log_walk_finish(struct log_walk *walk);

@@ -5,6 +5,7 @@
 #include "tail.h"
 #include <fcntl.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 static char dir[64];
@@ -143,6 +144,60 @@ static void a_file_that_appears_later_is_read_from_its_beginning(void **state)
 	buf_finish(&got);
 }
 
+static void expect_next(struct log_walk *walk, char want)
+{
+	struct log_file file;
+	char first = 0;
+	assert_true(log_walk_next(walk, &file));
+	assert_int_equal(pread(file.fd, &first, 1, 0), 1);
+	assert_int_equal(first, want);
+	log_file_close(&file);
+}
+
+static void rotate_once(const char *fresh)
+{
+	const struct timespec tick = { .tv_nsec = 20000000 };
+	char names[4][128];
+	static const char *const files[] = { "a.log", "a.log.1", "a.log.2", "a.log.3" };
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		snprintf(names[i], sizeof(names[i]), "%s", path_of(files[i]));
+	for (size_t i = 3; i > 0; i--)
+		(void)!rename(names[i - 1], names[i]);
+	nanosleep(&tick, NULL); /* the clock of files is coarse */
+	put("a.log", fresh);
+	nanosleep(&tick, NULL);
+}
+
+/* b and c are moved past the walk, which is at a.log.1 when it goes on. */
+static void files_that_were_moved_past_a_slow_walk_are_passed_over(void **state)
+{
+	struct log_walk walk;
+	struct log_file file;
+	(void)state;
+	put("a.log.1", "1\n");
+	put("a.log", "2\n");
+	log_walk_init(&walk, path_of("a.log"));
+	expect_next(&walk, '2');
+	rotate_once("b\n");
+	rotate_once("c\n");
+	expect_next(&walk, '1');
+	assert_false(log_walk_next(&walk, &file));
+	log_walk_finish(&walk);
+	unlink(path_of("a.log.3"));
+}
+
+static void an_older_file_that_was_put_there_by_hand_is_not_passed_over(void **state)
+{
+	const struct timespec tick = { .tv_nsec = 20000000 };
+	(void)state;
+	put("a.log", "3\n");
+	nanosleep(&tick, NULL);
+	put("a.log.1", "2\n");
+	nanosleep(&tick, NULL);
+	put("a.log.2", "1\n");
+	expect_last(9, "1|2|3|");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,6 +215,12 @@ int main(void)
 			what_is_added_is_followed_across_rotation, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(
 			a_file_that_appears_later_is_read_from_its_beginning, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(
+			files_that_were_moved_past_a_slow_walk_are_passed_over, make_dir,
+			remove_dir),
+		cmocka_unit_test_setup_teardown(
+			an_older_file_that_was_put_there_by_hand_is_not_passed_over, make_dir,
+			remove_dir),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
