@@ -76,6 +76,14 @@ static uint64_t claim_sum(const struct claim *c)
 	return str_hash(c, offsetof(struct claim, checksum));
 }
 
+/* Those that are the same in a record and on file. */
+/* clang-format off */
+#define EACH_FIELD(F) \
+	F(incarnation) F(last_start_ms) F(last_automatic_ms) F(before_automatic_ms) F(due_ms) \
+	F(started_at_ms) F(strikes) F(told_interval_ms) F(restarts) F(fingerprint) \
+	F(wanted) F(closed) F(held) F(ready) F(end_failed) F(drained)
+/* clang-format on */
+
 static void fill(struct head *h, const struct record *r)
 {
 	memset(h, 0, sizeof(*h)); /* padding is checksummed too */
@@ -86,19 +94,12 @@ static void fill(struct head *h, const struct record *r)
 	str_copy(h->name, sizeof(h->name), r->name);
 	str_copy(h->mark, sizeof(h->mark), r->mark);
 	str_copy(h->epoch, sizeof(h->epoch), r->epoch);
-	h->incarnation = r->incarnation;
+#define STORE(field) h->field = r->field;
+	EACH_FIELD(STORE)
+#undef STORE
 	/* One that died before we could ask when it started: its claim knows. */
 	h->pid = r->start_time ? r->pid : 0;
 	h->start_time = r->start_time;
-	h->last_start_ms = r->last_start_ms;
-	h->last_automatic_ms = r->last_automatic_ms;
-	h->before_automatic_ms = r->before_automatic_ms;
-	h->due_ms = r->due_ms;
-	h->started_at_ms = r->started_at_ms;
-	h->strikes = r->strikes;
-	h->told_interval_ms = r->told_interval_ms;
-	h->restarts = r->restarts;
-	h->fingerprint = r->fingerprint;
 	h->exit_at_ms = r->last_exit.at_ms;
 	h->exit_cause = (int32_t)r->last_exit.cause;
 	h->exit_code = r->last_exit.code;
@@ -106,12 +107,6 @@ static void fill(struct head *h, const struct record *r)
 	h->state = (int32_t)r->state;
 	h->next_cause = (int32_t)r->next_cause;
 	h->end_cause = (int32_t)r->end_cause;
-	h->wanted = r->wanted;
-	h->closed = r->closed;
-	h->held = r->held;
-	h->ready = r->ready;
-	h->end_failed = r->end_failed;
-	h->drained = r->drained;
 	h->checksum = head_sum(h);
 }
 
@@ -206,31 +201,18 @@ static bool makes_sense(const struct head *h)
 
 static void take(const struct head *h, struct record *out)
 {
-	*out = (struct record) { .incarnation = h->incarnation,
-		.pid = h->pid,
+	*out = (struct record) { .pid = h->pid,
 		.start_time = h->start_time,
-		.last_start_ms = h->last_start_ms,
-		.last_automatic_ms = h->last_automatic_ms,
-		.before_automatic_ms = h->before_automatic_ms,
-		.due_ms = h->due_ms,
-		.started_at_ms = h->started_at_ms,
-		.strikes = h->strikes,
-		.told_interval_ms = h->told_interval_ms,
-		.restarts = h->restarts,
-		.fingerprint = h->fingerprint,
 		.state = (enum process_state)h->state,
 		.next_cause = (enum start_cause)h->next_cause,
 		.end_cause = (enum start_cause)h->end_cause,
 		.last_exit = { .cause = (enum start_cause)h->exit_cause,
 			.code = h->exit_code,
 			.signal = h->exit_signal,
-			.at_ms = h->exit_at_ms },
-		.wanted = h->wanted != 0,
-		.closed = h->closed != 0,
-		.held = h->held != 0,
-		.ready = h->ready != 0,
-		.end_failed = h->end_failed != 0,
-		.drained = h->drained != 0 };
+			.at_ms = h->exit_at_ms } };
+#define LOAD(field) out->field = h->field;
+	EACH_FIELD(LOAD)
+#undef LOAD
 	str_copy(out->name, sizeof(out->name), h->name);
 	str_copy(out->mark, sizeof(out->mark), h->mark);
 	str_copy(out->epoch, sizeof(out->epoch), h->epoch);
