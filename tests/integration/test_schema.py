@@ -142,3 +142,13 @@ def test_each_field_says_what_it_is(schema):
     assert len(paths) > 80
     kinds = schema["properties"]["jobs"]["additionalProperties"]["properties"]["kind"]["enum"]
     assert {f"job-{kind}" for kind in kinds} == set(schema["$defs"])
+
+
+def test_the_manual_page_names_each_field(schema):
+    def names(node):
+        if isinstance(node, dict):
+            yield from node.get("properties", {})
+        for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            yield from names(part)
+    page = (ROOT / "packaging/man/drover.yaml.5").read_text().replace("\\-", "-")
+    assert {name for name in names(schema) if not re.search(rf"\b{re.escape(name)}\b", page)} == set()
