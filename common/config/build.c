@@ -112,6 +112,11 @@ static bool build_strings(struct config_context *ctx, const struct config_field 
 	if (!single && !is_list(ctx, node))
 		return false;
 	size_t count = single ? 1 : node->count;
+	if (field->max && count > (size_t)field->max) {
+		config_error(ctx, &node->mark, "%s has %zu items, at most %lld are possible",
+			ctx->path, count, (long long)field->max);
+		return false;
+	}
 	const char **items = context_alloc(ctx, count * sizeof(items[0]));
 	bool ok = items;
 	for (size_t i = 0; items && i < count; i++) {

@@ -175,6 +175,8 @@ static void write_strings(struct schema *s, const struct config_field *field)
 		buf_add_str(&s->pattern, pattern);
 		end_pattern(s, OR_SUBSTITUTED);
 	}
+	if (field->max)
+		json_int(&s->j, "maxItems", field->max);
 	write_item(s, "items", pattern);
 }
 

@@ -71,7 +71,9 @@ static const struct config_field stop_fields[] = { STOP_ROWS(NULL, NULL), { 0 } 
 static const struct config_field http_probe_fields[] = {
 	{ "url", CONFIG_STRING, AT(http), .required = true, .check = check_http_url,
 		.doc = "asked with GET; redirects are not followed, certificates are verified" },
-	{ "status", CONFIG_STRING_LIST, AT(http_status), .single = true, .check = check_status,
+	/* It goes to monitor in one message. */
+	{ "status", CONFIG_STRING_LIST, AT(http_status), .max = 100, .single = true,
+		.check = check_status,
 		.doc = "statuses that are healthy: 200, 2xx, or a list; 2xx otherwise" },
 	{ "body", CONFIG_STRING, AT(http_body), .check = check_body,
 		.doc = "text that a healthy answer holds" },
