@@ -477,7 +477,8 @@ bool instance_send(struct process *p, int id, const void *body, const int *fds, 
 {
 	struct channel *channel = p->instance ? p->instance->channel : NULL;
 	int rc = channel ? channel_send(channel, (enum message_id)id, body, fds, fd_count) : -EPIPE;
-	if (rc < 0 && rc != -EPIPE)
+	/* What somebody wants it to be told is too long: that is not its fault. */
+	if (rc < 0 && rc != -EPIPE && rc != -EMSGSIZE)
 		process_fail(p, rc == -ENOBUFS ? "it does not read its channel"
 					       : "a message could not be sent");
 	return rc == 0;

@@ -284,3 +284,17 @@ def test_a_command_that_fails_for_a_thousand_slots_is_answered_for_each(drover):
     code, answer = drover.ask("trim", "a\nb")
     names = {r["name"] for r in answer["results"] if not r["ok"] and "only drover's workers" in r["detail"]}
     assert code == 1 and len(answer["results"]) == len(names) == 1000
+
+
+def test_a_question_that_grows_too_long_on_its_way_ends_nobody(drover):
+    """Passed on it is some bytes longer than it came: who may only look must not be able to end the scheduler by that."""
+    drover.start(CONFIG)
+    drover.wait_event("supervisor_ready")
+    before = {name: drover.slot(name)["pid"] for name in ("scheduler", "monitor")}
+    for verb in ("jobs", "health"):
+        longest = 65536 - len(packet(verb))
+        for length in range(longest - 16, longest + 1):
+            code, answer = drover.ask(verb, "x" * length)
+            assert code in (0, 1, 2) and not (code == 0 and "error" in answer)
+    assert {name: drover.slot(name)["pid"] for name in before} == before
+    assert not drover.find_events("process_failed")
