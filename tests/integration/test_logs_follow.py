@@ -70,6 +70,14 @@ class Follower:
             assert self.news.wait_for(lambda: self.got.endswith(what), 60), (what, self.got[-500:])
         return self.got
 
+    def wait_until_it_follows(self):
+        """It has its answer, so that it lets go of the supervisor, and sleeps: what comes from now on is new to it."""
+        def follows():
+            asleep = processes()[self.process.pid][1] == "S"
+            folder = pathlib.Path(f"/proc/{self.process.pid}/fd")
+            return asleep and not any(os.readlink(fd).startswith("socket:") for fd in folder.iterdir())
+        until(follows, "it follows")
+
     def end(self):
         """@return what it complained of"""
         self.process.send_signal(signal.SIGINT)
@@ -231,7 +239,7 @@ def test_a_rotation_before_the_first_line_of_the_next_file_is_no_gap(house):
 def test_what_appears_while_it_waits_is_read_from_its_oldest_file(house):
     house.logs_are("w")
     follower = house.follow("w")
-    until(lambda: processes()[follower.process.pid][1] == "S", "it waits")
+    follower.wait_until_it_follows()
     follower.process.send_signal(signal.SIGSTOP)
     house.put("w.log.1", "1\n")
     house.put("w.log", "2\n")
@@ -596,6 +604,7 @@ def test_a_follower_of_all_follows_slots_that_a_reload_adds(drover, house):
     until(lambda: "b" not in {p["name"] for p in drover.status()["processes"]}, "b is gone")
     follower = Follower([DROVER, "logs", "-f", "-n", "0", "all", "--socket", drover.runtime / "control.sock"])
     house.followers.append(follower)
+    follower.wait_until_it_follows()
     (drover.folder / "a" / "go").touch()
     until(lambda: b"a goes on" in follower.got, "it follows")
     (drover.logs / "stranger.log").write_text("none of ours\n")
