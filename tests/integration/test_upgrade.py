@@ -15,6 +15,7 @@ import time
 
 import pytest
 
+from dead_mount import dead_mount
 from given import config, idle, let_others_in, shell, speaker
 from harness import BUILD, alive, comm, descendants, environment_of, until
 from test_adoption import numbers_in, running, same_time
@@ -232,6 +233,21 @@ def test_an_exec_that_fails_leaves_the_old_one_running(drover, installed):
     installed.put(lambda path: shutil.copy(BIN / "droverd", path))
     assert installed.upgrade().returncode == 0
     assert of(running(drover, "web")["web"]) == of(before["web"])
+
+
+def test_an_upgrade_does_not_wait_for_a_start_that_hangs(drover, installed):
+    """The thread that stands still for that child ends with the old program; the child is the new one's to end."""
+    with dead_mount(drover.folder / "dead") as dead:
+        drover.start(config({"web": idle(), "hangs": {**idle(), "directory": str(dead / "sub")}}))
+        before = running(drover, "web")
+        pid = drover.wait_event("process_starting", name="hangs")["pid"]
+        until(lambda: comm(pid).startswith("droverd:dir"), "it hangs")
+        drover.signal(signal.SIGUSR2)
+        assert drover.wait_event("process_adopted", name="hangs")["pid"] == pid
+        assert comm(pid).startswith("droverd:dir"), "it hung all the time"
+        assert of(running(drover, "web")["web"]) == of(before["web"])
+        assert drover.wait_event("process_start_failed", name="hangs")["step"] == "directory"
+        until(lambda: not alive(pid), "it is ended")
 
 
 def test_a_hand_over_that_fails_after_the_exec_is_a_crash_and_the_services_are_adopted(drover, installed):
