@@ -27,7 +27,6 @@
 
 enum {
 	TEXT_MAX = 4096,   /* of one datagram; a longer one is not heard */
-	FDS_MAX = 16,	   /* of one datagram; the kernel closes what does not fit */
 	HEAR_AT_ONCE = 16, /* datagrams a turn: a flood must not hold us up */
 };
 
@@ -45,8 +44,6 @@ struct heard {
 	size_t len;
 	bool cut;
 	pid_t sender;
-	int fds[FDS_MAX];
-	size_t fd_count;
 };
 
 static void on_readable(void *arg, int fd, unsigned events);
@@ -185,29 +182,23 @@ static void obey_lines(struct process *p, struct heard *h)
 		obey(p, line);
 }
 
-static void take_control(struct heard *h, struct msghdr *m)
+static pid_t sender_of(struct msghdr *m)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		if (c->cmsg_level != SOL_SOCKET)
-			continue;
-		if (c->cmsg_type == SCM_CREDENTIALS) {
-			struct ucred sender;
-			memcpy(&sender, CMSG_DATA(c), sizeof(sender));
-			h->sender = sender.pid;
-		} else if (c->cmsg_type == SCM_RIGHTS) {
-			size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-			count = MIN(count, FDS_MAX - h->fd_count);
-			memcpy(&h->fds[h->fd_count], CMSG_DATA(c), count * sizeof(int));
-			h->fd_count += count;
-		}
-	}
+	struct ucred sender = { 0 };
+	struct cmsghdr *c = CMSG_FIRSTHDR(m);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS)
+		memcpy(&sender, CMSG_DATA(c), sizeof(sender));
+	return sender.pid;
 }
 
-/* @return false when there is none */
+/*
+ * Descriptors have no room, so none becomes ours. To be let go of is the answer to BARRIER=1: all
+ * before it was heard. @return false when there is none
+ */
 static bool receive(struct probe_notify *n, struct heard *h)
 {
 	union {
-		char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FDS_MAX * sizeof(int))];
+		char room[CMSG_SPACE(sizeof(struct ucred))];
 		struct cmsghdr align;
 	} control;
 	struct iovec part = { h->text, TEXT_MAX };
@@ -215,14 +206,12 @@ static bool receive(struct probe_notify *n, struct heard *h)
 		.msg_iovlen = 1,
 		.msg_control = &control,
 		.msg_controllen = sizeof(control) };
-	h->len = h->fd_count = 0;
-	h->sender = 0;
 	ssize_t len = recvmsg(n->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	if (len == -1)
 		return false;
 	h->len = (size_t)len;
 	h->cut = m.msg_flags & MSG_TRUNC;
-	take_control(h, &m);
+	h->sender = sender_of(&m);
 	return true;
 }
 
@@ -247,11 +236,7 @@ static void on_readable(void *arg, int fd UNUSED, unsigned events UNUSED)
 {
 	struct probe_notify *n = arg;
 	struct heard h;
-	for (int i = 0; i < HEAR_AT_ONCE && receive(n, &h); i++) {
+	for (int i = 0; i < HEAR_AT_ONCE && receive(n, &h); i++)
 		if (is_of_the_tree(n, h.sender))
 			obey_lines(n->process, &h);
-		/* Closing is the answer to BARRIER=1: all before it was heard. */
-		for (size_t k = 0; k < h.fd_count; k++)
-			sys_close(h.fds[k]);
-	}
 }
