@@ -35,6 +35,9 @@
 #include <unistd.h>
 
 #define SOCKET_NAME "control.sock"
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
 enum {
 	CLIENTS_MAX = 64,
 	LOOKERS_MAX = 32, /* of them by those who may not change anything */
@@ -75,6 +78,17 @@ static void on_closed(void *arg, const char *why);
 
 /* --- the socket --- */
 
+/*
+ * To let go of a descriptor that a client sends may take as long as he likes: a socket that
+ * lingers, a file of a dead mount. Since Linux 6.16 none can be sent; before, none becomes ours
+ * (channel.c).
+ */
+static void refuse_descriptors(int fd)
+{
+	const int off = 0;
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+}
+
 /* Bound under another name, so that nobody connects before its mode is right. */
 static int bind_socket(struct control *c, struct err *err)
 {
@@ -93,6 +107,7 @@ static int bind_socket(struct control *c, struct err *err)
 	c->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->fd == -1)
 		return err_sys(err, -errno, "make the control socket");
+	refuse_descriptors(c->fd);
 	sys_unlinkat(sv->runtime_fd, "." SOCKET_NAME, 0);
 	mode_t old = umask(0117);
 	int rc = bind(c->fd, (struct sockaddr *)&address, sizeof(address)) == -1 ? -errno : 0;
