@@ -8,104 +8,17 @@
 #include "config/kind.h"
 #include "http/http.h"
 #include "ipc/messages.h"
-#include "log/log.h"
 #include "loop/loop.h"
 #include "monitor/checks.h"
 #include "monitor/health.h"
+#include "monitor/sampler.h"
 #include "monitor/server.h"
 #include "store/store.h"
 #include "worker/worker.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
-enum { SAMPLE_MS = 5000, STORE_RETRY_MS = 500, SUMMARY_MAX = MESSAGE_MAX };
-
-/* ---- the machine ---- */
-
-static bool read_file(const char *path, char *text, size_t size)
-{
-	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
-	if (n < 0)
-		return false;
-	text[n] = '\0';
-	return true;
-}
-
-static void sample_cpu(struct monitor *m)
-{
-	char text[512];
-	unsigned long long v[8] = { 0 };
-	m->machine.cpu_percent = -1;
-	if (!read_file("/proc/stat", text, sizeof(text)))
-		return;
-	if (sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3],
-		    &v[4], &v[5], &v[6], &v[7]) < 4)
-		return;
-	uint64_t total = 0, idle = v[3] + v[4];
-	for (size_t i = 0; i < ARRAY_SIZE(v); i++)
-		total += v[i];
-	uint64_t busy = total - idle;
-	if (m->cpu_total && total > m->cpu_total)
-		m->machine.cpu_percent = 100.0 * (double)(busy - m->cpu_busy) /
-					 (double)(total - m->cpu_total);
-	m->cpu_total = total;
-	m->cpu_busy = busy;
-}
-
-static long long meminfo(const char *text, const char *key)
-{
-	const char *at = strstr(text, key);
-	return at ? strtoll(at + strlen(key), NULL, 10) : -1;
-}
-
-static void sample_machine(struct monitor *m)
-{
-	char text[4096];
-	struct statvfs fs;
-	sample_cpu(m);
-	m->machine.memory_percent = -1;
-	m->machine.disk_percent = -1;
-	if (read_file("/proc/meminfo", text, sizeof(text))) {
-		long long total = meminfo(text, "MemTotal:"),
-			  available = meminfo(text, "MemAvailable:");
-		if (total > 0 && available >= 0)
-			m->machine.memory_percent = 100.0 * (double)(total - available) /
-						    (double)total;
-	}
-	if (statvfs(worker_state_dir(m->worker), &fs) == 0 && fs.f_blocks > 0)
-		/* As df counts: what root alone may use is neither free nor used. */
-		m->machine.disk_percent = 100.0 * (double)(fs.f_blocks - fs.f_bfree) /
-					  (double)(fs.f_blocks - fs.f_bfree + fs.f_bavail);
-}
-
-static void on_queue_metrics(
-	void *arg, enum queue_status status, const struct queue_metrics *metrics)
-{
-	struct monitor *m = arg;
-	m->queue_asked = false;
-	m->queue_known = status == QUEUE_OK;
-	if (m->queue_known)
-		m->queue = *metrics;
-	else
-		loop_timer_start(m->sampler, STORE_RETRY_MS);
-}
-
-static void sample(void *arg)
-{
-	struct monitor *m = arg;
-	sample_machine(m);
-	if (!m->queue_asked) {
-		m->queue_asked = true;
-		queue_metrics(m->store, on_queue_metrics, m);
-	}
-	loop_timer_start(m->sampler, SAMPLE_MS);
-}
+enum { SUMMARY_MAX = MESSAGE_MAX };
 
 /* ---- questions ---- */
 
@@ -133,7 +46,7 @@ static void stop(struct worker *w)
 	server_free(m->server);
 	checks_free(m->checks);
 	http_client_free(m->client);
-	loop_timer_free(m->sampler);
+	sampler_stop(m);
 	store_close(m->store);
 	buf_finish(&m->summary);
 	free(m);
@@ -154,16 +67,14 @@ static int open_all(struct worker *w, const struct config *config, struct err *e
 	int rc = http_client_new(&m->client, m->loop, "drover-monitor/" DROVER_VERSION, err);
 	if (rc == 0)
 		rc = store_open(&m->store, m->loop, &options, err);
-	m->sampler = loop_timer_new(m->loop, sample, m);
 	m->checks = checks_new(m);
 	m->server = server_new(m);
-	if (rc == 0 && (!m->sampler || !m->checks || !m->server))
+	if (rc == 0 && (!m->checks || !m->server || sampler_start(m) < 0))
 		rc = err_set(err, -ENOMEM, "out of memory");
 	if (rc < 0) {
 		stop(w);
 		return rc;
 	}
-	sample(m);
 	return 0;
 }
 
