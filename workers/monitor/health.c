@@ -7,12 +7,24 @@
 #include "monitor/monitor.h"
 #include "monitor/server.h"
 #include <jansson.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 struct process_counts {
 	int64_t total, up, stopped, not_up, failed;
-	char worst[96];
+	char worst[96], worst_failed[96];
+};
+
+/* Parts of the machine that are graded in percent (spec section 11). */
+static const struct percent {
+	const char *name;
+	int warning, critical;
+	size_t at;
+} percents[] = {
+	{ "cpu", 85, 95, offsetof(struct machine_sample, cpu_percent) },
+	{ "memory", 80, 90, offsetof(struct machine_sample, memory_percent) },
+	{ "disk", 80, 90, offsetof(struct machine_sample, disk_percent) },
 };
 
 const char *health_level_name(enum health_level level)
@@ -43,10 +55,12 @@ static void count_process(struct process_counts *c, const json_t *process)
 		c->stopped++; /* the operator wants it so */
 		return;
 	}
-	if (str_eq(state, "failed") || str_eq(state, "stuck"))
+	if (str_eq(state, "failed") || str_eq(state, "stuck")) {
 		c->failed++;
-	else
+		snprintf(c->worst_failed, sizeof(c->worst_failed), "%s is %s", name, state);
+	} else {
 		c->not_up++;
+	}
 	snprintf(c->worst, sizeof(c->worst), "%s is %s", name, state);
 }
 
@@ -72,27 +86,66 @@ static enum health_level grade_store(const struct monitor *m)
 	return m->queue_known ? HEALTH_NORMAL : HEALTH_WARNING;
 }
 
+static double percent_value(const struct monitor *m, const struct percent *p)
+{
+	return *(const double *)(const void *)((const char *)&m->machine + p->at);
+}
+
+static enum health_level grade_percent(const struct monitor *m, const struct percent *p)
+{
+	return health_grade(percent_value(m, p), p->warning, p->critical);
+}
+
 enum health_level health_level(const struct monitor *m)
 {
 	struct process_counts c = count_processes(m);
-	enum health_level level = grade_processes(&c);
-	level = MAX(level, health_grade(m->machine.cpu_percent, 85, 95));
-	level = MAX(level, health_grade(m->machine.memory_percent, 80, 90));
-	level = MAX(level, health_grade(m->machine.disk_percent, 80, 90));
-	return MAX(level, grade_store(m));
+	enum health_level level = MAX(grade_processes(&c), grade_store(m));
+	for (size_t i = 0; i < ARRAY_SIZE(percents); i++)
+		level = MAX(level, grade_percent(m, &percents[i]));
+	return level;
 }
 
-static void percent_check(
-	struct json_out *j, const char *name, double value, double warning, double critical)
+static void add_trouble(
+	struct health_trouble *t, const char *metric, double value, const char *words)
 {
-	json_open_object(j, name);
-	json_str(j, "level", health_level_name(health_grade(value, warning, critical)));
+	size_t len = strlen(t->detail);
+	if (!t->metric) {
+		t->metric = metric;
+		t->value = value;
+	}
+	snprintf(t->detail + len, sizeof(t->detail) - len, "%s%s", len ? ", " : "", words);
+}
+
+bool health_trouble(const struct monitor *m, struct health_trouble *out)
+{
+	struct process_counts c = count_processes(m);
+	struct health_trouble found = { 0 };
+	if (grade_processes(&c) == HEALTH_CRITICAL)
+		add_trouble(&found, "processes", (double)c.failed, c.worst_failed);
+	for (size_t i = 0; i < ARRAY_SIZE(percents); i++) {
+		char words[64];
+		if (grade_percent(m, &percents[i]) != HEALTH_CRITICAL)
+			continue;
+		snprintf(words, sizeof(words), "%s is at %.1f%%", percents[i].name,
+			percent_value(m, &percents[i]));
+		add_trouble(&found, percents[i].name, percent_value(m, &percents[i]), words);
+	}
+	if (found.metric)
+		*out = found;
+	return found.metric != NULL;
+}
+
+static void percent_check(const struct monitor *m, struct json_out *j, const struct percent *p)
+{
+	double value = percent_value(m, p);
+	json_open_object(j, p->name);
+	json_str(j, "level", health_level_name(grade_percent(m, p)));
 	if (value >= 0)
 		json_double(j, "value", value);
 	else
 		json_none(j, "value");
-	json_int(j, "warning", (int64_t)warning);
-	json_int(j, "critical", (int64_t)critical);
+	json_int(j, "warning", p->warning);
+	json_int(j, "critical", p->critical);
 	json_close_object(j);
 }
 
@@ -111,9 +164,8 @@ static void add_checks(const struct monitor *m, struct json_out *j)
 	json_str(j, "level", health_level_name(grade_store(m)));
 	json_str(j, "detail", m->queue_known ? NULL : "the database does not answer");
 	json_close_object(j);
-	percent_check(j, "cpu", m->machine.cpu_percent, 85, 95);
-	percent_check(j, "memory", m->machine.memory_percent, 80, 90);
-	percent_check(j, "disk", m->machine.disk_percent, 80, 90);
+	for (size_t i = 0; i < ARRAY_SIZE(percents); i++)
+		percent_check(m, j, &percents[i]);
 	json_close_object(j);
 }
 

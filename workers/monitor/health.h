@@ -14,6 +14,15 @@ const char *health_level_name(enum health_level level);
 enum health_level health_grade(double value, double warning, double critical);
 /** The worst of all checks. */
 enum health_level health_level(const struct monitor *m);
+
+/** What is critical now. */
+struct health_trouble {
+	const char *metric; /* "processes", "cpu", "memory" or "disk": the first that is critical */
+	double value;	    /* percent; of processes: how many failed or are stuck */
+	char detail[256];   /* all that is critical, in words */
+};
+/** @return false: nothing is critical, `out` is as it was */
+bool health_trouble(const struct monitor *m, struct health_trouble *out);
 /** {"health": {"level", "address", "checks": {name: {level, value?, detail?}}}} */
 void health_json(const struct monitor *m, struct buf *out);
 /** /health: short. */

@@ -5,6 +5,7 @@
  * health, serves the HTTP endpoint. It reports; the supervisor decides.
  */
 #include "base/buf.h"
+#include "monitor/prolonged.h"
 #include "queue/queue_answers.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,6 +35,7 @@ struct monitor {
 	struct loop_timer *sampler;
 	struct buf summary; /* the supervisor's status, as it came */
 	struct machine_sample machine;
+	struct prolonged prolonged;
 	uint64_t cpu_busy, cpu_total; /* jiffies at the last sample */
 	struct queue_metrics queue;
 	bool queue_known; /* the last look at the store succeeded */

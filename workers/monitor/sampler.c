@@ -24,6 +24,7 @@ static void sample(void *arg)
 {
 	struct monitor *m = arg;
 	machine_look(m);
+	prolonged_sample(&m->prolonged, m);
 	if (!m->queue_asked) {
 		m->queue_asked = true;
 		queue_metrics(m->store, on_queue_metrics, m);

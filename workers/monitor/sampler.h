@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Looks at the machine and at the queue every SAMPLE_MS, into struct monitor. */
+/* Looks at the machine and at the queue every SAMPLE_MS, into struct monitor; grades what it
+ * sees. */
 #include "base/compiler.h"
 
 struct monitor;
