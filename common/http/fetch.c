@@ -36,7 +36,7 @@ struct fetch {
 	struct http_transfer *transfer;
 	struct loop_timer *sleep; /* between tries */
 	struct limit_permit permits[LIMITS_MAX], resend_permits[LIMITS_MAX];
-	int64_t tries, resends, requests, wait_since_ms;
+	int64_t tries, resends, requests, wait_since_ms, sent_us;
 	bool had_body;
 };
 
@@ -45,6 +45,7 @@ struct fetcher {
 	struct http_client *client;
 	struct limits *limits;
 	struct stats_slot *stats;
+	struct slow_log *slow;
 	struct list all;
 	struct group *groups;
 	size_t active, unsent;
@@ -56,6 +57,10 @@ int fetcher_new(
 	struct fetcher *fetcher = NEW(struct fetcher);
 	if (!fetcher)
 		return -ENOMEM;
+	if (slow_log_new(&fetcher->slow, loop) < 0) {
+		free(fetcher);
+		return -ENOMEM;
+	}
 	fetcher->loop = loop;
 	fetcher->client = client;
 	fetcher->limits = limits;
@@ -70,6 +75,7 @@ void fetcher_free(struct fetcher *fetcher)
 		return;
 	for (struct fetch *f; (f = LIST_FIRST(&fetcher->all, struct fetch, all));)
 		fetch_cancel(f);
+	slow_log_free(fetcher->slow);
 	free(fetcher);
 }
 
@@ -264,6 +270,21 @@ static void count(struct fetch *f, const struct http_result *http)
 		stats_sample(stats, STAT_request_seconds, http->duration_us);
 }
 
+static void tell_if_slow(const struct fetch *f, long status, const char *failure, const char *error,
+	int64_t duration_us)
+{
+	const struct slow_request request = {
+		.method = f->spec.request.method,
+		.url = f->spec.request.url,
+		.context = f->spec.context,
+		.status = status,
+		.failure = failure,
+		.error = error,
+		.duration_us = duration_us,
+	};
+	slow_log_request(f->fetcher->slow, &request);
+}
+
 static void try_again(struct fetch *f, int64_t delay_ms)
 {
 	set_unsent(f->fetcher, 1);
@@ -324,6 +345,9 @@ static void on_done(void *arg, const struct http_result *http)
 	f->transfer = NULL;
 	release(f);
 	count(f, http);
+	tell_if_slow(f, http->status,
+		http->outcome == HTTP_OK ? NULL : http_outcome_name(http->outcome), http->error,
+		http->duration_us);
 	g->users++;
 	judge(f, http);
 	if (!list_empty(&g->waiting))
@@ -338,6 +362,7 @@ static void send_now(struct fetch *f)
 	};
 	struct err err;
 	list_remove(&f->node);
+	f->sent_us = clock_mono_us();
 	if (http_send(&f->transfer, f->fetcher->client, &f->spec.request, &ops, f, &err) < 0) {
 		f->transfer = NULL;
 		release(f);
@@ -425,6 +450,10 @@ void fetch_cancel(struct fetch *f)
 	if (!f)
 		return;
 	if (f->transfer) {
+		/* One that hangs is often ended from above: by its task's timeout. */
+		tell_if_slow(f, http_transfer_status(f->transfer),
+			http_outcome_name(HTTP_CANCELLED), "given up while it was under way",
+			clock_mono_us() - f->sent_us);
 		http_cancel(f->transfer);
 		f->transfer = NULL;
 		set_unsent(f->fetcher, 1);

@@ -2,9 +2,11 @@
 #pragma once
 /*
  * A fetch: one request under limits, with retries. Waiting for a permit and between tries happens
- * here, outside libcurl; a 429 or 503 with Retry-After closes the limit for all.
+ * here, outside libcurl; a 429 or 503 with Retry-After closes the limit for all. Slow requests are
+ * logged (slow.h).
  */
 #include "http/http.h"
+#include "http/slow.h"
 #include "limit/limit.h"
 
 struct fetcher; /* one a worker: client, limits, the ones that wait */
@@ -26,6 +28,7 @@ struct fetch_spec {
 	const struct limit_spec *limits; /* `limit_count` sets that all must grant */
 	size_t limit_count;
 	struct fetch_retry retry;
+	struct request_context context; /* for records of slow requests; borrowed until done */
 	int64_t max_wait_ms; /* a limit that opens later than this ends the fetch with FETCH_LATER
 			      */
 };

@@ -2,6 +2,7 @@
 """The collect worker's code against a provider that misbehaves, by collect_alone: no supervisor, no scheduler. What the
 database holds is compared with what the provider served, field by field, by Python's json and sqlite3."""
 import contextlib
+import dataclasses
 import ipaddress
 import json
 import os
@@ -380,6 +381,18 @@ def test_the_key_of_a_provider_is_in_no_error(house, provider):
     house.run()
     text = json.dumps(house.query("SELECT * FROM drover_dead")) + json.dumps(house.the_run())
     assert "HTTP 404" in text and "s3cr3t" not in text
+
+
+def test_a_slow_provider_is_told_without_its_key(house, provider):
+    house.configure(path="'/items?serviceKey=s3cr3t-k3y'", job=", paginate: {by: page, param: page, size: 2}")
+    answer = pages(things(3), size=2)
+    provider.route("/items", lambda call: dataclasses.replace(answer(call), delay=2.1 if call.n == 0 else 0))
+    err = house.run()
+    (told,) = [line for line in err.splitlines() if "SLOW REQUEST" in line]
+    for part in (f"SLOW REQUEST: {provider.url}/items ", "method=GET", "status=200", "provider=p", "job=a", "run=1", "task=1"):
+        assert part in told + " ", told
+    assert 2100 <= int(told.split("process_time_ms=")[1].split()[0]) < 20000
+    assert "s3cr3t" not in err
 
 
 def test_a_drained_worker_puts_its_task_back_and_another_goes_on(house, provider):

@@ -297,6 +297,22 @@ def test_a_host_without_robots_txt_that_never_answers_ends_in_the_dead_letters(c
 	assert crawl.query("SELECT error FROM drover_dead") == [("robots.txt: HTTP 500",)]
 
 
+def test_a_slow_page_is_told_without_its_query(crawl, serve):
+	site = serve({"/": (200, HTML, "<a href='/slow?token=s3cr3t'>")})
+
+	def slow(_):
+		time.sleep(2.1)
+		return (200, HTML, "x")
+
+	site.table["/slow?token=s3cr3t"] = slow
+	err = crawl.run(site.base + "/", robots=0)
+	(told,) = [line for line in err.splitlines() if "SLOW REQUEST" in line]
+	for part in (f"SLOW REQUEST: {site.base}/slow ", "method=GET", "status=200", "job=", "run=1", "task=2"):
+		assert part in told + " ", told
+	assert 2100 <= int(told.split("process_time_ms=")[1].split()[0]) < 20000
+	assert "s3cr3t" not in told
+
+
 def test_private_addresses_are_refused_unless_the_job_names_them(crawl, serve):
 	site = serve({"/": (200, HTML, "x")})
 	crawl.run(site.base + "/", private=0)

@@ -229,6 +229,10 @@ static int start_fetch(struct collect_task *t, struct err *err)
 			.backoff_factor = p->retry.backoff.factor,
 			.backoff_max_ms = p->retry.backoff.max_ms,
 			.jitter = p->retry.backoff.jitter },
+		.context = { .job = t->task->job,
+			.provider = p->name,
+			.run = t->task->run_id,
+			.task = t->task->id },
 		.max_wait_ms = MAX_WAIT_MS,
 	};
 	return fetch_start(&t->fetch, t->collector->fetcher, &spec, &ops, t, err);

@@ -143,10 +143,15 @@ static void ask_page(struct page *page, int64_t crawl_delay_ms)
 	};
 	struct err err = { 0 };
 	worker_ticket_touch(page->ticket);
-	if (crawl_request_init(&page->request, page->plan, page->url->text, crawl_delay_ms, &err) <
-			0 ||
-		fetch_start(&page->fetch, page->crawl->fetcher, &page->request.spec, &ops, page,
-			&err) < 0)
+	int rc = crawl_request_init(
+		&page->request, page->plan, page->url->text, crawl_delay_ms, &err);
+	page->request.spec.context = (struct request_context) {
+		.job = page->task->job, .run = page->task->run_id, .task = page->task->id
+	};
+	if (rc == 0)
+		rc = fetch_start(
+			&page->fetch, page->crawl->fetcher, &page->request.spec, &ops, page, &err);
+	if (rc < 0)
 		page_finish(page, END_FAILED, "%s", err.text);
 }
 

@@ -6,7 +6,9 @@
 #include "base/err.h"
 #include "http/fetch.h"
 #include "http/server.h"
+#include "log/log.h"
 #include "loop/loop.h"
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -400,6 +402,80 @@ static void a_private_address_is_not_tried_again(void **state)
 	assert_true(call.error[0]);
 }
 
+/* ---- slow ones ---- */
+
+static void cancel(void *arg)
+{
+	struct call *call = arg;
+	fetch_cancel(call->fetch);
+	if (--open_calls == 0)
+		loop_stop(loop);
+}
+
+/* The one line of `text` that has `needle`, in `copy`. */
+static const char *only_line(const char *text, char *copy, const char *needle)
+{
+	memcpy(copy, text, strlen(text) + 1);
+	char *found = strstr(copy, needle);
+	assert_non_null(found);
+	assert_null(strstr(found + 1, needle));
+	while (found > copy && found[-1] != '\n')
+		found--;
+	*strchrnul(found, '\n') = '\0';
+	return found;
+}
+
+static long process_time(const char *line)
+{
+	static const char key[] = "\"process_time_ms\":";
+	const char *at = strstr(line, key);
+	assert_non_null(at);
+	return strtol(at + sizeof(key) - 1, NULL, 10);
+}
+
+static void a_slow_request_is_told_without_its_secrets(void **state)
+{
+	(void)state;
+	char url[4][256], text[8192], again[8192];
+	struct call calls[4];
+	static int p[2]; /* the log keeps it */
+	int fds[LOG_CATEGORIES];
+	assert_int_equal(pipe2(p, O_NONBLOCK | O_CLOEXEC), 0);
+	for (int i = 0; i < LOG_CATEGORIES; i++)
+		fds[i] = p[1];
+	log_open("collect:1", fds, LOG_INFO);
+	struct fetch_spec quick = spec(url[0], sizeof(url[0]), "/ok?quick", NULL);
+	struct fetch_spec slow = spec(url[1], sizeof(url[1]), "/slow/2100?key=SECRET", NULL);
+	struct fetch_spec late = spec(url[2], sizeof(url[2]), "/silent?key=SECRET", NULL);
+	struct fetch_spec dropped = spec(url[3], sizeof(url[3]), "/drip/2300?key=SECRET", NULL);
+	slow.context = (struct request_context) { .job = "places", .provider = "x", .task = 3 };
+	slow.request.idle_ms = late.request.idle_ms = dropped.request.idle_ms = 10000;
+	late.request.total_ms = 2050;
+	late.retry.attempts = 1;
+	start(&calls[0], &quick);
+	start(&calls[1], &slow);
+	start(&calls[2], &late);
+	start(&calls[3], &dropped);
+	struct loop_timer *canceller = loop_timer_new(loop, cancel, &calls[3]);
+	loop_timer_start(canceller, 2100);
+	loop_run(loop);
+	loop_timer_free(canceller);
+	ssize_t len = read(p[0], text, sizeof(text) - 1);
+	assert_true(len > 0);
+	text[len] = '\0';
+	assert_null(strstr(text, "SECRET"));
+	assert_null(strstr(text, "/ok"));
+	const char *line = only_line(text, again, "/slow/2100\",\"status\":200");
+	assert_non_null(strstr(line, "\"event\":\"SLOW_REQUEST\""));
+	assert_non_null(strstr(line, "\"category\":\"performance\""));
+	assert_non_null(strstr(line, "\"provider\":\"x\",\"job\":\"places\",\"task\":3"));
+	assert_in_range(process_time(line), 2100, 9000);
+	line = only_line(text, again, "/silent\",\"reason\":\"timeout\"");
+	assert_in_range(process_time(line), 2050, 9000);
+	line = only_line(text, again, "/drip/2300\",\"status\":200,\"reason\":\"cancelled\"");
+	assert_in_range(process_time(line), 2050, 9000);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -413,6 +489,7 @@ int main(void)
 		TEST(a_limit_that_opens_too_late_ends_the_fetch),
 		TEST(retry_after_closes_the_limit_for_all),
 		TEST(a_429_without_a_time_slows_down_as_well),
+		TEST(a_slow_request_is_told_without_its_secrets),
 		TEST(cancelled_fetches_say_nothing_and_hold_nothing),
 		TEST(a_private_address_is_not_tried_again),
 	};
