@@ -38,6 +38,7 @@ enum {
 	DELAY_MS = 100,
 	DELAY_MAX_MS = 5000,
 	SETTLE_MS = 250, /* drover-log's answer is not waited for longer */
+	RETELL_MS = 20,	 /* how soon it is told again what could not be sent */
 };
 
 struct log_fifo {
@@ -47,6 +48,7 @@ struct log_fifo {
 	uint64_t inode;
 	bool in_file;	  /* the FIFO was empty then */
 	bool unsettled;	  /* asked to end a half line, not answered yet */
+	bool untold;	  /* drover-log does not know of it yet */
 	int64_t asked_ms; /* CLOCK_MONOTONIC */
 	char name[];
 };
@@ -65,7 +67,7 @@ struct log_room {
 	struct loop_exit *exit;
 	struct channel *channel;
 	bool rotate_due;
-	struct loop_timer *timer;
+	struct loop_timer *timer, *retell;
 	int64_t started_ms, delay_ms;
 	unsigned restarts;
 	void (*done)(void *arg);
@@ -152,6 +154,35 @@ static int send_open(struct log_room *room, const struct log_fifo *f, bool with_
 	return channel_send(room->channel, MSG_LOG_OPEN, &body, &f->fd, with_fd ? 1 : 0);
 }
 
+static void send_name(struct log_room *room, enum message_id id, const char *name)
+{
+	const struct msg_log_name body = { .name = name };
+	if (room->channel && find(room, name))
+		channel_send(room->channel, id, &body, NULL, 0);
+}
+
+/* Of hundreds some wait in the channel's queue, each with a descriptor more; when there is none, it
+ * is told again as soon as others are gone. */
+static void tell_of(struct log_room *room, struct log_fifo *f)
+{
+	f->untold = send_open(room, f, true) < 0;
+	if (f->untold)
+		loop_timer_start(room->retell, RETELL_MS);
+	/* The one before may have died over it. */
+	else if (f->unsettled && !f->in_file)
+		send_name(room, MSG_LOG_HALF_LINE, f->name);
+}
+
+static void on_retell(void *arg)
+{
+	struct log_room *room = arg;
+	LIST_FOR_EACH (node, &room->fifos) {
+		struct log_fifo *f = LIST_ENTRY(node, struct log_fifo, node);
+		if (f->untold && room->channel)
+			tell_of(room, f);
+	}
+}
+
 static void send_directory(struct log_room *room)
 {
 	const struct msg_empty body = { 0 };
@@ -178,7 +209,7 @@ static struct log_fifo *add(
 	list_add_tail(&room->fifos, &f->node);
 	have_kept(room, f);
 	if (room->channel)
-		send_open(room, f, true);
+		tell_of(room, f);
 	return f;
 }
 
@@ -199,13 +230,6 @@ uint64_t log_room_inode(const struct log_room *room, const char *name)
 {
 	const struct log_fifo *f = find(room, name);
 	return f ? f->inode : 0;
-}
-
-static void send_name(struct log_room *room, enum message_id id, const char *name)
-{
-	const struct msg_log_name body = { .name = name };
-	if (room->channel && find(room, name))
-		channel_send(room->channel, id, &body, NULL, 0);
 }
 
 void log_room_half_line(struct log_room *room, const char *name)
@@ -425,13 +449,8 @@ static void on_closed(void *arg, const char *why)
 static void hand_over(struct log_room *room)
 {
 	send_directory(room);
-	LIST_FOR_EACH (node, &room->fifos) {
-		const struct log_fifo *f = LIST_ENTRY(node, struct log_fifo, node);
-		send_open(room, f, true);
-		/* The one before may have died over it. */
-		if (f->unsettled && !f->in_file)
-			send_name(room, MSG_LOG_HALF_LINE, f->name);
-	}
+	LIST_FOR_EACH (node, &room->fifos)
+		tell_of(room, LIST_ENTRY(node, struct log_fifo, node));
 	if (room->rotate_due)
 		(void)log_room_rotate(room, NULL, NULL);
 }
@@ -726,7 +745,9 @@ int log_room_new(struct log_room **out, struct loop *loop, const struct log_room
 	room->record.state = PROCESS_RUNNING;
 	room->record.wanted = true;
 	room->timer = loop_timer_new(loop, on_timer, room);
-	int rc = room->timer ? open_all(room, config, err) : err_set(err, -ENOMEM, "open the logs");
+	room->retell = loop_timer_new(loop, on_retell, room);
+	int rc = room->timer && room->retell ? open_all(room, config, err)
+					     : err_set(err, -ENOMEM, "open the logs");
 	if (rc == 0 && pipe2(room->aux, O_CLOEXEC | O_NONBLOCK) == -1)
 		rc = err_sys(err, -errno, "open the logs: pipe");
 	if (rc < 0) {
@@ -747,6 +768,7 @@ void log_room_free(struct log_room *room)
 	LIST_FOR_EACH_SAFE (node, &room->fifos)
 		fifo_free(LIST_ENTRY(node, struct log_fifo, node));
 	loop_timer_free(room->timer);
+	loop_timer_free(room->retell);
 	if (room->fifo_dir >= 0)
 		sys_close(room->fifo_dir);
 	if (room->log_dir >= 0)

@@ -147,6 +147,23 @@ def test_a_log_that_drover_log_has_no_descriptor_for_costs_the_others_nothing(dr
     assert alive(logger) and not drover.find_events("channel_broken")
 
 
+def test_the_next_drover_log_is_told_of_hundreds_of_logs_with_few_descriptors_left(drover):
+    """What the socket does not take at once waits in droverd, with a descriptor more for each log."""
+    count = 330
+    drover.prefix = ["prlimit", f"--nofile={2 * count + 75}"]
+    text = config(a="trap 'echo again' USR1; echo begun; while :; do sleep 1000 & wait; done")
+    drover.start(text.replace("a: {", f"a: {{processes: {count}, "))
+    names = [f"a:{n}" for n in range(1, count + 1)]
+    until(lambda: all(drover.log_of(name) for name in names), "all write")
+    (logger,) = [p for p, (parent, _) in processes().items() if parent == drover.pid and comm(p) == "drover-log"]
+    os.kill(logger, signal.SIGKILL)
+    drover.wait_event("drover_log_started")
+    for slot in drover.status()["processes"]:
+        if slot["name"] in names:
+            os.kill(slot["pid"], signal.SIGUSR1)
+    until(lambda: all("again" in drover.log_of(name) for name in names), "what they write then is in their logs")
+
+
 # -- processes and memory --
 
 
