@@ -16,7 +16,7 @@ import time
 import pytest
 
 import harness
-from given import SPEAKER, asked, config, make_gate, pass_gate, speaker
+from given import SLOW, SPEAKER, asked, config, make_gate, pass_gate, speaker
 from harness import processes, seconds, until
 from provider import Answer, Provider
 
@@ -166,7 +166,7 @@ def test_each_sickness_is_found_in_time_and_health_is_not_mistaken(drover, liste
         # S2, from the server's side: within timeout + 1 s of the third question.
         for listener, name in ((muted, "http-mute"), (dripping, "http-drip")):
             stopping = drover.find_events("process_stopping", name=name)[0]
-            assert seconds(stopping["time"]) - sorted(listener.at)[0] < 2 * 0.4 + 0.3 + 1
+            assert seconds(stopping["time"]) - sorted(listener.at)[0] < 2 * 0.4 + 0.3 + 1 * SLOW
 
 
 def test_without_monitor_nothing_fails(drover, listen):
@@ -366,7 +366,7 @@ while True:
     silent_since = float(drover.log_of("hung").split()[1])
     stopping = drover.find_events("process_stopping", name="hung")[0]
     # At most one interval until the first deadline, two more deadlines, then timeout + 1 s.
-    assert seconds(stopping["time"]) - silent_since < 3 * 0.4 + 0.3 + 1
+    assert seconds(stopping["time"]) - silent_since < 3 * 0.4 + 0.3 + 1 * SLOW
     drover.rewind()
     drover.wait_event("process_restarting", name="ill", reason="probe")
     assert [s["strikes"] for s in strikes(drover, "ill")][:3] == [1, 2, 3]
