@@ -89,6 +89,7 @@ def drip(connection):
 
 
 def in_pieces(connection):
+    """Each comes in a read of its own."""
     connection.recv(4096)
     for piece in (b"HTTP/1.1 299 Fine\r\nContent-Length: 27\r\n\r\n", b"status: I a", b"m", b" w", b"ell\nand more\n"):
         connection.sendall(piece)

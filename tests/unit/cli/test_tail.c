@@ -154,18 +154,23 @@ static void expect_next(struct log_walk *walk, char want)
 	log_file_close(&file);
 }
 
+/* The clock of files is coarse, and two of one instant cannot be told apart. */
+static void let_it_tick(void)
+{
+	nanosleep(&(struct timespec) { .tv_nsec = 20000000 }, NULL);
+}
+
 static void rotate_once(const char *fresh)
 {
-	const struct timespec tick = { .tv_nsec = 20000000 };
 	char names[4][128];
 	static const char *const files[] = { "a.log", "a.log.1", "a.log.2", "a.log.3" };
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 		snprintf(names[i], sizeof(names[i]), "%s", path_of(files[i]));
 	for (size_t i = 3; i > 0; i--)
 		(void)!rename(names[i - 1], names[i]);
-	nanosleep(&tick, NULL); /* the clock of files is coarse */
+	let_it_tick();
 	put("a.log", fresh);
-	nanosleep(&tick, NULL);
+	let_it_tick();
 }
 
 /* b and c are moved past the walk, which is at a.log.1 when it goes on. */
@@ -188,12 +193,11 @@ static void files_that_were_moved_past_a_slow_walk_are_passed_over(void **state)
 
 static void an_older_file_that_was_put_there_by_hand_is_not_passed_over(void **state)
 {
-	const struct timespec tick = { .tv_nsec = 20000000 };
 	(void)state;
 	put("a.log", "3\n");
-	nanosleep(&tick, NULL);
+	let_it_tick();
 	put("a.log.1", "2\n");
-	nanosleep(&tick, NULL);
+	let_it_tick();
 	put("a.log.2", "1\n");
 	expect_last(9, "1|2|3|");
 }
