@@ -69,8 +69,9 @@ static void add_tasks(
 		T(token));
 	SQL(tx,
 		"UPDATE drover_run SET state = 'succeeded', started_at = $2, finished_at = $2"
-		" WHERE token = $1 AND tasks_total = 0",
+		" WHERE token = $1 AND tasks_total = 0" ENDED,
 		T(token), I(now));
+	queue_tx_tell_ends(tx);
 }
 
 void queue_tx_run(struct store_tx *tx, const struct run_request *run, int64_t now_ms)

@@ -17,6 +17,11 @@
 /* An ended run's state follows from its counters. */
 #define END_STATE " CASE WHEN tasks_failed + tasks_dead > 0 THEN 'failed' ELSE 'succeeded' END "
 
+/* Ends the statement that ends runs; queue_tx_tell_ends() comes next. */
+#define ENDED                                                                            \
+	" RETURNING id, job, state, started_at, finished_at, tasks_total, tasks_failed," \
+	" tasks_dead"
+
 #define SQL(tx, sql, ...)                                                       \
 	store_tx_sql((tx), (sql), (const struct store_value[]) { __VA_ARGS__ }, \
 		ARRAY_SIZE(((const struct store_value[]) { __VA_ARGS__ })))
@@ -32,6 +37,10 @@ const char *queue_error_cut(char buf[ERROR_CUT + 1], const char *text);
 /** What is TASK_LEAVING becomes dead letters (given_up: counted failed, else dead), with its
  * last_error; `why` enters the errors of their runs. */
 void queue_tx_bury(struct store_tx *tx, bool given_up, const char *why, int64_t now_ms);
+/** execution_time_measured for each run that the last statement (ENDED) ends, when that is durable:
+ * once for an end, whichever process brings it about; not at all when that process dies in between.
+ */
+void queue_tx_tell_ends(struct store_tx *tx);
 /** Ends each run that has no task left. */
 void queue_tx_end_runs(struct store_tx *tx, int64_t now_ms);
 

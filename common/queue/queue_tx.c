@@ -37,8 +37,9 @@ static void complete(struct store_tx *tx, const struct task *task)
 	SQL(tx,
 		"UPDATE drover_run SET finished_at = $2, state =" END_STATE
 		"WHERE id = $1 AND finished_at IS NULL"
-		" AND NOT EXISTS (SELECT 1 FROM drover_task WHERE run_id = $1)",
+		" AND NOT EXISTS (SELECT 1 FROM drover_task WHERE run_id = $1)" ENDED,
 		I(task->run_id), I(clock_real_ms()));
+	queue_tx_tell_ends(tx);
 }
 
 void queue_tx_done(struct store_tx *tx, const struct task *task)
@@ -59,8 +60,9 @@ void queue_tx_end_runs(struct store_tx *tx, int64_t now_ms)
 	SQL(tx,
 		"UPDATE drover_run SET finished_at = $1, state =" END_STATE
 		"WHERE finished_at IS NULL"
-		" AND NOT EXISTS (SELECT 1 FROM drover_task WHERE run_id = drover_run.id)",
+		" AND NOT EXISTS (SELECT 1 FROM drover_task WHERE run_id = drover_run.id)" ENDED,
 		I(now_ms));
+	queue_tx_tell_ends(tx);
 }
 
 /* ---- giving up ---- */

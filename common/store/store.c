@@ -143,6 +143,13 @@ void store_finished(struct store *store, struct list *finished)
 	pthread_mutex_unlock(&store->mutex);
 }
 
+static void show_watched(const struct store_result *r)
+{
+	for (size_t i = 0; r->status == STORE_OK && i < r->op_count; i++)
+		if (r->ops[i].watch && r->ops[i].rows_len > 0)
+			r->ops[i].watch(r, i);
+}
+
 /* On the loop. done may submit and forget; what finishes meanwhile wakes the loop again. */
 static void deliver(void *arg)
 {
@@ -161,6 +168,7 @@ static void deliver(void *arg)
 		list_remove(&tx->pending);
 		stats_set(store->stats, STAT_store_pending, (int64_t)--store->pending_count);
 		stats_sample(store->stats, STAT_store_seconds, clock_mono_us() - tx->submitted_us);
+		show_watched(&tx->result);
 		if (tx->done)
 			tx->done(tx->arg, &tx->result);
 		if (tx->then && tx->result.status == STORE_OK)

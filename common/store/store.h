@@ -84,6 +84,10 @@ size_t store_tx_sql(
 /** The last statement added must change or return at least `rows` rows, else all is rolled back:
  * STORE_CONFLICT. */
 void store_tx_expect(struct store_tx *tx, int64_t rows);
+/** Has `watch` see the rows of the last statement added, if there are any, once tx is durable: on
+ * the loop, before done, and also when done was forgotten. */
+void store_tx_watch(
+	struct store_tx *tx, void (*watch)(const struct store_result *result, size_t statement));
 /** Zeroed memory that lives as long as tx, one block each; done finds it by store_result_data().
  * NULL when out of memory. */
 void *store_tx_data(struct store_tx *tx, size_t size);

@@ -20,6 +20,7 @@ struct store_op {
 	size_t count;	  /* of values */
 	size_t row_count; /* UPSERT */
 	int64_t expect;	  /* 0: nothing is expected */
+	void (*watch)(const struct store_result *result, size_t statement);
 	/* the result */
 	int64_t changes;
 	struct store_value **rows;

@@ -81,6 +81,15 @@ void store_tx_expect(struct store_tx *tx, int64_t rows)
 	tx->result.ops[tx->result.op_count - 1].expect = rows;
 }
 
+void store_tx_watch(
+	struct store_tx *tx, void (*watch)(const struct store_result *result, size_t statement))
+{
+	if (tx->out_of_memory)
+		return;
+	assert(tx->result.op_count > 0);
+	tx->result.ops[tx->result.op_count - 1].watch = watch;
+}
+
 void *store_tx_data(struct store_tx *tx, size_t size)
 {
 	tx->result.data = arena_alloc(tx->arena, size);

@@ -300,6 +300,39 @@ def test_tasks_of_a_killed_worker_are_free_at_once_whoever_else_dies(house, prov
     stuck.set()
 
 
+def test_the_execution_time_of_each_run_is_told_once(house, provider):
+    answers = threading.Event()
+    provider.route("/slow", Answer(body=OK.body, wait=answers))
+    house.start(("tick", "/ok", ""), ("no", "/absent", ""), ("slow", "/slow", ""))
+    slow = house.run("slow")
+    until(lambda: provider.count("/slow") == 1, "its task is held")
+    states = {house.run("tick"): "succeeded", house.run("no"): "failed"}
+    for run, state in states.items():
+        assert house.ended(run)["state"] == state
+    house.kill_scheduler()
+    time.sleep(0.3)  # the least that the record must tell
+    answers.set()
+    assert house.ended(slow)["state"] == "succeeded"
+    states[slow] = "succeeded"
+
+    def told():
+        return house.drover.records("drover_performance", "execution_time_measured")
+
+    until(lambda: len(told()) >= 3, "all are told")
+    last = house.run("tick")  # behind it nothing of the others is on its way
+    house.ended(last)
+    until(lambda: any(r["run"] == last for r in told()), "the last is told")
+    records = {r["run"]: r for r in told()}
+    assert len(told()) == len(records) == 4
+    assert {run: records[run]["state"] for run in states} == states
+    assert records[slow]["job"] == "slow" and records[slow]["level"] == "info"
+    ((began, ended),) = house.query("SELECT started_at, finished_at FROM drover_run WHERE id = ?", slow)
+    assert records[slow]["execution_time_ms"] == ended - began >= 300
+    assert (records[slow]["tasks"], records[slow]["tasks_failed"]) == (1, 0)
+    (no,) = [r for r in told() if r["job"] == "no"]
+    assert (no["tasks"], no["tasks_failed"]) == (1, 1)
+
+
 def test_a_database_that_was_removed_is_made_again(house):
     house.start(("tick", "/ok", ", schedule: {every: 100ms}"))
     until(lambda: house.dues(), "it runs")
