@@ -34,8 +34,7 @@
 #include <unistd.h>
 
 enum {
-	OWN_VARIABLES = 8, /* of the environment, for what we add ourselves */
-	LOST_MS = 1000,	   /* from a closed channel to the end of its worker */
+	LOST_MS = 1000, /* from a closed channel to the end of its worker */
 	EXEC_LOOK_MS = 20,
 	EXEC_LOOKS = 150,
 	DRAIN_MARGIN_MS = 1500, /* a worker gives up draining this long before it would be killed */
@@ -188,9 +187,7 @@ static void plan_environment(struct instance_plan *plan, const struct process *p
 	const struct supervisor *sv = p->owner;
 	snprintf(plan->mark, sizeof(plan->mark), "%s:%llu", sv->mark,
 		(unsigned long long)p->incarnation);
-	for (size_t i = 0; p->service && i < p->service->environment.count &&
-			   i < INSTANCE_ENVIRONMENT_MAX - OWN_VARIABLES;
-		i++)
+	for (size_t i = 0; p->service && i < p->service->environment.count; i++)
 		instance_add_variable(plan, p->service->environment.items[i].name,
 			p->service->environment.items[i].value);
 	instance_add_variable(plan, MARK_SLOT, label);

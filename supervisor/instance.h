@@ -35,7 +35,8 @@ struct instance {
 	struct probe_notify *notify; /* services that speak for themselves */
 };
 
-enum { INSTANCE_ENVIRONMENT_MAX = 512 };
+/* A service's own, and what we add ourselves. */
+enum { INSTANCE_ENVIRONMENT_MAX = ENVIRONMENT_MAX + 8 };
 /* What a command of a slot is started with: the service's own, and its probe's. */
 struct instance_plan {
 	struct spawn_spec spec; /* without output, channel and record */

@@ -105,6 +105,16 @@ static bool is_list(struct config_context *ctx, struct node *node)
 	return false;
 }
 
+static bool is_few(struct config_context *ctx, const struct config_field *field,
+	const struct node *node, size_t count)
+{
+	bool few = !field->max || count <= (size_t)field->max;
+	if (!few)
+		config_error(ctx, &node->mark, "%s has %zu items, at most %lld are possible",
+			ctx->path, count, (long long)field->max);
+	return few;
+}
+
 static bool build_strings(struct config_context *ctx, const struct config_field *field,
 	struct node *node, struct config_strings *out)
 {
@@ -112,11 +122,8 @@ static bool build_strings(struct config_context *ctx, const struct config_field 
 	if (!single && !is_list(ctx, node))
 		return false;
 	size_t count = single ? 1 : node->count;
-	if (field->max && count > (size_t)field->max) {
-		config_error(ctx, &node->mark, "%s has %zu items, at most %lld are possible",
-			ctx->path, count, (long long)field->max);
+	if (!is_few(ctx, field, node, count))
 		return false;
-	}
 	const char **items = context_alloc(ctx, count * sizeof(items[0]));
 	bool ok = items;
 	for (size_t i = 0; items && i < count; i++) {
@@ -147,6 +154,8 @@ static bool build_pairs(struct config_context *ctx, const struct config_field *f
 		node->reported = true;
 		return false;
 	}
+	if (!is_few(ctx, field, node, node->count))
+		return false;
 	struct config_pair *items = context_alloc(ctx, node->count * sizeof(items[0]));
 	bool ok = items;
 	for (size_t i = 0; items && i < node->count; i++) {

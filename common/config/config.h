@@ -18,7 +18,7 @@ struct err;
 struct worker_kind;
 
 enum probe_kind { PROBE_NONE, PROBE_BEAT, PROBE_HTTP, PROBE_TCP, PROBE_EXEC, PROBE_NOTIFY };
-enum { PROBE_BODY_MAX = 1000 };
+enum { PROBE_BODY_MAX = 1000, ENVIRONMENT_MAX = 500 };
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
 enum log_compress { COMPRESS_NONE, COMPRESS_ZSTD };
 enum when_held { HELD_DEFAULT, HELD_KEEP, HELD_STOP };

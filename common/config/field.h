@@ -43,8 +43,8 @@ struct config_field {
 	enum config_type type;
 	size_t offset;
 	const char *def;  /* as written in YAML; NULL: no default (0, NULL, empty) */
-	int64_t min, max; /* of INT, DURATION_MS, SIZE; both 0: the type's own range. STRING_LIST:
-			     at most max items */
+	int64_t min, max; /* of INT, DURATION_MS, SIZE; both 0: the type's own range. STRING_LIST,
+			     STRING_MAP: at most max items; 0: as many as there are */
 	bool required;
 	bool unsubstituted; /* ${...} is not replaced here */
 	bool scheduled;	    /* of a job: the scheduler needs the value too, so it gets it even when

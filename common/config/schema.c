@@ -188,6 +188,8 @@ static void write_pairs(struct schema *s, const struct config_field *field)
 		json_str(&s->j, "pattern", pattern_of_check(field));
 		json_close_object(&s->j);
 	}
+	if (field->max)
+		json_int(&s->j, "maxProperties", field->max);
 	write_item(s, "additionalProperties", NULL);
 }
 

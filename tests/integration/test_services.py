@@ -458,3 +458,12 @@ def test_whatever_races_the_last_command_decides_and_each_is_answered_once(drove
             or "Broken" in one.error or "the supervisor is stopping" in one.error or "results" in one.error, one.error
     assert not drover.left_over()
     assert not [line for line in chain.lines() if line.startswith("!")], "two of one"
+
+
+def test_as_many_variables_as_may_be_given_all_arrive(drover):
+    given = {f"V{n}": f"value {n}" for n in range(500)}
+    drover.start('http: {listen: "127.0.0.1:0"}\nservices: ' + json.dumps(
+        {"a": {"command": ["sh", "-c", "env; exec sleep 1000"], "environment": given}}) + "\n")
+    until(lambda: "value 499" in drover.log_of("a"), "it wrote")
+    drover.wait_event("process_running", name="a")
+    until(lambda: {f"{name}={value}" for name, value in given.items()} <= set(drover.log_of("a").splitlines()), "all are there")
