@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "log/log.h"
 #include "loop/loop.h"
 #include "url/url.h"
@@ -72,11 +73,12 @@ char *slow_url(char *dst, size_t size, const char *url)
 	dst[0] = '\0';
 	if (url_parse(&parsed, url, URL_READ_MAX, &err) < 0)
 		return dst;
+	struct url_part end = MUTANT(SLOW_URL_WITH_QUERY) && parsed->has_query ? parsed->query
+									       : parsed->path;
 	/* From the host on: user and password stand before it, query and fragment behind the path.
 	 */
 	snprintf(dst, size, "%.*s://%.*s", (int)parsed->scheme.len,
-		parsed->text + parsed->scheme.at,
-		(int)(parsed->path.at + parsed->path.len - parsed->host.at),
+		parsed->text + parsed->scheme.at, (int)(end.at + end.len - parsed->host.at),
 		parsed->text + parsed->host.at);
 	return dst;
 }

@@ -62,7 +62,8 @@ void queue_tx_end_runs(struct store_tx *tx, int64_t now_ms)
 		"WHERE finished_at IS NULL"
 		" AND NOT EXISTS (SELECT 1 FROM drover_task WHERE run_id = drover_run.id)" ENDED,
 		I(now_ms));
-	queue_tx_tell_ends(tx);
+	if (!MUTANT(RUN_ENDED_BY_DEATH_NOT_TOLD))
+		queue_tx_tell_ends(tx);
 }
 
 /* ---- giving up ---- */

@@ -2,6 +2,7 @@
 #include "monitor/prolonged.h"
 
 #include "base/clock.h"
+#include "base/mutant.h"
 #include "log/log.h"
 #include "monitor/health.h"
 #include "monitor/monitor.h"
@@ -36,7 +37,7 @@ void prolonged_sample(struct prolonged *p, const struct monitor *m)
 	struct health_trouble trouble;
 	/* Boot time goes on while the machine sleeps: that is a gap, too. */
 	int64_t now = clock_mono_ms(), boot = clock_boot_ms();
-	bool gap = boot - p->sampled_boot_ms > GAP_MS;
+	bool gap = boot - p->sampled_boot_ms > GAP_MS && !MUTANT(UNHEALTHY_ACROSS_GAPS);
 	p->sampled_boot_ms = boot;
 	if (!health_trouble(m, &trouble)) {
 		get_well(p, m, now);
