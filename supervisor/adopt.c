@@ -9,6 +9,7 @@
 #include "contain.h"
 #include "instance.h"
 #include "log/log.h"
+#include "log_room.h"
 #include "order.h"
 #include "probe_exec.h"
 #include "records.h"
@@ -166,6 +167,9 @@ static void on_record(void *arg, const struct record *r)
 	if (!p)
 		return;
 	restore(p, r);
+	/* Its half line was to be ended with all others, and that did not come. */
+	if (r->closed && log_room_was_left(t->sv->logs))
+		log_room_half_line(t->sv->logs, p->name, false);
 	if (r->closed)
 		return;
 	if (mem_grow(&t->array, &t->cap, t->count, sizeof(struct left)) < 0) {

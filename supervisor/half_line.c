@@ -4,6 +4,7 @@
 #include "base/sys.h"
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { CHUNK = 4096 };
@@ -35,6 +36,9 @@ enum half_line half_line_end(int fifo, const int aux[2])
 {
 	static const char mark[] = " [drover: line not ended]\n";
 	const ssize_t len = sizeof(mark) - 1;
+	int waiting = 0;
+	if (ioctl(fifo, FIONREAD, &waiting) == 0 && waiting == 0)
+		return HALF_LINE_IN_FILE;
 	match_size(fifo, aux[1]);
 	ssize_t n = sys_tee(fifo, aux[1], INT_MAX, SPLICE_F_NONBLOCK);
 	if (n <= 0)

@@ -576,7 +576,7 @@ static void gone(struct process *p)
 	p->usage.looked_ms = 0;
 	p->usage.others = 0;
 	contain_remove_group(sv->contain, p->name);
-	log_room_half_line(sv->logs, p->name);
+	log_room_half_line(sv->logs, p->name, sv->state == SUPERVISOR_STOPPING);
 	if (p->kind && p->kind->takes_tasks)
 		owners_gone(sv->owners, owner);
 }

@@ -13,6 +13,7 @@
 #include "half_line.h"
 #include "hand_over.h"
 #include "ipc/channel.h"
+#include "log_fifo.h"
 #include "loop/loop.h"
 #include "records.h"
 #include "reserve.h"
@@ -29,7 +30,6 @@
 #include <unistd.h>
 
 #define LOGGER_SLOT ":log"
-static const char own_log[] = ":main"; /* droverd's own records, never half a line */
 enum {
 	NAME_SIZE = 80,
 	OLD_LOGGER_MS = 5000, /* an old drover-log may take this long to drain */
@@ -41,25 +41,13 @@ enum {
 	RETELL_MS = 20,	 /* how soon it is told again what could not be sent */
 };
 
-struct log_fifo {
-	struct list node;
-	const char *stem; /* of the file's name; `name`, or a constant */
-	int fd;
-	uint64_t inode;
-	bool in_file;	  /* the FIFO was empty then */
-	bool unsettled;	  /* asked to end a half line, not answered yet */
-	bool untold;	  /* drover-log does not know of it yet */
-	int64_t asked_ms; /* CLOCK_MONOTONIC */
-	char name[];
-};
-
 struct log_room {
 	struct loop *loop;
 	struct log_room_place place;
 	int fifo_dir, log_dir, record_fd;
 	int aux[2]; /* a pipe to look into FIFOs */
 	struct config_logs settings;
-	struct list fifos;
+	struct log_fifos fifos;
 	int categories[LOG_CATEGORIES];
 	struct record record;
 	/* drover-log */
@@ -72,7 +60,8 @@ struct log_room {
 	unsigned restarts;
 	void (*done)(void *arg);
 	void *done_arg;
-	bool killed; /* at the end, after it had its time */
+	bool was_left; /* by the droverd before us, without an end */
+	bool killed;   /* at the end, after it had its time */
 	void (*rotated)(void *arg, const struct msg_log_rotated *answer);
 	void *rotated_arg;
 	void (*settled)(void *arg, const char *name);
@@ -84,39 +73,13 @@ static void tell_rotated(struct log_room *room, const struct msg_log_rotated *an
 static int open_directory(const char *path, struct err *err);
 static void renew_directory(struct log_room *room);
 static void on_timer(void *arg);
+static void end_logger(struct log_room *room);
 
 /* --- FIFOs --- */
 
 static struct log_fifo *find(const struct log_room *room, const char *name)
 {
-	LIST_FOR_EACH (node, &room->fifos) {
-		struct log_fifo *f = LIST_ENTRY(node, struct log_fifo, node);
-		if (strcmp(f->name, name) == 0)
-			return f;
-	}
-	return NULL;
-}
-
-/*
- * O_RDWR: a writer never meets EPIPE and an open never waits for a reader. O_NONBLOCK only guards
- * the open itself: it is cleared, for a child would inherit it.
- */
-static int open_fifo(int dir, const char *name, uint64_t *inode, struct err *err)
-{
-	struct stat st;
-	if (mkfifoat(dir, name, 0600) == -1 && errno != EEXIST)
-		return err_sys(err, -errno, "make the FIFO of %s", name);
-	int fd = sys_openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-	if (fd == -1)
-		return err_sys(err, -errno, "open the FIFO of %s", name);
-	if (fstat(fd, &st) == -1 || !S_ISFIFO(st.st_mode)) {
-		sys_close(fd);
-		return err_set(err, -EINVAL, "log/%s in the runtime directory is no FIFO", name);
-	}
-	fcntl(fd, F_SETFL, O_RDWR);
-	if (inode)
-		*inode = st.st_ino;
-	return fd;
+	return log_fifos_find(&room->fifos, name);
 }
 
 /*
@@ -138,10 +101,19 @@ static void have_kept(struct log_room *room, const struct log_fifo *f)
 	service_manager_keep(room->place.manager, f->name, f->fd);
 }
 
+/* The name of its file without ".log". */
+static const char *stem_of(const char *name)
+{
+	for (int c = 0; name[0] == ':' && c < LOG_CATEGORIES; c++)
+		if (strcmp(name + 1, log_category_name((enum log_category)c)) == 0)
+			return log_category_file((enum log_category)c);
+	return name;
+}
+
 static int send_open(struct log_room *room, const struct log_fifo *f, bool with_fd)
 {
 	char file[NAME_SIZE + 32];
-	snprintf(file, sizeof(file), "%s.log", f->stem);
+	snprintf(file, sizeof(file), "%s.log", stem_of(f->name));
 	const struct msg_log_open body = { .name = f->name,
 		.file = file,
 		.max_size = (uint64_t)room->settings.max_size,
@@ -173,14 +145,24 @@ static void tell_of(struct log_room *room, struct log_fifo *f)
 		send_name(room, MSG_LOG_HALF_LINE, f->name);
 }
 
+static bool any_untold(const struct log_room *room)
+{
+	LIST_FOR_EACH (node, &room->fifos.list)
+		if (LIST_ENTRY(node, struct log_fifo, node)->untold)
+			return true;
+	return false;
+}
+
 static void on_retell(void *arg)
 {
 	struct log_room *room = arg;
-	LIST_FOR_EACH (node, &room->fifos) {
+	LIST_FOR_EACH (node, &room->fifos.list) {
 		struct log_fifo *f = LIST_ENTRY(node, struct log_fifo, node);
 		if (f->untold && room->channel)
 			tell_of(room, f);
 	}
+	if (room->done && room->child.pid > 0)
+		end_logger(room);
 }
 
 static void send_directory(struct log_room *room)
@@ -190,23 +172,11 @@ static void send_directory(struct log_room *room)
 		channel_send(room->channel, MSG_LOG_DIR, &body, &room->log_dir, 1);
 }
 
-static struct log_fifo *add(
-	struct log_room *room, const char *name, const char *stem, struct err *err)
+static struct log_fifo *add(struct log_room *room, const char *name, struct err *err)
 {
-	size_t len = strlen(name);
-	struct log_fifo *f = calloc(1, sizeof(struct log_fifo) + len + 1);
-	if (!f) {
-		err_set(err, -ENOMEM, "open the log of %s", name);
+	struct log_fifo *f = log_fifos_add(&room->fifos, room->fifo_dir, name, err);
+	if (!f)
 		return NULL;
-	}
-	memcpy(f->name, name, len);
-	f->stem = stem == name ? f->name : stem;
-	f->fd = open_fifo(room->fifo_dir, name, &f->inode, err);
-	if (f->fd < 0) {
-		free(f);
-		return NULL;
-	}
-	list_add_tail(&room->fifos, &f->node);
 	have_kept(room, f);
 	if (room->channel)
 		tell_of(room, f);
@@ -217,13 +187,13 @@ int log_room_open(struct log_room *room, const char *name, struct err *err)
 {
 	if (find(room, name))
 		return 0;
-	return add(room, name, name, err) ? 0 : err->code;
+	return add(room, name, err) ? 0 : err->code;
 }
 
 int log_room_writer(struct log_room *room, const char *name, struct err *err)
 {
 	int rc = log_room_open(room, name, err);
-	return rc < 0 ? rc : open_fifo(room->fifo_dir, name, NULL, err);
+	return rc < 0 ? rc : log_fifo_open(room->fifo_dir, name, NULL, err);
 }
 
 uint64_t log_room_inode(const struct log_room *room, const char *name)
@@ -232,7 +202,7 @@ uint64_t log_room_inode(const struct log_room *room, const char *name)
 	return f ? f->inode : 0;
 }
 
-void log_room_half_line(struct log_room *room, const char *name)
+void log_room_half_line(struct log_room *room, const char *name, bool with_all)
 {
 	struct log_fifo *f = find(room, name);
 	if (!f)
@@ -241,8 +211,13 @@ void log_room_half_line(struct log_room *room, const char *name)
 	f->unsettled = end != HALF_LINE_NONE;
 	f->in_file = end == HALF_LINE_IN_FILE;
 	f->asked_ms = clock_mono_ms();
-	if (f->unsettled)
+	if (f->unsettled && !with_all)
 		send_name(room, MSG_LOG_HALF_LINE, name);
+}
+
+bool log_room_was_left(const struct log_room *room)
+{
+	return room->was_left;
 }
 
 bool log_room_settled(const struct log_room *room, const char *name)
@@ -267,13 +242,6 @@ static void settle(struct log_room *room, const char *name)
 		room->settled(room->settled_arg, f->name);
 }
 
-static void fifo_free(struct log_fifo *f)
-{
-	list_remove(&f->node);
-	sys_close(f->fd);
-	free(f);
-}
-
 void log_room_close(struct log_room *room, const char *name)
 {
 	struct log_fifo *f = find(room, name);
@@ -282,13 +250,13 @@ void log_room_close(struct log_room *room, const char *name)
 	send_name(room, MSG_LOG_CLOSE, name);
 	service_manager_forget(room->place.manager, name);
 	sys_unlinkat(room->fifo_dir, name, 0);
-	fifo_free(f);
+	log_fifos_remove(&room->fifos, f);
 }
 
 int log_room_give(const struct log_room *room, struct hand_over *h)
 {
 	int rc = 0;
-	LIST_FOR_EACH (node, &room->fifos) {
+	LIST_FOR_EACH (node, &room->fifos.list) {
 		const struct log_fifo *f = LIST_ENTRY(node, struct log_fifo, node);
 		if (rc == 0)
 			rc = hand_over_add(h, HAND_OVER_LOG, f->name, f->fd);
@@ -298,7 +266,7 @@ int log_room_give(const struct log_room *room, struct hand_over *h)
 
 void log_room_tidy(struct log_room *room, bool (*used)(void *arg, const char *name), void *arg)
 {
-	LIST_FOR_EACH_SAFE (node, &room->fifos) {
+	LIST_FOR_EACH_SAFE (node, &room->fifos.list) {
 		const struct log_fifo *f = LIST_ENTRY(node, struct log_fifo, node);
 		char name[NAME_SIZE];
 		str_copy(name, sizeof(name), f->name);
@@ -359,7 +327,6 @@ static void let_go(struct log_room *room)
 }
 
 static void ended(struct log_room *room);
-static void end_logger(struct log_room *room);
 
 static void on_ended(void *arg, const siginfo_t *info)
 {
@@ -374,6 +341,7 @@ static void on_ended(void *arg, const siginfo_t *info)
 			KV_STR("step", unstarted ? spawn_step_name(failure.step) : "running"),
 			KV_INT("errno", unstarted ? failure.error : 0));
 	let_go(room);
+	room->record.state = expected ? PROCESS_STOPPED : PROCESS_RUNNING;
 	save_record(room, 0);
 	if (expected) {
 		/* Killed by somebody: what lies in the FIFOs goes with us. */
@@ -428,8 +396,6 @@ static void on_message(void *arg, struct message *m)
 		renew_directory(room);
 	else if (m->id == MSG_LOG_ROTATED)
 		tell_rotated(room, &m->body.log_rotated);
-	else if (m->id == MSG_LOG_LINE_ENDED && room->done)
-		sys_pidfd_send_signal(room->child.pidfd, SIGTERM);
 	else if (m->id == MSG_LOG_LINE_ENDED)
 		settle(room, m->body.log_name.name);
 }
@@ -449,7 +415,7 @@ static void on_closed(void *arg, const char *why)
 static void hand_over(struct log_room *room)
 {
 	send_directory(room);
-	LIST_FOR_EACH (node, &room->fifos)
+	LIST_FOR_EACH (node, &room->fifos.list)
 		tell_of(room, LIST_ENTRY(node, struct log_fifo, node));
 	if (room->rotate_due)
 		(void)log_room_rotate(room, NULL, NULL);
@@ -460,6 +426,7 @@ static int spawn_logger(struct log_room *room, int channel_fd, struct err *err)
 	char instance[64];
 	const char *argv[] = { room->place.program, NULL };
 	room->record.incarnation++;
+	room->record.state = PROCESS_RUNNING;
 	save_record(room, 0);
 	snprintf(instance, sizeof(instance), "%s:%llu", room->place.mark,
 		(unsigned long long)room->record.incarnation);
@@ -562,10 +529,11 @@ static void end_logger(struct log_room *room)
 		start_logger(room);
 	if (room->child.pid <= 0)
 		ended(room);
-	else if (clock_mono_ms() - room->started_ms >= SHORT_LIFE_MS)
+	else if (room->channel && any_untold(room))
+		return; /* on_retell() comes here again */
+	else if (!room->channel ||
+		 channel_send(room->channel, MSG_LOG_END, &(struct msg_empty) { 0 }, NULL, 0) < 0)
 		sys_pidfd_send_signal(room->child.pidfd, SIGTERM);
-	else /* it may not hold SIGTERM back yet, and would die of it: it has to answer first */
-		send_name(room, MSG_LOG_HALF_LINE, own_log);
 }
 
 void log_room_end(struct log_room *room, void (*done)(void *arg), void *arg)
@@ -616,7 +584,7 @@ void log_room_configure(struct log_room *room, const struct config_logs *config)
 	room->settings.dir = NULL; /* the one that we began with stays */
 	if (!room->channel)
 		return;
-	LIST_FOR_EACH (node, &room->fifos)
+	LIST_FOR_EACH (node, &room->fifos.list)
 		send_open(room, LIST_ENTRY(node, struct log_fifo, node), false);
 }
 
@@ -636,6 +604,7 @@ static int find_old_logger(struct log_room *room)
 	if (record_read(room->record_fd, &old) < 0)
 		return -1;
 	room->record.incarnation = old.incarnation;
+	room->was_left = old.state == PROCESS_RUNNING;
 	return old.pid > 0 ? contain_open((pid_t)old.pid, old.start_time) : -1;
 }
 
@@ -698,7 +667,7 @@ static void open_present(struct log_room *room)
 	}
 	for (const struct dirent *d; (d = readdir(dir));)
 		if (d->d_name[0] != '.' && d->d_name[0] != ':' && strlen(d->d_name) < NAME_SIZE &&
-			!add(room, d->d_name, d->d_name, &err))
+			!add(room, d->d_name, &err))
 			log_warn(MAIN, "log_not_opened", KV_STR("error", err.text));
 	closedir(dir);
 	service_manager_forget_rest(room->place.manager);
@@ -718,7 +687,7 @@ static int open_all(struct log_room *room, const struct config_logs *config, str
 	for (int c = 0; c < LOG_CATEGORIES; c++) {
 		char name[NAME_SIZE];
 		snprintf(name, sizeof(name), ":%s", log_category_name((enum log_category)c));
-		struct log_fifo *f = add(room, name, log_category_file((enum log_category)c), err);
+		struct log_fifo *f = add(room, name, err);
 		if (!f)
 			return err->code;
 		room->categories[c] = f->fd;
@@ -738,7 +707,7 @@ int log_room_new(struct log_room **out, struct loop *loop, const struct log_room
 	room->loop = loop;
 	room->place = *place;
 	room->fifo_dir = room->log_dir = room->record_fd = room->aux[0] = room->aux[1] = -1;
-	list_init(&room->fifos);
+	log_fifos_init(&room->fifos);
 	str_copy(room->record.name, sizeof(room->record.name), LOGGER_SLOT);
 	str_copy(room->record.mark, sizeof(room->record.mark), place->mark);
 	str_copy(room->record.epoch, sizeof(room->record.epoch), place->mark);
@@ -765,8 +734,7 @@ void log_room_free(struct log_room *room)
 		return;
 	room->rotated = NULL;
 	let_go(room);
-	LIST_FOR_EACH_SAFE (node, &room->fifos)
-		fifo_free(LIST_ENTRY(node, struct log_fifo, node));
+	log_fifos_finish(&room->fifos);
 	loop_timer_free(room->timer);
 	loop_timer_free(room->retell);
 	if (room->fifo_dir >= 0)

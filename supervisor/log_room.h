@@ -50,8 +50,11 @@ uint64_t log_room_inode(const struct log_room *room, const char *name);
 int log_room_give(const struct log_room *room, struct hand_over *h) MUST_CHECK;
 /** The slot is no more: its log is drained and forgotten. */
 void log_room_close(struct log_room *room, const char *name);
-/** An instance's whole tree is gone: a half line of it is ended and marked. */
-void log_room_half_line(struct log_room *room, const char *name);
+/** An instance's whole tree is gone: a half line of it is ended and marked. @param with_all  by
+ * log_room_end(), which is to come: no other instance will write */
+void log_room_half_line(struct log_room *room, const char *name, bool with_all);
+/** The droverd before us did not come to log_room_end(). */
+bool log_room_was_left(const struct log_room *room);
 /**
  * Whether the next instance may write: all of the earlier one is in its log, a half line ended.
  * True too when drover-log did not answer for a quarter of a second: a disk that stands still holds
@@ -71,6 +74,7 @@ int log_room_rotate(struct log_room *room,
 void log_room_configure(struct log_room *room, const struct config_logs *config);
 /** Names of logs that no slot uses; each is closed unless used() says otherwise. */
 void log_room_tidy(struct log_room *room, bool (*used)(void *arg, const char *name), void *arg);
-/** Tells drover-log to drain and end; done(arg) when it has. */
+/** All who wrote are gone: drover-log ends their half lines, drains and leaves; done(arg) when it
+ * has. */
 void log_room_end(struct log_room *room, void (*done)(void *arg), void *arg);
 pid_t log_room_pid(const struct log_room *room);

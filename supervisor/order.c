@@ -121,8 +121,31 @@ static bool goes_before(const struct process *q, const struct process *p)
 	return p->service ? needs(q, p->service) : q->removed && q->rank > p->rank;
 }
 
-static bool turn_has_come(const struct list *processes, const struct process *p)
+/* Whoever others may have to wait for: mostly nobody, and then none has to be compared with all. */
+struct leaving {
+	bool workers, dependents;
+};
+
+static struct leaving who_is_leaving(const struct list *processes)
 {
+	struct leaving l = { 0 };
+	LIST_FOR_EACH (node, processes) {
+		const struct process *q = LIST_ENTRY(node, struct process, node);
+		if (!is_on_its_way_down(q))
+			continue;
+		l.workers |= q->kind != NULL;
+		l.dependents |= q->removed || (q->service && q->service->need_count);
+	}
+	return l;
+}
+
+static bool turn_has_come(
+	const struct list *processes, const struct process *p, struct leaving leaving)
+{
+	if (leaving.workers && p->turn_after_workers)
+		return false;
+	if (!leaving.dependents)
+		return true;
 	LIST_FOR_EACH (node, processes) {
 		const struct process *q = LIST_ENTRY(node, struct process, node);
 		if (q != p && goes_before(q, p) && is_on_its_way_down(q))
@@ -144,23 +167,17 @@ static int last_started_first(const void *a, const void *b)
 	return (x->at < y->at) - (x->at > y->at);
 }
 
-static size_t count_turns(const struct list *processes)
+/* All that may go now are found before the first goes: its end must not change who may. */
+static void take_turns(struct list *processes, size_t turns)
 {
 	size_t n = 0;
-	LIST_FOR_EACH (node, processes)
-		n += LIST_ENTRY(node, struct process, node)->turn != TURN_NONE;
-	return n;
-}
-
-/* All that may go now are found before the first goes: its end must not change who may. */
-static void take_turns(struct list *processes)
-{
-	size_t n = 0, turns = count_turns(processes);
+	const struct leaving leaving = who_is_leaving(processes);
 	CLEANUP(freep)
-	struct come *come = turns ? calloc(turns, sizeof(*come)) : NULL;
+	struct come *come = calloc(turns, sizeof(*come));
 	LIST_FOR_EACH (node, processes) {
 		struct process *p = LIST_ENTRY(node, struct process, node);
-		if (come && n < turns && p->turn != TURN_NONE && turn_has_come(processes, p)) {
+		if (come && n < turns && p->turn != TURN_NONE &&
+			turn_has_come(processes, p, leaving)) {
 			come[n] = (struct come) { p, n };
 			n++;
 		}
@@ -172,16 +189,26 @@ static void take_turns(struct list *processes)
 	/* Without memory the order is given up, not the stop. */
 	LIST_FOR_EACH (node, processes) {
 		struct process *p = LIST_ENTRY(node, struct process, node);
-		if (turns && !come && p->turn != TURN_NONE)
+		if (!come && p->turn != TURN_NONE)
 			process_take_turn(p);
 	}
 }
 
+/* After every change; mostly nobody waits. */
 void order_settle(struct list *processes)
 {
-	take_turns(processes);
+	size_t turns = 0, blocked = 0;
+	LIST_FOR_EACH (node, processes) {
+		const struct process *p = LIST_ENTRY(node, struct process, node);
+		turns += p->turn != TURN_NONE;
+		blocked += p->blocked;
+	}
+	if (turns)
+		take_turns(processes, turns);
 	LIST_FOR_EACH (node, processes) {
 		struct process *p = LIST_ENTRY(node, struct process, node);
+		if (!turns && !blocked)
+			break;
 		if (p->blocked)
 			process_try_start(p);
 	}

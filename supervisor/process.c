@@ -157,8 +157,8 @@ void process_stop(struct process *p, enum start_cause cause)
 	p->stay_down = p->stay_down || cause == CAUSE_OPERATOR;
 	if (p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING)
 		p->end_cause = cause;
-	p->ops->save(p);
 	process_feed(p, EV_STOP);
+	p->ops->save(p);
 }
 
 void process_restart(struct process *p, enum start_cause cause)
@@ -169,8 +169,8 @@ void process_restart(struct process *p, enum start_cause cause)
 	p->next_cause = cause;
 	if (p->state == PROCESS_STARTING || p->state == PROCESS_RUNNING)
 		p->end_cause = cause;
-	p->ops->save(p);
 	process_feed(p, EV_RESTART);
+	p->ops->save(p);
 }
 
 void process_quit(struct process *p)
@@ -279,6 +279,7 @@ static void on_verdict(
 	struct process *p = arg;
 	if (p->ops->probe_over)
 		p->ops->probe_over(p);
+	bool was_ready = p->ready, news = p->last_probe.verdict != verdict || !p->last_probe.at_ms;
 	p->last_probe.at_ms = clock_real_ms();
 	p->last_probe.latency_ms = latency_ms;
 	p->last_probe.verdict = verdict;
@@ -307,7 +308,9 @@ static void on_verdict(
 		process_replace(p, CAUSE_PROBE);
 	else if (strike == STRIKE_OVER)
 		process_feed(p, EV_WELL);
-	p->ops->changed(p);
+	/* That it is as well as it was is shown to who asks, and wakes nobody. */
+	if (news || p->strikes != before || p->ready != was_ready)
+		p->ops->changed(p);
 }
 
 /* It is asked otherwise now, or not at all: what the old question found says nothing any more. */
@@ -506,6 +509,8 @@ static void terminate(struct process *p)
 		KV_STR("reason", start_cause_name(p->end_cause)));
 	process_remember(p, "process_stopping", start_cause_name(p->end_cause), NULL);
 	set_deadline(p, EV_KILL_DUE, timeout_ms);
+	/* Whose will its end is stands on record before it can end. */
+	p->ops->save(p);
 	p->ops->terminate(p, timeout_ms);
 	/* Else its end is told by the pidfd. */
 	if (p->main_ended)

@@ -185,3 +185,27 @@ void status_history(struct json_out *j, const struct process *p)
 	}
 	json_close_array(j);
 }
+
+struct status_counts status_count(const struct supervisor *sv)
+{
+	struct status_counts c = { 0 };
+	LIST_FOR_EACH (node, &sv->processes) {
+		const struct process *p = LIST_ENTRY(node, struct process, node);
+		c.up += p->state == PROCESS_RUNNING;
+		c.starting += p->state == PROCESS_STARTING || p->state == PROCESS_STOPPING;
+		c.down += p->state == PROCESS_STOPPED || p->state == PROCESS_WAITING;
+		c.failing += p->state == PROCESS_FAILED || p->state == PROCESS_STUCK;
+		c.leaving += p->removed && process_is_down(p);
+	}
+	return c;
+}
+
+void status_write_counts(
+	const struct supervisor *sv, const struct status_counts *counts, char *out, size_t size)
+{
+	snprintf(out, size, "%s%d running, %d starting or stopping, %d down, %d failed",
+		sv->state == SUPERVISOR_STARTING   ? "starting: "
+		: sv->state == SUPERVISOR_STOPPING ? "stopping: "
+						   : "",
+		counts->up, counts->starting, counts->down, counts->failing);
+}

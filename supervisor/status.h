@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* What status shows (spec section 12), as JSON without secrets. */
-#include <stdbool.h>
+#include <stddef.h>
 
 struct json_out;
 struct process;
@@ -13,3 +13,16 @@ void status_supervisor(struct json_out *j, const struct supervisor *sv);
 void status_process(struct json_out *j, struct process *p);
 /** Member "history": the slot's last events, oldest first. */
 void status_history(struct json_out *j, const struct process *p);
+
+struct status_counts {
+	int up;
+	int starting; /* or stopping */
+	int down;
+	int failing; /* failed or stuck */
+	int leaving; /* down, and no longer configured */
+};
+/** How many slots are in which state; is asked after every change. */
+struct status_counts status_count(const struct supervisor *sv);
+/** In words, for the service manager. */
+void status_write_counts(
+	const struct supervisor *sv, const struct status_counts *counts, char *out, size_t size);

@@ -47,7 +47,8 @@
 enum {
 	SUMMARY_MS = 200,
 	SUMMARY_SOON_MS = 20,
-	SUMMARY_IDLE_MS = 5000,
+	SUMMARY_YOUNG_MS = 5000,
+	WATCHED_MS = 60000,
 	SUMMARY_BYTES = 60000,
 	HURRY_MS = 1000
 };
@@ -174,6 +175,15 @@ static void remove_slot(struct supervisor *sv, struct process *p)
 	process_free(p);
 }
 
+static void remove_slots(struct supervisor *sv)
+{
+	LIST_FOR_EACH_SAFE (node, &sv->processes) {
+		struct process *p = LIST_ENTRY(node, struct process, node);
+		if (p->removed && process_is_down(p))
+			remove_slot(sv, p);
+	}
+}
+
 static bool is_own(void *arg, int pid)
 {
 	struct supervisor *sv = arg;
@@ -201,33 +211,6 @@ void supervisor_changed(struct supervisor *sv, struct process *p UNUSED)
 	loop_timer_start(sv->summary_timer, MAX(SUMMARY_MS - since_ms, (int64_t)SUMMARY_SOON_MS));
 }
 
-struct counts {
-	int up, starting, down, failing;
-};
-
-static struct counts count_states(const struct supervisor *sv)
-{
-	struct counts c = { 0 };
-	LIST_FOR_EACH (node, &sv->processes) {
-		const struct process *p = LIST_ENTRY(node, struct process, node);
-		c.up += p->state == PROCESS_RUNNING;
-		c.starting += p->state == PROCESS_STARTING || p->state == PROCESS_STOPPING;
-		c.down += p->state == PROCESS_STOPPED || p->state == PROCESS_WAITING;
-		c.failing += p->state == PROCESS_FAILED || p->state == PROCESS_STUCK;
-	}
-	return c;
-}
-
-static void write_counts(const struct supervisor *sv, char *out, size_t size)
-{
-	struct counts c = count_states(sv);
-	snprintf(out, size, "%s%d running, %d starting or stopping, %d down, %d failed",
-		sv->state == SUPERVISOR_STARTING   ? "starting: "
-		: sv->state == SUPERVISOR_STOPPING ? "stopping: "
-						   : "",
-		c.up, c.starting, c.down, c.failing);
-}
-
 static void look_ready(struct supervisor *sv)
 {
 	char status[128];
@@ -244,16 +227,17 @@ static void look_ready(struct supervisor *sv)
 				return;
 		}
 		sv->state = SUPERVISOR_RUNNING;
+		const struct status_counts counts = status_count(sv);
 		log_info(MAIN, "supervisor_ready", KV_INT("pid", getpid()),
-			KV_INT("count", count_states(sv).up));
-		write_counts(sv, status, sizeof(status));
+			KV_INT("count", counts.up));
+		status_write_counts(sv, &counts, status, sizeof(status));
 		service_manager_ready(sv->manager, status);
 		/* What the start took and does not need any more. */
 		malloc_trim(0);
 	}
 }
 
-static void stop_next(struct supervisor *sv);
+static void stop_next(struct supervisor *sv, const struct status_counts *counts);
 
 static void look(void *arg)
 {
@@ -263,16 +247,16 @@ static void look(void *arg)
 	order_settle(&sv->processes);
 	control_settle(sv->control);
 	upgrade_look(sv->upgrade);
-	LIST_FOR_EACH_SAFE (node, &sv->processes) {
-		struct process *p = LIST_ENTRY(node, struct process, node);
-		if (p->removed && process_is_down(p))
-			remove_slot(sv, p);
+	struct status_counts counts = status_count(sv);
+	if (counts.leaving) {
+		remove_slots(sv);
+		counts = status_count(sv);
 	}
 	if (sv->state == SUPERVISOR_STOPPING)
-		stop_next(sv);
+		stop_next(sv, &counts);
 	else
 		look_ready(sv);
-	write_counts(sv, status, sizeof(status));
+	status_write_counts(sv, &counts, status, sizeof(status));
 	service_manager_status(sv->manager, status);
 }
 
@@ -291,14 +275,11 @@ static void write_summary(struct supervisor *sv, struct buf *json)
 	json_close_object(&j);
 }
 
-static void on_summary(void *arg)
+static void send_summary(struct supervisor *sv)
 {
-	struct supervisor *sv = arg;
 	CLEANUP(buf_finish) struct buf json = BUF_INIT;
 	struct process *monitor = supervisor_worker(sv, "monitor");
 	sv->summary_ms = loop_now_ms(sv->loop);
-	sv->summary_soon = false;
-	loop_timer_start(sv->summary_timer, SUMMARY_IDLE_MS);
 	if (!monitor)
 		return;
 	write_summary(sv, &json);
@@ -307,18 +288,32 @@ static void on_summary(void *arg)
 		instance_send(monitor, MSG_SUMMARY, &body, NULL, 0);
 }
 
+static void on_summary(void *arg)
+{
+	struct supervisor *sv = arg;
+	sv->summary_soon = false;
+	send_summary(sv);
+	/* Unwatched, what does not change is not told again: it would only wake two processes. */
+	if (loop_now_ms(sv->loop) < sv->watched_until_ms)
+		loop_timer_start(sv->summary_timer, SUMMARY_YOUNG_MS);
+}
+
+void supervisor_refresh_summary(struct supervisor *sv)
+{
+	if (loop_now_ms(sv->loop) - sv->summary_ms >= SUMMARY_YOUNG_MS)
+		send_summary(sv);
+}
+
+void supervisor_watched(struct supervisor *sv)
+{
+	sv->watched_until_ms = loop_now_ms(sv->loop) + WATCHED_MS;
+	supervisor_refresh_summary(sv);
+	if (!loop_timer_armed(sv->summary_timer))
+		loop_timer_start(sv->summary_timer, SUMMARY_YOUNG_MS);
+}
+
 /* --- shutting down: workers first, for they may need the services; then services in their order,
  * last started first --- */
-
-static bool any_up(const struct supervisor *sv)
-{
-	LIST_FOR_EACH (node, &sv->processes) {
-		const struct process *p = LIST_ENTRY(node, struct process, node);
-		if (!process_is_down(p) && p->state != PROCESS_STUCK)
-			return true;
-	}
-	return false;
-}
 
 static void on_logger_ended(void *arg)
 {
@@ -340,9 +335,9 @@ static void end(struct supervisor *sv)
 	log_room_end(sv->logs, on_logger_ended, sv);
 }
 
-static void stop_next(struct supervisor *sv)
+static void stop_next(struct supervisor *sv, const struct status_counts *counts)
 {
-	if (!sv->ended && !any_up(sv))
+	if (!sv->ended && counts->up + counts->starting == 0)
 		end(sv);
 }
 
@@ -548,7 +543,8 @@ void supervisor_reload(struct supervisor *sv)
 		reload_with(sv, fresh, &report);
 	reserve_take(contain_reserve(sv->contain));
 	loop_update_now(sv->loop);
-	write_counts(sv, status, sizeof(status));
+	const struct status_counts counts = status_count(sv);
+	status_write_counts(sv, &counts, status, sizeof(status));
 	service_manager_reloaded(sv->manager, status);
 	supervisor_changed(sv, NULL);
 }

@@ -71,8 +71,9 @@ struct supervisor {
 	struct loop_reaper *reaper;
 	struct loop_signal *signals[SUPERVISOR_SIGNALS];
 	struct loop_timer *summary_timer;
-	int64_t summary_ms; /* when the monitor was told last */
-	bool summary_soon;  /* it will be told of what changed */
+	int64_t summary_ms;	  /* when the monitor was told last */
+	int64_t watched_until_ms; /* somebody reads what it knows: it is told anew and anew */
+	bool summary_soon;	  /* it will be told of what changed */
 };
 
 /**
@@ -100,6 +101,10 @@ struct process *supervisor_add(struct supervisor *sv, const char *name,
 	const struct config_worker *worker, const struct config_service *service, struct err *err);
 /** A slot's state changed, or what status shows of it. */
 void supervisor_changed(struct supervisor *sv, struct process *p);
+/** Somebody reads the summary: for a while it is sent every few seconds. */
+void supervisor_watched(struct supervisor *sv);
+/** Sends the summary unless the monitor has a young one. */
+void supervisor_refresh_summary(struct supervisor *sv);
 /** Begins to stop everything; again: shortens it to 1 s. */
 void supervisor_shut_down(struct supervisor *sv);
 /** Reads the configuration again and takes it up, or says why not; nothing changes then. */

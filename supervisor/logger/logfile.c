@@ -63,6 +63,13 @@ int64_t logfile_seek_end(struct logfile *lf)
 	return st.st_size;
 }
 
+bool logfile_is_there(const struct logfile *lf)
+{
+	struct stat st;
+	return lf->fd != -1 || fstatat(lf->dir, lf->name, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+	       errno != ENOENT;
+}
+
 bool logfile_ends_line(const struct logfile *lf, int64_t size)
 {
 	char last = '\n';

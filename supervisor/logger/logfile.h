@@ -47,6 +47,8 @@ void logfile_finish(struct logfile *lf);
  * directory was removed; another negative errno
  */
 int64_t logfile_seek_end(struct logfile *lf) MUST_CHECK;
+/** False: it is sure that there is no such file. */
+bool logfile_is_there(const struct logfile *lf);
 /** True when the last byte is a newline or the file is empty. @param size  what logfile_seek_end()
  * returned */
 bool logfile_ends_line(const struct logfile *lf, int64_t size);

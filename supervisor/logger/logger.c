@@ -354,6 +354,15 @@ static void rotate_all(struct logger *logger)
 	channel_send(logger->channel, MSG_LOG_ROTATED, &answer, NULL, 0);
 }
 
+/* Nobody listens any more, so nothing is answered. */
+static void end_all(struct logger *logger)
+{
+	logger->tools.line_ended = NULL;
+	for (size_t i = 0; i < logger->count; i++)
+		pump_half_line(logger->pumps[i]);
+	loop_stop(logger->loop);
+}
+
 static void on_line_ended(void *arg, const char *name)
 {
 	struct logger *logger = arg;
@@ -370,6 +379,7 @@ static void on_message(void *arg, struct message *m)
 	case MSG_LOG_DIR: take_dir(logger, m); return;
 	case MSG_LOG_OPEN: take_log(logger, m); return;
 	case MSG_LOG_ROTATE: rotate_all(logger); return;
+	case MSG_LOG_END: end_all(logger); return;
 	default: break;
 	}
 	i = find(logger, m->body.log_name.name);

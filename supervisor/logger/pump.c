@@ -277,8 +277,8 @@ static struct flock lock_of(const struct pump *p, short type)
 /* Never two pumps on one file: an earlier drover-log may still be busy. */
 static bool hold_lock(struct pump *p)
 {
-	struct flock lock = lock_of(p, F_WRLCK);
 	if (!p->locked) {
+		struct flock lock = lock_of(p, F_WRLCK);
 		/* A file system without locks must not stop the logs: droverd has ended the earlier
 		 * one. */
 		p->locked = fcntl(p->place->lock, F_OFD_SETLK, &lock) == 0 ||
@@ -594,7 +594,8 @@ static void on_again(void *arg)
 	if (p->dropped || p->dir_awaited)
 		return;
 	bool asked = p->half_line_asked;
-	int64_t rc = asked ? logfile_seek_end(&p->out) : 0;
+	/* One that never wrote gets no empty file for it. */
+	int64_t rc = asked && logfile_is_there(&p->out) ? logfile_seek_end(&p->out) : 0;
 	if (rc >= 0 && p->half_line_asked)
 		rc = end_half_line(p, rc);
 	if (rc < 0)
