@@ -149,6 +149,7 @@ static void pass_on_work(struct supervisor *sv, const char *kind)
 static const char *only_speaker(enum message_id id)
 {
 	switch (id) {
+	case MSG_WATCHED:
 	case MSG_CHECK_RESULT: return "monitor";
 	case MSG_OWNER_FREED:
 	case MSG_WAKE: return "scheduler";
@@ -177,6 +178,7 @@ void worker_link_message(struct process *p, struct message *m)
 	case MSG_OWNER_FREED: owners_freed(sv->owners, m->body.owner_gone.owner); break;
 	case MSG_WAKE: pass_on_work(sv, m->body.wake.kind); break;
 	case MSG_CHECK_RESULT: on_check_result(sv, &m->body.check_result); break;
+	case MSG_WATCHED: supervisor_watched(sv); break;
 	case MSG_ANSWER: relay_answer(sv->relay, p, &m->body.answer); break;
 	default: break;
 	}
@@ -223,6 +225,9 @@ bool worker_link_probe(struct process *p, uint64_t seq)
 	const struct msg_probe body = { .seq = seq };
 	/* A worker that cannot be sent a probe is not excused: its silence counts. */
 	instance_send(p, MSG_PROBE, &body, NULL, 0);
+	/* Who is woken anyway costs nothing more. */
+	if (supervisor_worker(p->owner, "monitor") == p)
+		supervisor_refresh_summary(p->owner);
 	return true;
 }
 

@@ -294,3 +294,23 @@ def test_a_probe_of_an_earlier_life_does_not_count(drover):
         until(lambda: len(web.calls) >= 2, "the new one is asked")
         until(lambda: strikes(drover), "the new one's probe failed")
         assert strikes(drover)[0]["incarnation"] == drover.slot("web")["incarnation"] == 2
+
+
+def switches_of(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
+
+
+def test_while_nothing_changes_droverd_is_woken_only_by_who_reads(drover):
+    """Without a probe that is due nothing wakes it; the first who asks for the metrics has them told anew."""
+    drover.start(BASE.replace("supervisor: {", "supervisor: {probe: {interval: 10m, start_period: 0s}, ") +
+                 "services: {a: {command: [sleep, \"1000\"]}}\n")
+    endpoint = Endpoint(drover)
+    kinds = {p["name"] for p in drover.status()["processes"] if p["kind"] != "service"}
+    until(lambda: all(drover.slot(k)["last_probe"] for k in kinds), "each worker had its first probe")
+    time.sleep(1)  # what follows from it
+    before = switches_of(drover.pid)
+    time.sleep(6)  # nothing may happen
+    assert switches_of(drover.pid) - before <= 1
+    endpoint.get("/metrics")
+    until(lambda: switches_of(drover.pid) - before > 1, "it is told of its reader")

@@ -34,6 +34,7 @@ struct monitor {
 	struct store *store;
 	struct loop_timer *sampler;
 	struct buf summary; /* the supervisor's status, as it came */
+	int64_t watched_ms; /* loop time when the supervisor was told last that somebody reads it */
 	struct machine_sample machine;
 	struct prolonged prolonged;
 	uint64_t cpu_busy, cpu_total; /* jiffies at the last sample */
@@ -41,3 +42,6 @@ struct monitor {
 	bool queue_known; /* the last look at the store succeeded */
 	bool queue_asked;
 };
+
+/** Somebody reads what the summary says: the supervisor keeps it fresh for a while. */
+void monitor_watched(struct monitor *m);

@@ -148,6 +148,7 @@ static enum MHD_Result serve(struct server *s, struct MHD_Connection *c, const c
 	struct monitor *m = s->monitor;
 	if (str_eq(path, "/livez"))
 		return plain(c, MHD_HTTP_OK, "ok\n");
+	monitor_watched(m);
 	if (str_eq(path, "/readyz")) {
 		if (health_ready(m, &body))
 			return plain(c, MHD_HTTP_OK, "ok\n");

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/compiler.h"
 #include "base/err.h"
+#include "loop/loop.h"
 #include "monitor/health.h"
 #include "monitor/metrics.h"
 #include "monitor/monitor.h"
@@ -23,6 +24,14 @@ static char segment_path[64];
 struct stats *worker_stats_segment(struct worker *w UNUSED)
 {
 	return segment;
+}
+
+static int watched;
+
+int worker_send(struct worker *w UNUSED, enum message_id id, const void *body UNUSED)
+{
+	watched += id == MSG_WATCHED;
+	return 0;
 }
 
 static int setup(void **state)
@@ -277,6 +286,21 @@ static void a_summary_that_is_no_json_is_no_crash(void **state)
 	}
 }
 
+static void the_supervisor_is_told_of_readers_once_in_five_seconds(void **state)
+{
+	struct monitor *m = *state;
+	struct err err = { 0 };
+	assert_int_equal(loop_new(&m->loop, &err), 0);
+	watched = 0;
+	monitor_watched(m);
+	monitor_watched(m);
+	assert_int_equal(watched, 1);
+	m->watched_ms -= 5000;
+	monitor_watched(m);
+	assert_int_equal(watched, 2);
+	loop_free(m->loop);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -293,6 +317,7 @@ int main(void)
 		TEST(labels_are_escaped),
 		TEST(workers_numbers_are_those_of_the_segment),
 		TEST(a_summary_that_is_no_json_is_no_crash),
+		TEST(the_supervisor_is_told_of_readers_once_in_five_seconds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
