@@ -194,21 +194,15 @@ static void take_turns(struct list *processes, size_t turns)
 	}
 }
 
-/* After every change; mostly nobody waits. */
 void order_settle(struct list *processes)
 {
-	size_t turns = 0, blocked = 0;
-	LIST_FOR_EACH (node, processes) {
-		const struct process *p = LIST_ENTRY(node, struct process, node);
-		turns += p->turn != TURN_NONE;
-		blocked += p->blocked;
-	}
+	size_t turns = 0;
+	LIST_FOR_EACH (node, processes)
+		turns += LIST_ENTRY(node, struct process, node)->turn != TURN_NONE;
 	if (turns)
 		take_turns(processes, turns);
 	LIST_FOR_EACH (node, processes) {
 		struct process *p = LIST_ENTRY(node, struct process, node);
-		if (!turns && !blocked)
-			break;
 		if (p->blocked)
 			process_try_start(p);
 	}

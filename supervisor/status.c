@@ -196,6 +196,7 @@ struct status_counts status_count(const struct supervisor *sv)
 		c.down += p->state == PROCESS_STOPPED || p->state == PROCESS_WAITING;
 		c.failing += p->state == PROCESS_FAILED || p->state == PROCESS_STUCK;
 		c.leaving += p->removed && process_is_down(p);
+		c.waiting += p->turn != TURN_NONE || p->blocked;
 	}
 	return c;
 }

@@ -20,6 +20,7 @@ struct status_counts {
 	int down;
 	int failing; /* failed or stuck */
 	int leaving; /* down, and no longer configured */
+	int waiting; /* for their turn to go down, or for what they need to come up */
 };
 /** How many slots are in which state; is asked after every change. */
 struct status_counts status_count(const struct supervisor *sv);

@@ -244,10 +244,14 @@ static void look(void *arg)
 	struct supervisor *sv = arg;
 	char status[128];
 	sv->look_due = false;
-	order_settle(&sv->processes);
+	/* One look at all slots mostly: at the end of hundreds this comes after each of them. */
+	struct status_counts counts = status_count(sv);
+	if (counts.waiting) {
+		order_settle(&sv->processes);
+		counts = status_count(sv);
+	}
 	control_settle(sv->control);
 	upgrade_look(sv->upgrade);
-	struct status_counts counts = status_count(sv);
 	if (counts.leaving) {
 		remove_slots(sv);
 		counts = status_count(sv);
