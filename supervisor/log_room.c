@@ -283,7 +283,7 @@ int log_room_rotate(struct log_room *room,
 	int rc = room->channel ? channel_send(room->channel, MSG_LOG_ROTATE, &body, NULL, 0)
 			       : -ENOTCONN;
 	/* Who waits for the answer is told; a signal cannot be, so the next drover-log is. */
-	room->rotate_due = rc < 0 && !rotated;
+	room->rotate_due = rc < 0 && (room->rotate_due || !rotated);
 	if (rc == 0 && rotated) {
 		room->rotated = rotated;
 		room->rotated_arg = arg;

@@ -13,9 +13,13 @@ from harness import alive, comm, processes, until
 WRITER = "trap 'echo last words; touch \"$0\"' USR1; echo begun; while :; do sleep 0.02 >/dev/null 2>&1; done"
 
 
+def loggers_of(drover):
+    return [pid for pid, (parent, state) in processes().items()
+            if parent == drover.pid and state not in "ZX" and comm(pid) == "drover-log"]
+
+
 def logger_of(drover):
-    return next(pid for pid, (parent, state) in processes().items()
-                if parent == drover.pid and state not in "ZX" and comm(pid) == "drover-log")
+    return loggers_of(drover)[0]
 
 
 def has_term_in(pid, mask):
@@ -87,3 +91,17 @@ def test_a_half_line_is_ended_though_both_died_while_all_ended(drover):
     until(lambda: drover.log_of("a") == "half [drover: line not ended]\nhalf", "the half line is ended")
     assert drover.stop() == 0
     assert drover.log_of("a").endswith("half [drover: line not ended]\n" * 2)
+
+
+def test_a_signal_to_rotate_is_kept_over_a_command_that_finds_no_drover_log(drover):
+    drover.start("http: {listen: \"127.0.0.1:0\"}\nservices: {a: {command: [sh, -c, 'echo begun; exec sleep 1000']}}\n")
+    until(lambda: drover.log_of("a") == "begun\n", "it writes")
+    # Each that dies young is followed later than the one before.
+    for _ in range(6):
+        last = until(lambda: loggers_of(drover), "there is one")[0]
+        os.kill(last, signal.SIGKILL)
+        until(lambda last=last: not alive(last), "it is gone")
+    drover.signal(signal.SIGUSR1)
+    code, answer = drover.ask("rotate")
+    assert code == 1 and not answer["ok"], answer
+    until(lambda: (drover.logs / "a.log.1").exists(), "what the signal asked for is done")
