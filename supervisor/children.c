@@ -162,3 +162,15 @@ bool children_are_known(
 			return false;
 	return true;
 }
+
+static bool is_the_one(void *arg, pid_t pid)
+{
+	return pid == *(const pid_t *)arg;
+}
+
+bool children_none_but(struct children *c, pid_t pid)
+{
+	/* Read anew: who came in this turn counts too. */
+	c->read = false;
+	return c->own.count == 0 && children_are_known(c, c->turn, is_the_one, &pid);
+}

@@ -32,3 +32,6 @@ bool children_has(const struct children *children, pid_t pid);
  */
 bool children_are_known(
 	struct children *children, uint64_t turn, bool (*known)(void *arg, pid_t pid), void *arg);
+/** Is this the only living child at most, and of those that we added the end told of each? @return
+ * false also when it cannot be told */
+bool children_none_but(struct children *children, pid_t pid);

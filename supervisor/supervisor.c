@@ -333,7 +333,9 @@ static void end(struct supervisor *sv)
 		sv->exit_code = p->state == PROCESS_STUCK ? 1 : sv->exit_code;
 		p->ops->save(p);
 	}
-	contain_kill_descendants(sv->contain, log_room_pid(sv->logs));
+	/* Mostly nobody is left, and not every process of the machine has to be looked at. */
+	if (!children_none_but(sv->children, log_room_pid(sv->logs)))
+		contain_kill_descendants(sv->contain, log_room_pid(sv->logs));
 	log_info(
 		MAIN, "supervisor_stopped", KV_INT("pid", getpid()), KV_INT("code", sv->exit_code));
 	log_room_end(sv->logs, on_logger_ended, sv);

@@ -130,6 +130,26 @@ static void one_that_is_known_otherwise_is_no_stranger(void **state UNUSED)
 	children_free(c);
 }
 
+static void nobody_is_left_but_one(void **state UNUSED)
+{
+	struct children *c = children();
+	pid_t known = sleeper(false), one = sleeper(false);
+	assert_false(children_none_but(c, one));
+	add(c, known);
+	assert_false(children_none_but(c, one));
+	end(known);
+	assert_false(children_none_but(c, one));
+	children_remove(c, known);
+	assert_true(children_none_but(c, one));
+	assert_false(children_none_but(c, known));
+	pid_t other = sleeper(false);
+	assert_false(children_none_but(c, one));
+	end(other);
+	end(one);
+	assert_true(children_none_but(c, 0));
+	children_free(c);
+}
+
 static void more_children_than_one_read_tells(void **state UNUSED)
 {
 	enum { MANY = 1500 };
@@ -158,6 +178,7 @@ int main(void)
 		cmocka_unit_test(a_zombie_is_no_living_child),
 		cmocka_unit_test(who_lost_its_parent_is_seen_as_soon_as_the_parent_is_dead),
 		cmocka_unit_test(one_that_is_known_otherwise_is_no_stranger),
+		cmocka_unit_test(nobody_is_left_but_one),
 		cmocka_unit_test(more_children_than_one_read_tells),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
