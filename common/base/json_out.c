@@ -11,6 +11,15 @@ void json_out_init(struct json_out *j, struct buf *buf)
 	*j = (struct json_out) { .buf = buf };
 }
 
+/* Bytes that stand for themselves: nearly all that is ever written, so they go in one piece. */
+static size_t plain_span(const unsigned char *p, size_t len)
+{
+	size_t n = 0;
+	while (n < len && p[n] >= ' ' && p[n] < 127 && p[n] != '"' && p[n] != '\\')
+		n++;
+	return n;
+}
+
 void json_escape(struct buf *buf, const char *text, size_t len)
 {
 	static const char shorthand[] = "\b\t\n\f\r\"\\";
@@ -18,6 +27,11 @@ void json_escape(struct buf *buf, const char *text, size_t len)
 	const unsigned char *p = (const unsigned char *)text;
 	for (size_t i = 0, n; i < len; i += n) {
 		uint32_t cp = 0;
+		n = plain_span(p + i, len - i);
+		if (n) {
+			buf_add(buf, p + i, n);
+			continue;
+		}
 		n = str_utf8_decode((const char *)p + i, len - i, &cp);
 		if (n == 0) {
 			buf_add_str(buf, "\xEF\xBF\xBD");
