@@ -101,8 +101,7 @@ int pump_new(struct pump **out, struct pump_tools *tools, const struct pump_plac
 	logfile_init(&p->out, place->dir, "");
 	p->io = loop_io_new(tools->loop, fifo, 0, on_readable, p);
 	p->again = loop_timer_new(tools->loop, on_again, p);
-	p->rest = loop_timer_new(tools->loop, on_rested, p);
-	int rc = p->io && p->again && p->rest ? pump_set(p, settings) : -ENOMEM;
+	int rc = p->io && p->again ? pump_set(p, settings) : -ENOMEM;
 	if (rc < 0) {
 		pump_free(p);
 		return rc;
@@ -335,6 +334,11 @@ static void judge_pace(struct pump *p, int64_t moved)
 	bool small = soon && !filled && (rested || moved < SMALL_TURN);
 	p->small_turns = small ? MIN(p->small_turns + 1, (unsigned)SMALL_TURNS) : 0;
 	if (p->small_turns < SMALL_TURNS || p->hasty || p->failing || p->dir_awaited)
+		return;
+	/* Few logs ever come to it; without memory for it they do not rest. */
+	if (!p->rest)
+		p->rest = loop_timer_new(p->tools->loop, on_rested, p);
+	if (!p->rest)
 		return;
 	loop_io_set(p->io, 0);
 	loop_timer_start(p->rest, REST_MS);
