@@ -17,7 +17,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { TITLE_SIZE = 16 };
+enum { TITLE_SIZE = 16, LAUNCHER_LIMIT = 256 };
 
 static struct rlimit given_fds;
 static struct identity ourselves; /* name NULL: each child looks for itself */
@@ -34,12 +34,19 @@ void spawn_raise_fd_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Where they are scarce they are for what is to run. */
+static bool has_descriptors_to_spare(void)
+{
+	struct rlimit limit;
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= LAUNCHER_LIMIT;
+}
+
 void spawn_prepare(void)
 {
 	const struct spawn_spec nobody = { .user = NULL };
 	if (!ourselves.name && exec_child_identity(&nobody, &ourselves) == -1)
 		ourselves.name = NULL;
-	if (!launcher && ourselves.name)
+	if (!launcher && ourselves.name && has_descriptors_to_spare())
 		launcher = launcher_new();
 }
 

@@ -70,7 +70,7 @@ CHECKS = {
     12: ("a closed output and a pipe held by a grandchild cost nothing and hold nobody up", "sd (#807)", [
         "integration/test_supervision_hunt.py::test_half_lines_closed_outputs_and_held_pipes_cost_nothing"]),
     13: ("without descriptors those that fit run, the others follow, the socket answers", "sd (FATAL for ever)", [
-        "integration/test_resources.py::test_with_46_descriptors_it_runs_what_fits_and_says_what_does_not",
+        "integration/test_resources.py::test_with_40_descriptors_it_runs_what_fits_and_says_what_does_not",
         "integration/test_resources.py::test_without_a_descriptor_the_control_socket_answers_and_records_are_kept"]),
     14: ("what cannot be started is a failed start with its errno and leaks nothing", "none known; pm2 not tried", [
         "integration/test_resources.py::test_a_full_process_table_is_waited_out",

@@ -46,9 +46,9 @@ def failure(drover, name):
 # -- descriptors --
 
 
-def test_with_46_descriptors_it_runs_what_fits_and_says_what_does_not(drover):
+def test_with_40_descriptors_it_runs_what_fits_and_says_what_does_not(drover):
     names = [f"s{i}" for i in range(8)]
-    drover.prefix = ["prlimit", "--nofile=46:46"]
+    drover.prefix = ["prlimit", "--nofile=40:40"]
     drover.start(config(**{name: SLEEP for name in names}))
     drover.wait_event("supervisor_ready")
     found = states(drover)
@@ -77,14 +77,14 @@ def test_with_46_descriptors_it_runs_what_fits_and_says_what_does_not(drover):
 @pytest.fixture
 def full(drover):
     """droverd with a full table: some of the services wait for a descriptor, a and b run."""
-    drover.prefix = ["prlimit", "--nofile=66:66"]
+    drover.prefix = ["prlimit", "--nofile=60:60"]
     drover.start(config(a="while :; do date +%s%N; sleep 0.05; done", b=SLEEP, **{f"f{i}": SLEEP for i in range(16)}))
     drover.wait_event("supervisor_ready")
     # All that still fit have begun.
     until(lambda: all(len(drover.find_events("process_start_failed", name=name)) > 2
                       for name, state in states(drover).items() if state == "waiting"), "there is no room")
     assert drover.slot("a")["state"] == drover.slot("b")["state"] == "running"
-    assert descriptors(drover.pid) >= 63
+    assert descriptors(drover.pid) >= 57
     return drover
 
 
