@@ -23,9 +23,9 @@
 #include <unistd.h>
 
 /*
- * A child with an identity may share its parent's memory, and the other threads go on: so nothing
- * on its way may allocate, lock or change what is not its own. One without has a copy of memory of
- * which only its own thread runs.
+ * A child with an environment may share its parent's memory, and the other threads go on: so
+ * nothing on its way may allocate, lock or change what is not its own. One without has a copy of
+ * memory of which only its own thread runs.
  */
 
 enum {
@@ -382,10 +382,10 @@ void exec_child_give_up(const struct exec_child *c)
 static void find_out(struct exec_child *c, struct identity *id)
 {
 	struct arena *arena = arena_new(0);
-	if (exec_child_identity(&c->spec, id) == -1)
+	if (!c->identity && exec_child_identity(&c->spec, id) == -1)
 		fail(c->error_fd, SPAWN_USER);
-	c->identity = id;
-	c->environment = arena ? exec_child_environment(&c->spec, id, arena) : NULL;
+	c->identity = c->identity ?: id;
+	c->environment = arena ? exec_child_environment(&c->spec, c->identity, arena) : NULL;
 	if (!c->environment)
 		exec_child_give_up(c);
 }
@@ -406,7 +406,7 @@ void exec_child(const struct exec_child *child)
 	umask((mode_t)config_umask(spec->umask ? spec->umask : "022"));
 	set_weights(spec, c.error_fd);
 	stand_at(SPAWN_USER);
-	if (!c.identity)
+	if (!c.environment)
 		find_out(&c, &id);
 	/* While we may. */
 	set_limits(&spec->limits, c.error_fd);

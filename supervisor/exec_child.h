@@ -21,8 +21,8 @@ struct exec_child {
 	struct spawn_spec spec;
 	int error_fd;		/* takes struct spawn_failure */
 	struct rlimit fd_limit; /* rlim_max 0: ours */
-	/* Both or none. With them the child may share the memory of its parent: it allocates
-	 * nothing and asks no account database. */
+	/* NULL: found out by the child, which may block and allocate, so its memory must be its
+	 * own. With both it may share its parent's. */
 	const struct identity *identity;
 	char *const *environment;
 };

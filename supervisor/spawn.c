@@ -2,6 +2,7 @@
 #include "spawn.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -17,7 +18,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { TITLE_SIZE = 16, LAUNCHER_LIMIT = 256 };
+enum { TITLE_SIZE = 16, LAUNCHER_LIMIT = 256, MANY_MS = 10 };
 
 static struct rlimit given_fds;
 static struct identity ourselves; /* name NULL: each child looks for itself */
@@ -127,7 +128,6 @@ static struct exec_child *copy_child(const struct exec_child *c, struct arena *a
 		return NULL;
 	const struct spawn_spec *spec = &c->spec;
 	*copy = *c;
-	copy->identity = &ourselves;
 	copy->spec.argv = copy_strings(arena, spec->argv);
 	copy->spec.directory = spec->directory ? arena_strdup(arena, spec->directory) : NULL;
 	copy->spec.umask = spec->umask ? arena_strdup(arena, spec->umask) : NULL;
@@ -139,11 +139,21 @@ static struct exec_child *copy_child(const struct exec_child *c, struct arena *a
 		       : NULL;
 }
 
+/* Of many at once the processors have enough to do: we would wait for each child's turn on one,
+ * where a fork does not. */
+static bool is_one_of_many(void)
+{
+	static int64_t last_ms = -MANY_MS;
+	int64_t now_ms = clock_mono_ms(), since_ms = now_ms - last_ms;
+	last_ms = now_ms;
+	return since_ms < MANY_MS;
+}
+
 /* NULL: it must ask for accounts, memory is short, or a child that hangs holds the launcher. */
 static struct exec_child *may_share(const struct exec_child *c)
 {
 	const struct spawn_spec *spec = &c->spec;
-	if (spec->user || spec->group || spec->groups || spec->log_group || !launcher ||
+	if (is_one_of_many() || !c->identity || spec->groups || spec->log_group || !launcher ||
 		!launcher_is_free(launcher))
 		return NULL;
 	arena_free(launched);
@@ -209,9 +219,10 @@ int spawn_child(const struct spawn_spec *spec, struct spawned *out, struct err *
 	sigset_t all, old;
 	if (pipe2(pipe_fds, O_CLOEXEC) == -1)
 		return err_set(err, -errno, "pipe");
-	const struct exec_child c = {
-		.spec = *spec, .error_fd = pipe_fds[1], .fd_limit = given_fds
-	};
+	const struct exec_child c = { .spec = *spec,
+		.error_fd = pipe_fds[1],
+		.fd_limit = given_fds,
+		.identity = ourselves.name && !spec->user && !spec->group ? &ourselves : NULL };
 	/* A signal that the child took before it is itself would be told to the loop of the parent.
 	 */
 	sigfillset(&all);

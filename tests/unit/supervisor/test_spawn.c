@@ -2,8 +2,10 @@
 #include "unit.h"
 
 #include "base/sys.h"
+#include "fakes/clock.h"
 #include "records.h"
 #include "spawn.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -42,6 +44,7 @@ static void run(struct spawn_spec *spec, struct made *m)
 	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	spec->stdin_fd = empty;
 	spec->output_fd = out[1];
+	fake_clock_advance_ms(1000); /* each is a start on its own */
 	assert_int_equal(spawn_child(spec, &m->child, NULL), 0);
 	close(out[1]);
 	struct pollfd wait = { .fd = m->child.error_fd, .events = POLLIN };
@@ -249,6 +252,51 @@ static void the_groups_are_those_that_were_named(void **state)
 	assert_int_equal(m.failure.error, ENOENT);
 }
 
+/* How often our other thread was on a processor; -1: there is none. */
+static long turns_of_launcher(void)
+{
+	char path[300];
+	long turns = -1;
+	DIR *tasks = opendir("/proc/self/task");
+	for (struct dirent *e; (e = readdir(tasks));) {
+		if (atoi(e->d_name) == 0 || atoi(e->d_name) == getpid())
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%s/schedstat", e->d_name);
+		FILE *f = fopen(path, "r");
+		assert_int_equal(fscanf(f, "%*u %*u %ld", &turns), 1);
+		fclose(f);
+	}
+	closedir(tasks);
+	return turns;
+}
+
+static long turns_taken_by(struct spawn_spec *spec, bool alone)
+{
+	enum { STARTS = 8 };
+	struct made m;
+	long before = turns_of_launcher();
+	for (int i = 0; i < STARTS; i++) {
+		fake_clock_advance_ms(alone ? 1000 : 1);
+		assert_int_equal(spawn_child(spec, &m.child, NULL), 0);
+		finish(&m);
+	}
+	return turns_of_launcher() - before;
+}
+
+static void a_start_on_its_own_is_the_launchers_and_others_are_forked(void **state)
+{
+	static const char *const argv[] = { "true", NULL };
+	struct spawn_spec spec = of(argv);
+	(void)state;
+	if (turns_of_launcher() == -1)
+		skip(); /* not prepared */
+	spec.stdin_fd = spec.output_fd = empty;
+	assert_in_range(turns_taken_by(&spec, true), 8, 1000);
+	assert_in_range(turns_taken_by(&spec, false), 0, 4);
+	spec.user = "root";
+	assert_in_range(turns_taken_by(&spec, true), 0, 4);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -283,6 +331,7 @@ int main(void)
 		cmocka_unit_test(what_the_kernel_refuses_is_told_and_not_had),
 		cmocka_unit_test(the_groups_are_those_that_were_named),
 		cmocka_unit_test(the_child_claims_the_start_in_the_record),
+		cmocka_unit_test(a_start_on_its_own_is_the_launchers_and_others_are_forked),
 	};
 	return cmocka_run_group_tests_name("copies", tests, set_up, tear_down) +
 	       cmocka_run_group_tests_name("shares", tests, set_up_prepared, tear_down);
