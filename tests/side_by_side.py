@@ -12,8 +12,10 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -27,10 +29,15 @@ Result = collections.namedtuple("Result", "name passed failed nodes seconds log"
 def pytest(name, arguments, logs):
     """One pytest process. One that dies, or says nothing that can be counted, has failed."""
     log, began = logs / f"{name}.log", time.monotonic()
+    # A folder of its own: at its start pytest closes the one that all have in common to other users, whoever is just in it.
+    temporary = tempfile.mkdtemp(prefix="drover-")
     with open(log, "wb") as out:
         code = subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5",
                                *map(str, arguments)], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out,
-                              stderr=subprocess.STDOUT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}).returncode
+                              stderr=subprocess.STDOUT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1",
+                                                          "PYTEST_DEBUG_TEMPROOT": temporary}).returncode
+    if code in (0, NOTHING_COLLECTED):
+        shutil.rmtree(temporary, ignore_errors=True)
     text = log.read_text(errors="replace")
     # Warnings may come behind it.
     closing = re.findall(r"^(?:=+ )?(\d+ (?:passed|failed|skipped|deselected|error).* in [0-9.]+s.*)$", text, re.M)

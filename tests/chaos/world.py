@@ -256,10 +256,12 @@ class World:
 		"""{pid: name of the program} of droverd's living children."""
 		found = {}
 		with contextlib.suppress(OSError):
-			for pid in pathlib.Path(f"/proc/{self.droverd.pid}/task/{self.droverd.pid}/children").read_text().split():
-				with contextlib.suppress(OSError):
-					if state_of(pid) not in "ZX":
-						found[int(pid)] = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+			# Of both threads: each has those that it forked.
+			for task in pathlib.Path(f"/proc/{self.droverd.pid}/task").iterdir():
+				for pid in (task / "children").read_text().split():
+					with contextlib.suppress(OSError):
+						if state_of(pid) not in "ZX":
+							found[int(pid)] = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
 		return found
 
 	def logger(self):
