@@ -446,7 +446,7 @@ def test_a_server_that_accepts_and_never_answers_fails_in_time(drover, web):
 def test_a_supervisor_that_was_stopped_restarts_nobody(drover, web):
     site = web(200)
     # A quarter of a second: with less, workers that wait for a processor fail in earnest.
-    drover.start(rules(interval="100ms", timeout="250ms") + services(a=probed(site.url, interval="100ms", timeout="250ms")))
+    drover.start(rules(interval="250ms", timeout="250ms") + services(a=probed(site.url, interval="250ms", timeout="250ms")))
     drover.wait_event("supervisor_ready")
     until(lambda: len(site.asked) > 2, "it is asked")
     for stalled in (0.15, 0.35, 0.8, 1.3, 2.5):
