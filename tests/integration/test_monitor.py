@@ -241,7 +241,7 @@ def test_while_monitor_is_stopped_nothing_fails(drover):
     with Provider() as web:
         web.route("/health", lambda call: Answer(200, delay=0.05))
         # A slow interval of its own, so that monitor itself is not replaced.
-        drover.start(service(f"{web.url}/health", timeout="200ms"))
+        drover.start(service(f"{web.url}/health", timeout="100ms"))
         web_pid = drover.wait_event("process_running", name="web")["pid"]
         monitor = drover.slot("monitor")["pid"]
         until(lambda: len(web.calls) >= 3, "probes are asked")
