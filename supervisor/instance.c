@@ -313,7 +313,6 @@ static int fork_it(struct process *p, struct instance *i, int log_fd, int record
 	i->pidfd = child.pidfd;
 	i->error_fd = child.error_fd;
 	i->start_time = contain_start_time(child.pid);
-	p->fingerprint = p->service ? config_fingerprint(i->sv->config, p->service->name) : 0;
 	return 0;
 }
 
@@ -643,6 +642,12 @@ void instance_await_exec(struct process *p)
 		process_ready(p);
 }
 
+static uint64_t fingerprint(const struct process *p)
+{
+	const struct supervisor *sv = p->owner;
+	return p->service ? config_fingerprint(sv->config, p->service->name) : 0;
+}
+
 static bool probe(struct process *p, uint64_t seq)
 {
 	switch (process_probe_kind(p)) {
@@ -688,6 +693,7 @@ const struct process_ops instance_ops = {
 	.living = living,
 	.gone = gone,
 	.probe = probe,
+	.fingerprint = fingerprint,
 	.save = save,
 	.changed = changed,
 	.may_start = may_start,

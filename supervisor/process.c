@@ -406,7 +406,8 @@ void process_feed(struct process *p, enum process_event event)
 	p->ops->changed(p);
 }
 
-/* The stamps and the number are on record before the fork: a crash in between costs no interval. */
+/* All is on record before the fork: a crash in between costs no interval, and the next supervisor
+ * knows what this one was started with. */
 static void note_start(struct process *p)
 {
 	int64_t now_ms = clock_boot_ms();
@@ -429,6 +430,7 @@ static void note_start(struct process *p)
 	process_words(&p->start_error, "");
 	if (!MUTANT(STRIKES_KEPT_OVER_RESTART))
 		p->strikes = 0;
+	p->fingerprint = p->ops->fingerprint ? p->ops->fingerprint(p) : 0;
 	p->ops->save(p);
 }
 

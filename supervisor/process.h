@@ -39,6 +39,8 @@ struct process_ops {
 	/** Nothing of the tree is left: lets go of its handles. */
 	void (*gone)(struct process *p);
 	bool (*probe)(struct process *p, uint64_t seq);
+	/** Of what an instance that is started now is started with. NULL: 0 */
+	uint64_t (*fingerprint)(const struct process *p);
 	/** Writes what must survive a crash; called before a start and whenever it changed. */
 	void (*save)(struct process *p);
 	/** Something that status shows has changed. */

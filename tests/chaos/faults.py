@@ -209,7 +209,8 @@ class AtSupervisor(Dealer):
 			nonlocal client
 			client = self.world.control()
 			if client:
-				client.send("restart", name)
+				with contextlib.suppress(OSError):  # another start was met before it was asked for
+					client.send("restart", name)
 		along = self.world.concerned("restart", name)
 		with self.world.command_lock, self.history.span("restart", *along), self.history.span("kill supervisor"):
 			struck = self.strike("strike-exec", ACTOR, self.world.droverd.pid, trigger) == 0

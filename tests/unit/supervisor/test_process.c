@@ -923,10 +923,26 @@ static void quitting_again_does_not_put_off_that_it_is_stuck(void **state)
 	assert_int_equal(w->p->state, PROCESS_STOPPED);
 }
 
+/* Or a droverd killed just after the fork left the number of the instance before, and the next one
+ * restarted what had the new configuration already. */
+static void what_it_is_started_with_is_on_record_before_the_fork(void **state)
+{
+	struct world *w = *state;
+	w->fingerprint = 7;
+	up(w);
+	assert_int_equal(w->fingerprint_at_fork, 7);
+	w->fingerprint = 8;
+	process_restart(w->p, CAUSE_CONFIG);
+	end(w, CLD_EXITED, 0);
+	assert_int_equal(w->spawned, 2);
+	assert_int_equal(w->fingerprint_at_fork, 8);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_killed_process_is_back_at_once),
+		TEST(what_it_is_started_with_is_on_record_before_the_fork),
 		TEST(a_second_death_inside_the_interval_is_held_and_shown),
 		TEST(three_missed_beats_replace_it_exactly_once),
 		TEST(a_restart_resets_the_strikes),

@@ -15,6 +15,7 @@ static int w_spawn(struct process *p, struct err *err)
 		return err_set(err, w->spawn_error, "fork");
 	assert_int_equal(w->living, 0); /* S1 */
 	w->automatic_at_save = p->last_automatic_ms;
+	w->fingerprint_at_fork = w->fingerprint_saved;
 	w->spawned++;
 	w->living = 1;
 	fake_clock_advance_ms(w->fork_ms);
@@ -52,12 +53,19 @@ static bool w_probe(struct process *p, uint64_t seq)
 }
 static void w_save(struct process *p)
 {
-	((struct world *)p->owner)->saved++;
+	struct world *w = p->owner;
+	w->saved++;
+	w->fingerprint_saved = p->fingerprint;
 }
 static void w_changed(struct process *p)
 {
 	(void)p;
 }
+static uint64_t w_fingerprint(const struct process *p)
+{
+	return ((struct world *)p->owner)->fingerprint;
+}
+
 static bool w_may_spawn(const struct process *p)
 {
 	return !((struct world *)p->owner)->unsettled;
@@ -88,6 +96,7 @@ static const struct process_ops ops = { .spawn = w_spawn,
 	.gone = w_gone,
 	.probe = w_probe,
 	.save = w_save,
+	.fingerprint = w_fingerprint,
 	.changed = w_changed,
 	.may_spawn = w_may_spawn,
 	.trim = w_trim,

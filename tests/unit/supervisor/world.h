@@ -15,6 +15,8 @@ struct world {
 	int64_t asked_ms, stop_ms;
 	int64_t automatic_at_save; /* what was in the record before the last start */
 	int64_t fork_ms;
+	uint64_t fingerprint; /* of the present configuration */
+	uint64_t fingerprint_saved, fingerprint_at_fork;
 	bool immortal, unsettled, holding;
 	bool away;	       /* no channel: a worker cannot be told */
 	const char *stands_at; /* NULL: executed */
