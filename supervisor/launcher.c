@@ -10,7 +10,6 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 #ifdef DROVER_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
@@ -18,7 +17,6 @@
 enum {
 	STACK = 64 << 10, /* the child's, within the thread's own */
 	THREAD_STACK = STACK + (64 << 10),
-	BIRTH_MS = 5000, /* a group may be frozen, or have no share of any processor */
 };
 
 struct launcher {
@@ -39,23 +37,6 @@ static void await(sem_t *sem)
 {
 	while (sem_wait(sem) == -1 && errno == EINTR)
 		;
-}
-
-static bool await_until(sem_t *sem, int64_t ms)
-{
-	struct timespec at;
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_sec += ms / 1000;
-	at.tv_nsec += ms % 1000 * 1000000;
-	if (at.tv_nsec >= 1000000000) {
-		at.tv_sec++;
-		at.tv_nsec -= 1000000000;
-	}
-	int rc;
-	do
-		rc = sem_clockwait(sem, CLOCK_MONOTONIC, &at);
-	while (rc == -1 && errno == EINTR);
-	return rc == 0;
 }
 
 /* A child never returns from its frames, and AddressSanitizer remembers them. */
@@ -203,16 +184,6 @@ static void empty_places(const struct launcher *l)
 		dup3(l->empty, l->places[i], O_CLOEXEC);
 }
 
-/* Until then it has our table of descriptors, so nothing else may be done. */
-static void await_parting(struct launcher *l)
-{
-	if (await_until(&l->parted, BIRTH_MS))
-		return;
-	if (__atomic_load_n(&l->twin.pid, __ATOMIC_ACQUIRE) > 0)
-		sys_pidfd_send_signal(l->twin.pidfd, SIGKILL);
-	await(&l->parted);
-}
-
 pid_t launcher_start(struct launcher *l, const struct launch *launch, int *pidfd)
 {
 	fill_places(l, launch);
@@ -222,7 +193,9 @@ pid_t launcher_start(struct launcher *l, const struct launch *launch, int *pidfd
 	l->error = 0;
 	l->told = l->ours = false;
 	sem_post(&l->asked);
-	await_parting(l);
+	/* Until then it has our table of descriptors, so nothing else may be done. It comes to that
+	 * as soon as it is on a processor: its group is a new one, that nobody has frozen. */
+	await(&l->parted);
 	empty_places(l);
 	if (l->twin.pid > 0) {
 		*pidfd = l->twin.pidfd;

@@ -30,7 +30,7 @@ struct launch {
 };
 /**
  * Only after launcher_is_free(). Returns when the child has run its first instructions and has a
- * table of descriptors of its own; one that does not come to that is killed after some seconds.
+ * table of descriptors of its own, or is dead.
  * @return pid and *pidfd (the caller closes it); -1 and errno: ENOSYS when machine or sandbox do
  *         not know how
  */

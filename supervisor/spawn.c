@@ -53,10 +53,10 @@ void spawn_prepare(void)
 
 void spawn_finish(void)
 {
-	if (launcher && launcher_is_free(launcher)) {
+	/* A child that hangs keeps what it shares with us. */
+	if (launcher && launcher_is_free(launcher))
 		arena_free(launched);
-		launched = NULL;
-	}
+	launched = NULL;
 	launcher_free(launcher);
 	launcher = NULL;
 	free((char *)(uintptr_t)ourselves.name);
