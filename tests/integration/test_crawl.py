@@ -301,7 +301,7 @@ def test_a_slow_page_is_told_without_its_query(crawl, serve):
 	site = serve({"/": (200, HTML, "<a href='/slow?token=s3cr3t'>")})
 
 	def slow(_):
-		time.sleep(2.1)
+		time.sleep(2.1)  # a page that takes longer than a slow request may is what is told
 		return (200, HTML, "x")
 
 	site.table["/slow?token=s3cr3t"] = slow

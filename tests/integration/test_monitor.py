@@ -301,6 +301,12 @@ def switches_of(pid):
     return int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
 
 
+def woken_within(pid, span_s):
+    before = switches_of(pid)
+    time.sleep(span_s)  # the measured span
+    return switches_of(pid) - before
+
+
 def test_while_nothing_changes_droverd_is_woken_only_by_who_reads(drover):
     """Without a probe that is due nothing wakes it; the first who asks for the metrics has them told anew."""
     drover.start(BASE.replace("supervisor: {", "supervisor: {probe: {interval: 10m, start_period: 0s}, ") +
@@ -308,9 +314,8 @@ def test_while_nothing_changes_droverd_is_woken_only_by_who_reads(drover):
     endpoint = Endpoint(drover)
     kinds = {p["name"] for p in drover.status()["processes"] if p["kind"] != "service"}
     until(lambda: all(drover.slot(k)["last_probe"] for k in kinds), "each worker had its first probe")
-    time.sleep(1)  # what follows from it
+    until(lambda: not woken_within(drover.pid, 1), "what follows from it is over")
     before = switches_of(drover.pid)
-    time.sleep(6)  # nothing may happen
-    assert switches_of(drover.pid) - before <= 1
+    assert woken_within(drover.pid, 6) <= 1
     endpoint.get("/metrics")
     until(lambda: switches_of(drover.pid) - before > 1, "it is told of its reader")
