@@ -140,6 +140,7 @@ static bool close_engine(struct store_engine *e)
 
 const struct store_engine_ops store_engine_sqlite = {
 	.scheme = "sqlite:",
+	.dialect = STORE_DIALECT_SQLITE,
 	.check = check,
 	.start = start,
 	.submit = submit,

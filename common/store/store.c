@@ -106,6 +106,11 @@ size_t store_pending(const struct store *store)
 	return store->pending_count;
 }
 
+enum store_dialect store_dialect(const struct store *store)
+{
+	return store->ops->dialect;
+}
+
 void store_trim(struct store *store)
 {
 	store->ops->trim(store->engine);

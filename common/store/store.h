@@ -70,6 +70,11 @@ void store_close(struct store *store);
 /** Transactions submitted and not done. */
 size_t store_pending(const struct store *store);
 
+/* What the engines' SQL does not share: a text that differs stands in a table of STORE_DIALECTS
+ * texts, store_dialect() chooses. */
+enum store_dialect { STORE_DIALECT_SQLITE, STORE_DIALECT_POSTGRESQL, STORE_DIALECTS };
+enum store_dialect store_dialect(const struct store *store);
+
 /** Has the engine give back what memory it can spare, soon. */
 void store_trim(struct store *store);
 

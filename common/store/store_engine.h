@@ -61,6 +61,7 @@ struct store_engine_config {
 };
 struct store_engine_ops {
 	const char *scheme; /* "sqlite:" */
+	enum store_dialect dialect;
 	int (*check)(const char *address, struct err *err);
 	int (*start)(struct store_engine **out, const struct store_engine_config *config,
 		struct err *err);
