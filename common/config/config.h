@@ -173,7 +173,10 @@ struct config_table {
 /* A schedule as it is written: at most one of cron, every, at. */
 struct config_due {
 	const char *cron, *timezone, *at;
-	int64_t every_ms;
+	int64_t every_ms, jitter_ms;
+	struct config_dst {
+		int gap, overlap; /* as in struct dst_policy */
+	} dst;
 };
 
 struct config_job {

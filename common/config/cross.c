@@ -42,6 +42,8 @@ static void check_cron(struct config_context *ctx, struct config_job *job)
 	struct err err = { 0 };
 	size_t bad_at = 0;
 	job->schedule.kind = SCHEDULE_CRON;
+	job->schedule.dst.gap = job->due.dst.gap ? DST_GAP_SKIP : DST_GAP_AFTER;
+	job->schedule.dst.overlap = job->due.dst.overlap ? DST_OVERLAP_BOTH : DST_OVERLAP_FIRST;
 	if (cron_parse(&job->schedule.cron, job->due.cron, &bad_at, &err) < 0) {
 		struct config_mark mark = config_mark_at(ctx, job, "schedule.cron", bad_at);
 		config_error(ctx, &mark, "%s", check_shown_words(ctx, &job->due.cron, err.text));
@@ -58,6 +60,7 @@ void check_schedule(struct config_context *ctx, struct config_job *job)
 {
 	const struct config_due *due = &job->due;
 	struct err err = { 0 };
+	char text[32];
 	int count = !!due->cron + !!due->every_ms + !!due->at;
 	if (count == 0 && context_node(ctx, job, "schedule") && !is_faulty(ctx, job))
 		error_at(ctx, job, "schedule", "a schedule needs one of cron, every, at");
@@ -66,6 +69,14 @@ void check_schedule(struct config_context *ctx, struct config_job *job)
 			"a schedule has only one of cron, every, at");
 	if (due->timezone && !due->cron && count)
 		error_at(ctx, job, "schedule.timezone", "a timezone belongs to cron");
+	if (!due->cron && count && context_node(ctx, job, "schedule.dst"))
+		error_at(
+			ctx, job, "schedule.dst", "dst belongs to cron: every and at know no zone");
+	if (due->every_ms && due->jitter_ms >= due->every_ms)
+		error_at(ctx, job, "schedule.jitter",
+			"a jitter of %s is not below every: the next due time would overtake it",
+			duration_text(text, due->jitter_ms));
+	job->schedule.jitter_ms = due->jitter_ms;
 	if (count != 1)
 		return;
 	if (due->cron) {

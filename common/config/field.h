@@ -62,6 +62,9 @@ struct config_field {
 	 */
 	void (*check)(
 		struct config_context *ctx, const struct config_mark *mark, const void *value);
+	/* Whether it means anything in this object, whose member it is: only then it is printed.
+	 * NULL: always. */
+	bool (*applies)(const void *object);
 	enum config_apply apply;
 	const char *doc; /* one line */
 };

@@ -245,7 +245,8 @@ static void print_field(struct printer *p, const struct config_field *field, con
 static void print_fields(struct printer *p, const struct config_field *fields, const void *object)
 {
 	for (const struct config_field *f = fields; f->name; f++)
-		print_field(p, f, (const char *)object + f->offset);
+		if (!f->applies || f->applies(object))
+			print_field(p, f, (const char *)object + f->offset);
 }
 
 static void print_section(

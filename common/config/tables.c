@@ -300,6 +300,27 @@ const struct config_field provider_fields[] = {
 };
 #undef AT
 
+static bool has_cron(const void *due)
+{
+	return ((const struct config_due *)due)->cron;
+}
+
+static bool has_schedule(const void *job)
+{
+	const struct config_due *due = &((const struct config_job *)job)->due;
+	return due->cron || due->every_ms || due->at;
+}
+
+static const char *const gap_names[] = { "after", "skip", NULL };
+static const char *const overlap_names[] = { "first", "both", NULL };
+static const struct config_field dst_fields[] = {
+	{ "gap", CONFIG_ENUM, offsetof(struct config_dst, gap), .def = "after", .names = gap_names,
+		.doc = "a fixed time that the clock jumps over: when the gap ends, or not at all" },
+	{ "overlap", CONFIG_ENUM, offsetof(struct config_dst, overlap), .def = "first",
+		.names = overlap_names,
+		.doc = "a fixed time that comes twice: the first time only, or both" },
+	{ 0 },
+};
 #define AT(member) offsetof(struct config_due, member)
 static const struct config_field schedule_fields[] = {
 	{ "cron", CONFIG_STRING, AT(cron), .doc = "five or six fields, or @daily and kin" },
@@ -307,6 +328,10 @@ static const struct config_field schedule_fields[] = {
 	{ "every", CONFIG_DURATION_MS, AT(every_ms), .min = 50, .max = 366 * DAY_MS,
 		.doc = "first when the job is first seen, then each time this much later" },
 	{ "at", CONFIG_STRING, AT(at), .doc = "once: 2026-12-01T00:00:00Z" },
+	{ "jitter", CONFIG_DURATION_MS, AT(jitter_ms), .def = "0s", .max = DAY_MS,
+		.doc = "begin up to this much after the due time; the same for the same due time" },
+	{ "dst", CONFIG_STRUCT, AT(dst), .fields = dst_fields, .applies = has_cron,
+		.doc = "what cron does when the zone's clock is set" },
 	{ 0 },
 };
 #undef AT
@@ -333,7 +358,7 @@ static const struct config_field table_fields[] = {
 const struct config_field job_fields[] = {
 	{ "kind", CONFIG_STRING, AT(kind_name), .required = true, .unsubstituted = true,
 		.doc = "collect or crawl" },
-	{ "schedule", CONFIG_STRUCT, AT(due), .fields = schedule_fields,
+	{ "schedule", CONFIG_STRUCT, AT(due), .fields = schedule_fields, .applies = has_schedule,
 		.doc = "cron, every or at; none: only by drover run" },
 	{ "timeout", CONFIG_DURATION_MS, AT(timeout_ms), .def = "30m", .min = 50,
 		.max = 30 * DAY_MS, .doc = "of each task" },

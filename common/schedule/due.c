@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "schedule/due.h"
+#include "base/mutant.h"
+#include "base/str.h"
 #include <errno.h>
+#include <string.h>
 
 static int every_next(const struct schedule *s, int64_t after_ms, bool inclusive, int64_t *out)
 {
@@ -57,4 +60,22 @@ int64_t schedule_count(
 		*last = due;
 	} while (n < limit && schedule_next(s, *last, false, &due) == 0 && due <= until_ms);
 	return n;
+}
+
+/* Mixes all bits into all bits (splitmix64's finisher): due instants differ in a few bits only. */
+static uint64_t mix(uint64_t x)
+{
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	return x ^ x >> 31;
+}
+
+int64_t schedule_jitter_ms(const char *job, int64_t due_ms, int64_t jitter_ms)
+{
+	if (jitter_ms < 1)
+		return 0;
+	uint64_t instant = MUTANT(JITTER_OF_THE_JOB_ALONE) ? 0 : (uint64_t)due_ms;
+	uint64_t draw = mix(str_hash(job, strlen(job)) + mix(instant + 0x9e3779b97f4a7c15u));
+	/* The high half of draw * jitter: as even as 64 bits are, without a division. */
+	return (int64_t)(((unsigned __int128)draw * (uint64_t)jitter_ms) >> 64);
 }

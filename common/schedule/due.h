@@ -23,6 +23,7 @@ struct schedule {
 	int64_t start_ms, every_ms;
 	/* SCHEDULE_AT */
 	int64_t at_ms;
+	int64_t jitter_ms; /* of any kind: see schedule_jitter_ms() */
 };
 
 /**
@@ -40,6 +41,14 @@ int schedule_next(const struct schedule *schedule, int64_t after_ms, bool inclus
  */
 int64_t schedule_count(const struct schedule *schedule, int64_t after_ms, int64_t until_ms,
 	int64_t limit, int64_t *last);
+
+/**
+ * How long after the nominal instant due_ms the job begins: in [0, jitter_ms), evenly spread over
+ * jobs and instants. A pure function of the three: every process, before and after a restart, gets
+ * the same. The due time's key stays due_ms.
+ * @param jitter_ms  below 1: no jitter, the answer is 0
+ */
+int64_t schedule_jitter_ms(const char *job, int64_t due_ms, int64_t jitter_ms);
 
 /**
  * RFC 3339 with a mandatory offset ("2026-12-01T00:00:00Z", "2026-12-01 09:00:00.5+09:00"), years

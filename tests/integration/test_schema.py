@@ -37,7 +37,7 @@ UNSEEN = {
     "70_listen_not_loopback": LANGUAGE, "73_command_relative": OTHER, "74_probe_slower_than_interval": OTHER,
     "75_probe_timeout_inherited": OTHER, "78_column_reserved_by_crawl": OTHER, "99_request_path": LANGUAGE,
     "120_depends_ring": OTHER, "124_memory_levels": OTHER,
-    "130_two_kinds_of_probe": OTHER,
+    "130_two_kinds_of_probe": OTHER, "144_dst_without_cron": OTHER, "146_jitter_above_every": OTHER,
 }
 
 

@@ -366,6 +366,12 @@ static void read_jobs(struct ticker *t)
 
 /* ---- due times ---- */
 
+/* When what is due at that instant begins. */
+static int64_t begins_at(const struct timed_job *j, int64_t due)
+{
+	return due + schedule_jitter_ms(j->name, due, j->job->schedule.jitter_ms);
+}
+
 /* The one after a due time: `every` goes on from the due time itself, so a late start shifts
  * nothing. */
 static int64_t after(const struct schedule *s, int64_t due)
@@ -409,7 +415,8 @@ static void add_due(struct store_tx *tx, struct timed_job *j, struct deciding *d
 	struct job_run *run)
 {
 	int64_t next = after(&j->job->schedule, due);
-	struct due_verdict verdict = ticker_judge(due, d->now, next && next <= d->now);
+	struct due_verdict verdict = ticker_judge(
+		due, d->now, next && begins_at(j, next) <= d->now);
 	run->request.due_at = due;
 	struct due_decision decision = { .job = j->name,
 		.due_at = due,
@@ -437,7 +444,7 @@ static void decide(struct timed_job *j, int64_t now)
 	}
 	d->now = now;
 	d->next_due = j->next_due;
-	while (d->count < DUES_A_TRANSACTION && d->next_due && d->next_due <= now)
+	while (d->count < DUES_A_TRANSACTION && d->next_due && begins_at(j, d->next_due) <= now)
 		add_due(tx, j, d, d->next_due, &run);
 	const struct store_value params[] = { store_text(j->name), STORE_VALUE_INT(d->due_at),
 		STORE_VALUE_INT(now) };
@@ -476,10 +483,11 @@ static void tick(void *arg)
 			unknown = true;
 		if (!j->known || j->busy || !j->next_due)
 			continue;
-		if (j->next_due <= now)
+		int64_t begins = begins_at(j, j->next_due);
+		if (begins <= now)
 			decide(j, now);
 		else
-			wait = MIN(wait, j->next_due - now);
+			wait = MIN(wait, begins - now);
 	}
 	if (unknown)
 		read_jobs(t);

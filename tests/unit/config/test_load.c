@@ -215,6 +215,14 @@ static void a_schedule_is_made_of_its_text(void **state)
 	assert_int_equal(s->kind, SCHEDULE_CRON);
 	assert_int_equal(schedule_next(s, 0, false, &due), 0);
 	assert_int_equal(due, INT64_C(63000) * 1000);
+	assert_true(s->dst.gap == DST_GAP_AFTER && s->dst.overlap == DST_OVERLAP_FIRST);
+	assert_int_equal(s->jitter_ms, 0);
+	CLEANUP(config_freep)
+	struct config *d = must_load(CRAWL(", schedule: {cron: \"30 2 * * *\", jitter: 30s, "
+					   "dst: {gap: skip, overlap: both}}"));
+	s = &config_job(d, "w")->schedule;
+	assert_true(s->dst.gap == DST_GAP_SKIP && s->dst.overlap == DST_OVERLAP_BOTH);
+	assert_int_equal(s->jitter_ms, 30000);
 	CLEANUP(config_freep) struct config *e = must_load(CRAWL(", schedule: {every: 6h}"));
 	assert_int_equal(schedule_next(&config_job(e, "w")->schedule, 1, false, &due), 0);
 	assert_int_equal(due, INT64_C(6) * 3600 * 1000);

@@ -44,7 +44,7 @@ static const char full[] =
 	"jobs:\n"
 	"  a:\n"
 	"    kind: collect\n"
-	"    schedule: {cron: \"0 3 * * *\", timezone: Asia/Seoul}\n"
+	"    schedule: {cron: \"0 3 * * *\", timezone: Asia/Seoul, jitter: 9s, dst: {gap: skip}}\n"
 	"    request: {provider: p, path: /x, query: {k: \"${QUERY}\", l: \"two\\nlines\"}}\n"
 	"    paginate: {by: page, param: n}\n"
 	"    fields: {id: {path: a.id, type: integer}, t: title}\n"

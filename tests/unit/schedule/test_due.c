@@ -5,6 +5,7 @@
 #include "schedule/due.h"
 #include "schedule/zone.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static void every_is_due_at_start_plus_n_times_every(void **state)
@@ -76,6 +77,32 @@ static void cron_is_asked_in_its_zone_and_with_its_policy(void **state)
 	assert_int_equal(time_parse_rfc3339("2026-03-29T00:00:00+01:00", &from, NULL, NULL), 0);
 	assert_int_equal(schedule_next(&s, from, false, &due), 0);
 	assert_string_equal(time_format_rfc3339(text, due, zone), "2026-03-30T02:30:00+02:00");
+}
+
+static void jitter_is_the_same_for_the_same_due_time_and_evenly_spread(void **state)
+{
+	(void)state;
+	enum { JITTER = 1000, DRAWS = 100000, BINS = 10 };
+	int64_t bins[BINS] = { 0 }, same = 0, day = 86400000;
+	for (int64_t i = 0; i < DRAWS; i++) {
+		char job[16];
+		snprintf(job, sizeof(job), "job-%d", (int)(i % 100));
+		int64_t a = schedule_jitter_ms(job, i * day, JITTER);
+		assert_true(a >= 0 && a < JITTER);
+		assert_int_equal(schedule_jitter_ms(job, i * day, JITTER), a);
+		bins[a * BINS / JITTER]++;
+		same += a == schedule_jitter_ms(job, (i + 1) * day, JITTER);
+	}
+	for (int i = 0; i < BINS; i++) /* sigma of a bin is 95 */
+		assert_in_range(bins[i], DRAWS / BINS - 600, DRAWS / BINS + 600);
+	assert_in_range(same, 30, 250); /* one in a thousand by chance */
+	/* These are facts of released versions: a new release must not move what is planned. */
+	assert_int_equal(schedule_jitter_ms("attractions", INT64_C(1796083200000), 30000), 15352);
+	assert_int_equal(schedule_jitter_ms("attractions", INT64_C(1796169600000), 30000), 2934);
+	assert_int_equal(schedule_jitter_ms("x", 5, 1), 0);
+	assert_int_equal(schedule_jitter_ms("x", 5, 0), 0);
+	assert_int_equal(schedule_jitter_ms("x", -5, -1), 0);
+	assert_in_range(schedule_jitter_ms("x", INT64_MIN, INT64_MAX), 0, INT64_MAX - 1);
 }
 
 static void rfc3339_is_read(void **state)
@@ -154,6 +181,7 @@ int main(void)
 		cmocka_unit_test(at_is_due_once),
 		cmocka_unit_test(a_pause_is_counted_without_walking_it),
 		cmocka_unit_test(cron_is_asked_in_its_zone_and_with_its_policy),
+		cmocka_unit_test(jitter_is_the_same_for_the_same_due_time_and_evenly_spread),
 		cmocka_unit_test(rfc3339_is_read),
 		cmocka_unit_test(what_is_not_rfc3339_is_refused_at_its_byte),
 		cmocka_unit_test(times_are_shown_in_the_zone),

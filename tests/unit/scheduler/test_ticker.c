@@ -58,6 +58,33 @@ static void cron_is_first_due_after_the_job_was_seen(void **state UNUSED)
 	assert_int_equal(world_number(NEXT), T0 + 34 * HOUR);
 }
 
+static void jitter_puts_the_beginning_off_and_leaves_the_key(void **state UNUSED)
+{
+	world_configure(tick_config("{cron: \"0 9 * * *\", jitter: 10m}"));
+	int64_t due = T0 + HOUR, late = schedule_jitter_ms("tick", due, 600 * SECOND);
+	assert_in_range(late, 1, 600 * SECOND - 1);
+	world_advance(HOUR + late - 1);
+	assert_int_equal(world_number(DUES), 0);
+	assert_int_equal(ticker_next_due(world->s.ticker, "tick"), due);
+	world_restart_ticker(); /* it is the same delay then */
+	assert_int_equal(world_number(DUES), 0);
+	world_advance(1);
+	assert_int_equal(world_number(FIRED " AND due_at = 1800003600000"), 1);
+	assert_int_equal(world_number(NEXT), due + DAY);
+	assert_int_equal(world_number("SELECT due_at FROM drover_run"), due);
+}
+
+static void the_dst_policy_of_the_job_is_obeyed(void **state UNUSED)
+{
+	/* America/New_York, 14 March 2027: 02:30 does not exist, the gap ends at 07:00Z. */
+	fake_clock_set_real_ms(INT64_C(1804964400000)); /* 13 March, 19:00Z */
+	world_configure(tick_config("{cron: \"30 2 * * *\", timezone: America/New_York}"));
+	assert_int_equal(world_number(NEXT), INT64_C(1805007600000));
+	world_configure(tick_config("{cron: \"30 2 * * *\", timezone: America/New_York, "
+				    "dst: {gap: skip}}"));
+	assert_int_equal(world_number(NEXT), INT64_C(1805092200000)); /* the 15th, 06:30Z */
+}
+
 static void a_job_without_schedule_is_never_due(void **state UNUSED)
 {
 	world_configure(tick_config(NULL));
@@ -330,6 +357,8 @@ int main(void)
 		cmocka_unit_test(of_several_due_times_the_last_stands_for_the_others),
 		TEST(every_begins_when_the_job_is_first_seen_and_a_late_tick_shifts_nothing),
 		TEST(cron_is_first_due_after_the_job_was_seen),
+		TEST(jitter_puts_the_beginning_off_and_leaves_the_key),
+		TEST(the_dst_policy_of_the_job_is_obeyed),
 		TEST(a_job_without_schedule_is_never_due),
 		TEST(each_due_time_of_a_pause_has_one_row),
 		TEST(what_is_longer_ago_than_the_window_is_missed),
