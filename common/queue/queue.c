@@ -139,6 +139,11 @@ void queue_close(struct queue *q)
 	free(q);
 }
 
+struct store *queue_store(const struct queue *q)
+{
+	return q->store;
+}
+
 /* ---- claims ---- */
 
 /* Six, three and one of ten, spread so that any stretch is fair. */

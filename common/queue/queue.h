@@ -98,6 +98,11 @@ void queue_tx_url_state(struct store_tx *tx, const struct task *task, const char
 /** Full jitter: uniform in 0..min(max, initial * factor^(attempt - 1)) ms. */
 int64_t queue_backoff_ms(int64_t initial_ms, int64_t factor, int64_t max_ms, int64_t attempt);
 
+/** After QUEUE_LOST: should the task's run have been cancelled, this was the last that it waited
+ * for.
+ */
+void queue_let_go(struct queue *queue, const struct task *task);
+
 /** Extends the leases of all our claimed tasks; cb may be NULL. */
 void queue_renew(struct queue *queue);
 /** Puts back all tasks of our owner, attempts not counted (drain, lost channel); cb when it is
@@ -144,5 +149,13 @@ struct due_decision {
 /** Overlap is decided inside the transaction: a "fired" due time whose job still has a run becomes
  * "skipped". */
 void queue_tx_due(struct store_tx *tx, const struct due_decision *decision, int64_t now_ms);
+/**
+ * Ends the run, or with run_id 0 all open runs of the job, as `cancelled`: ready tasks leave with
+ * this transaction, claimed ones when their holder finds out by its next guard (QUEUE_LOST).
+ * `reason` enters the run's errors. Nothing happens to a run that has ended. After queue_tx_due()
+ * or queue_tx_run() in one transaction it would cancel what they have just made.
+ */
+void queue_tx_cancel_run(
+	struct store_tx *tx, int64_t run_id, const char *job, const char *reason, int64_t now_ms);
 /** A manual run. Nothing happens when its request_id is known. A run without tasks ends at once. */
 void queue_tx_run(struct store_tx *tx, const struct run_request *run, int64_t now_ms);

@@ -178,7 +178,7 @@ static void next_step(struct queue_answer *a)
 #define RUN_COLUMNS                                                                               \
 	" r.id, r.job, r.trigger, r.due_at, r.started_at, r.finished_at, r.state, r.tasks_total," \
 	" r.tasks_done, r.tasks_failed, r.tasks_dead, r.requests, r.rows, r.rejected, r.bytes,"   \
-	" r.errors, r.created_at "
+	" r.errors, r.created_at, r.tasks_cancelled "
 
 static void write_run(
 	struct json_out *j, const char *key, const struct store_result *r, size_t row, size_t c)
@@ -196,6 +196,7 @@ static void write_run(
 	static const char *const tasks[] = { "total", "done", "failed", "dead" };
 	for (size_t i = 0; i < 4; i++)
 		json_int(j, tasks[i], store_result_int(r, 0, row, c + 7 + i));
+	json_int(j, "cancelled", store_result_int(r, 0, row, c + 17));
 	json_close_object(j);
 	static const char *const counts[] = { "requests", "rows", "rejected", "bytes" };
 	for (size_t i = 0; i < 4; i++)
@@ -446,7 +447,11 @@ static void bring_back(struct queue_answer *a, struct store_tx *tx)
 		")",
 		CHOOSE);
 	SQL(tx,
-		"UPDATE drover_run SET state = 'running', finished_at = NULL,"
+		"UPDATE drover_run SET state = 'running', finished_at = NULL, cancelled_at = NULL,"
+		" exclusive = CASE WHEN EXISTS (SELECT 1 FROM drover_run o WHERE o.exclusive ="
+		" drover_run.exclusive AND o.id <> drover_run.id AND (o.finished_at IS NULL"
+		" OR o.id > drover_run.id AND o.id IN " RUNS_OF_CHOSEN "))"
+		" THEN NULL ELSE exclusive END,"
 		" tasks_failed = tasks_failed - " COUNT_OF_RUN(
 			"1") ","
 			     " tasks_dead = tasks_dead - " COUNT_OF_RUN(

@@ -150,15 +150,19 @@ void queue_tx_due(struct store_tx *tx, const struct due_decision *d, int64_t now
 #define SET_READY                                                                                \
 	"UPDATE drover_task SET state = 0, owner = NULL, lease_until = NULL, claimed_at = NULL," \
 	" last_error = '" DIED "' WHERE state = 1 AND "
-#define USED_UP	 " AND attempt >= max_attempts"
+#define USED_UP	     " AND attempt >= max_attempts"
 
-#define BY_OWNER "owner = $1"
-#define BY_EPOCH "substr(owner, 1, length($1)) = $1 AND substr(owner, 1, length($2)) <> $2"
-#define BY_LEASE "lease_until < $1"
+#define BY_OWNER     "owner = $1"
+#define BY_EPOCH     "substr(owner, 1, length($1)) = $1 AND substr(owner, 1, length($2)) <> $2"
+#define BY_LEASE     "owner IS NOT NULL AND lease_until < $1"
+/* Nobody will tell the queue that it has given these up. */
+#define SET_UNLEASED "UPDATE drover_task SET lease_until = NULL WHERE state = 3 AND "
 
 static void bury_and_submit(struct store *store, struct store_tx *tx, queue_cb cb, void *arg)
 {
-	queue_tx_bury(tx, false, DIED, clock_real_ms());
+	int64_t now = clock_real_ms();
+	queue_tx_drop_cancelled(tx, now);
+	queue_tx_bury(tx, false, DIED, now);
 	queue_submit(store, tx, cb, arg);
 }
 
@@ -167,6 +171,7 @@ void queue_free_owner(struct store *store, const char *owner, queue_cb cb, void 
 	struct store_tx *tx = queue_tx_new(store, 0);
 	SQL(tx, SET_LEAVING BY_OWNER USED_UP, T(owner));
 	SQL(tx, SET_READY BY_OWNER, T(owner));
+	SQL(tx, SET_UNLEASED BY_OWNER, T(owner));
 	SQL(tx, "DELETE FROM drover_owner WHERE " BY_OWNER, T(owner));
 	bury_and_submit(store, tx, cb, arg);
 }
@@ -180,6 +185,7 @@ void queue_free_other_epochs(
 	snprintf(this_epoch, sizeof(this_epoch), "%s/%s/", node, epoch);
 	SQL(tx, SET_LEAVING BY_EPOCH USED_UP, T(ours), T(this_epoch));
 	SQL(tx, SET_READY BY_EPOCH, T(ours), T(this_epoch));
+	SQL(tx, SET_UNLEASED BY_EPOCH, T(ours), T(this_epoch));
 	SQL(tx, "DELETE FROM drover_owner WHERE " BY_EPOCH, T(ours), T(this_epoch));
 	bury_and_submit(store, tx, cb, arg);
 }
@@ -189,5 +195,6 @@ void queue_free_expired(struct store *store, int64_t now_ms, queue_cb cb, void *
 	struct store_tx *tx = queue_tx_new(store, 0);
 	SQL(tx, SET_LEAVING BY_LEASE USED_UP, I(now_ms));
 	SQL(tx, SET_READY BY_LEASE, I(now_ms));
+	SQL(tx, SET_UNLEASED BY_LEASE, I(now_ms));
 	bury_and_submit(store, tx, cb, arg);
 }

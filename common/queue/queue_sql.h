@@ -14,8 +14,18 @@
 	"ELSE substr(errors, 1, length(errors) - 1) || ',' || " n " || ']' END,"            \
 	" error_count = CASE WHEN" ERRORS_FULL "THEN error_count ELSE error_count + 1 END "
 
-/* An ended run's state follows from its counters. */
-#define END_STATE " CASE WHEN tasks_failed + tasks_dead > 0 THEN 'failed' ELSE 'succeeded' END "
+/* An ended run's state follows from its counters, unless it was told to end. */
+#define END_STATE                                              \
+	" CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled'" \
+	" WHEN tasks_failed + tasks_dead > 0 THEN 'failed' ELSE 'succeeded' END "
+
+/* What the tasks that WHERE chooses have come to; they leave drover_task in the same transaction.
+ * outcome, error and ended are SQL. */
+#define TO_HISTORY(outcome, error, ended)                                                  \
+	"INSERT INTO drover_task_history (id, run_id, job, kind, attempt, owner,"          \
+	" created_at, started, ended, outcome, error) SELECT id, run_id, job, kind,"       \
+	" attempt, owner, created_at, claimed_at, CAST(" ended " AS BIGINT), " outcome "," \
+	" " error " FROM drover_task "
 
 /* Ends the statement that ends runs; queue_tx_tell_ends() comes next. */
 #define ENDED                                                                            \
@@ -37,6 +47,8 @@ const char *queue_error_cut(char buf[ERROR_CUT + 1], const char *text);
 /** What is TASK_LEAVING becomes dead letters (given_up: counted failed, else dead), with its
  * last_error; `why` enters the errors of their runs. */
 void queue_tx_bury(struct store_tx *tx, bool given_up, const char *why, int64_t now_ms);
+/** The cancelled tasks that nobody has a lease of leave, and with the last one their run ends. */
+void queue_tx_drop_cancelled(struct store_tx *tx, int64_t now_ms);
 /** execution_time_measured for each run that the last statement (ENDED) ends, when that is durable:
  * once for an end, whichever process brings it about; not at all when that process dies in between.
  */
@@ -48,6 +60,7 @@ void queue_tx_end_runs(struct store_tx *tx, int64_t now_ms);
 enum queue_status queue_note(const struct store_result *r);
 enum queue_status queue_note_words(enum queue_status status, const char *words);
 
+struct store *queue_store(const struct queue *queue);
 /** A transaction whose done calls cb(arg, status). Dies without memory for it, as loop_defer(). */
 struct store_tx *queue_tx_new(struct store *store, unsigned flags);
 void queue_submit(struct store *store, struct store_tx *tx, queue_cb cb, void *arg);

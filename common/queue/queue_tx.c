@@ -29,6 +29,11 @@ void queue_tx_error(struct store_tx *tx, const struct task *task, const char *te
 
 static void complete(struct store_tx *tx, const struct task *task)
 {
+	int64_t now = clock_real_ms();
+	SQL(tx,
+		TO_HISTORY("'done'", "last_error", "$3") "WHERE id = $1 AND fence = $2"
+							 " AND state = 1",
+		I(task->id), I(task->fence), I(now));
 	SQL(tx, "DELETE FROM drover_task WHERE id = $1 AND fence = $2 AND state = 1", I(task->id),
 		I(task->fence));
 	store_tx_expect(tx, 1);
@@ -38,7 +43,7 @@ static void complete(struct store_tx *tx, const struct task *task)
 		"UPDATE drover_run SET finished_at = $2, state =" END_STATE
 		"WHERE id = $1 AND finished_at IS NULL"
 		" AND NOT EXISTS (SELECT 1 FROM drover_task WHERE run_id = $1)" ENDED,
-		I(task->run_id), I(clock_real_ms()));
+		I(task->run_id), I(now));
 	queue_tx_tell_ends(tx);
 }
 
@@ -89,6 +94,8 @@ void queue_tx_bury(struct store_tx *tx, bool given_up, const char *why, int64_t 
 		" AND (run_id, url) IN (SELECT run_id, unique_key FROM drover_task WHERE state = "
 		"2)",
 		T(why));
+	SQL(tx, TO_HISTORY("CAST($1 AS TEXT)", "last_error", "$2") "WHERE state = 2",
+		T(given_up ? "failed" : "dead"), I(now_ms));
 	if (given_up)
 		SQL(tx,
 			"UPDATE drover_run SET tasks_failed = tasks_failed + " LEAVING_COUNT

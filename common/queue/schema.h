@@ -4,25 +4,29 @@
  * drover's own tables. The scheduler alone migrates (queue_migrate), expanding first; others wait
  * for the version. Times are ms since 1970. Ids are never reused.
  */
-enum { QUEUE_SCHEMA_VERSION = 1 };
+enum { QUEUE_SCHEMA_VERSION = 2 };
 
 /* drover_task.state. LEAVING is seen by nobody: it marks, inside one transaction, what becomes a
- * dead letter. */
-enum task_state { TASK_READY = 0, TASK_CLAIMED = 1, TASK_LEAVING = 2 };
+ * dead letter. CANCELLED: its run was cancelled while somebody held it, who finds out at the next
+ * guard; it leaves when its holder lets go, dies, or lets the lease run out. */
+enum task_state { TASK_READY = 0, TASK_CLAIMED = 1, TASK_LEAVING = 2, TASK_CANCELLED = 3 };
 /* drover_task.priority; claims are shared 6:3:1 */
 enum task_priority { PRIORITY_HIGH = 0, PRIORITY_MEDIUM = 1, PRIORITY_LOW = 2 };
 
 /* clang-format off */
 /*
  * drover_meta   key PK, value                       schema_version
- * drover_job    name PK, kind, spec_hash, next_due_at NULL, paused, updated_at
+ * drover_job    name PK, kind, spec_hash, next_due_at NULL, paused, updated_at, concurrency (tasks at a
+ *               time over all processes, 0: no bound of its own)
  * drover_due    job, due_at, outcome, reason, run_id NULL, decided_at, PRIMARY KEY (job, due_at)
  *               outcome: fired, coalesced, skipped, missed
  * drover_run    id PK, job, trigger (schedule, manual), request_id UNIQUE NULL (idempotency of manual
  *               runs), token UNIQUE (how one transaction finds the run it made), due_at NULL,
  *               created_at, started_at NULL, finished_at NULL, state (queued, running, succeeded,
  *               failed, cancelled), tasks_total = tasks_done + tasks_failed (given up) + tasks_dead
- *               (attempts used up) + those still in drover_task, pages (URLs to be fetched or
+ *               (attempts used up) + tasks_cancelled + those still in drover_task, exclusive NULL (the
+ *               job, when its policy forbids two open runs: UNIQUE over runs that are not finished),
+ *               cancelled_at NULL (told to end: it ends `cancelled` when no task is left), pages (URLs to be fetched or
  *               fetched), requests, rows, rejected, bytes, error_count, errors (JSON list, the first
  *               20 at most)
  * drover_task   id PK, run_id, job, kind, priority, state, not_before, attempt, max_attempts, fence,
@@ -30,6 +34,10 @@ enum task_priority { PRIORITY_HIGH = 0, PRIORITY_MEDIUM = 1, PRIORITY_LOW = 2 };
  *               timeout_ms, created_at, claimed_at NULL, last_error NULL
  *               hot: finished tasks are deleted in the transaction that finishes them.
  *               UNIQUE (run_id, unique_key); index ready (kind, priority, not_before, id) WHERE state = 0
+ * drover_task_history
+ *               id, run_id, job, kind, attempt, owner NULL, created_at, started NULL, ended, outcome
+ *               (done, failed, dead, cancelled), error NULL
+ *               a line for each time a task leaves drover_task; kept for store.history
  * drover_dead   the task's columns that it needs to come back, error, given_up (1: counted in
  *               tasks_failed, 0: in tasks_dead), failed_at
  * drover_url    run_id, url, depth, state (queued, fetched, skipped, failed), reason, status,

@@ -236,7 +236,126 @@ static void a_dead_page_has_its_reason_in_the_frontier(void **state)
 	queue_close(q);
 }
 
+/* ---- cancelling ---- */
+
+static void cancel(struct fixture *f, int64_t run, const char *job)
+{
+	struct store_tx *tx = store_tx_new(f->store, 0);
+	queue_tx_cancel_run(tx, run, job, "enough", clock_real_ms());
+	assert_ok(run_tx(f, tx));
+}
+
+static int guard(struct fixture *f, struct queue *q, const struct task *task)
+{
+	struct store_tx *tx = store_tx_new(f->store, 0);
+	queue_tx_guard(q, tx, task, "more");
+	run_tx(f, tx);
+	return f->out.status;
+}
+
+static void a_cancelled_run_without_claimed_tasks_ends_at_once(void **state)
+{
+	struct fixture *f = *state;
+	make_run(f, NULL, 3, PRIORITY_MEDIUM, 3);
+	make_run(f, NULL, 2, PRIORITY_MEDIUM, 3);
+	cancel(f, 1, NULL);
+	assert_string_equal(run_state(f, 1), "cancelled");
+	assert_string_equal(run_state(f, 2), "queued");
+	assert_int_equal(peek(f, "SELECT tasks_cancelled FROM drover_run WHERE id = 1"), 3);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE run_id = 1"), 0);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task_history WHERE run_id = 1 AND"
+				 " outcome = 'cancelled' AND error = 'enough' AND started IS NULL"),
+		3);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_run WHERE id = 1 AND errors ="
+				 " '[\"enough\"]' AND finished_at IS NOT NULL"),
+		1);
+	/* What has ended stays as it ended. */
+	cancel(f, 1, NULL);
+	assert_int_equal(peek(f, "SELECT error_count FROM drover_run WHERE id = 1"), 1);
+}
+
+static void who_holds_a_cancelled_task_finds_out_and_lets_the_run_end(void **state)
+{
+	struct fixture *f = *state;
+	struct queue *q = open_queue(f, "o");
+	struct claim c;
+	make_run(f, NULL, 3, PRIORITY_MEDIUM, 3);
+	assert_int_equal(claim(f, q, 1, &c), 1);
+	cancel(f, 0, "j");
+	assert_string_equal(run_state(f, 1), "running");
+	assert_int_equal(guard(f, q, c.tasks[0]), STORE_CONFLICT);
+	queue_let_go(q, c.tasks[0]);
+	unclaim(&c);
+	assert_int_equal(claim(f, q, 1, &c), 0);
+	assert_string_equal(run_state(f, 1), "cancelled");
+	assert_int_equal(peek(f, "SELECT tasks_cancelled FROM drover_run"), 3);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task_history WHERE started IS NOT "
+				 "NULL AND owner = 'o'"),
+		1);
+	queue_close(q);
+}
+
+static void a_cancelled_run_ends_with_its_worker_s_death_and_with_its_lease(void **state)
+{
+	struct fixture *f = *state;
+	struct queue *q = open_queue(f, "o");
+	struct claim c;
+	make_run(f, NULL, 1, PRIORITY_MEDIUM, 3);
+	make_run(f, NULL, 1, PRIORITY_MEDIUM, 3);
+	assert_int_equal(claim(f, q, 1, &c), 1);
+	cancel(f, c.tasks[0]->run_id, NULL);
+	unclaim(&c);
+	assert_int_equal(WAIT(f, queue_free_owner, "o"), QUEUE_OK);
+	assert_string_equal(run_state(f, 1), "cancelled");
+	assert_int_equal(claim(f, q, 1, &c), 1);
+	cancel(f, c.tasks[0]->run_id, NULL);
+	unclaim(&c);
+	assert_int_equal(WAIT(f, queue_free_expired, clock_real_ms() + 3600000), QUEUE_OK);
+	assert_string_equal(run_state(f, 2), "cancelled");
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task"), 0);
+	queue_close(q);
+}
+
 /* ---- the schema ---- */
+
+/* What version 1 had where version 2 has more. */
+static const char *const version_1[] = {
+	"CREATE TABLE drover_meta (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL)",
+	"INSERT INTO drover_meta VALUES ('schema_version', '1')",
+	"CREATE TABLE drover_job (name TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL,"
+	" spec_hash TEXT NOT NULL, next_due_at BIGINT, paused BIGINT NOT NULL DEFAULT 0,"
+	" updated_at BIGINT NOT NULL)",
+	"INSERT INTO drover_job VALUES ('old', 'collect', 'h', 5, 0, 6)",
+	"CREATE TABLE drover_run (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" job TEXT NOT NULL, trigger TEXT NOT NULL, request_id TEXT UNIQUE,"
+	" token TEXT NOT NULL UNIQUE, due_at BIGINT, created_at BIGINT NOT NULL,"
+	" started_at BIGINT, finished_at BIGINT, state TEXT NOT NULL,"
+	" tasks_total BIGINT NOT NULL DEFAULT 0, tasks_done BIGINT NOT NULL DEFAULT 0,"
+	" tasks_failed BIGINT NOT NULL DEFAULT 0, tasks_dead BIGINT NOT NULL DEFAULT 0,"
+	" pages BIGINT NOT NULL DEFAULT 0, requests BIGINT NOT NULL DEFAULT 0,"
+	" rows BIGINT NOT NULL DEFAULT 0, rejected BIGINT NOT NULL DEFAULT 0,"
+	" bytes BIGINT NOT NULL DEFAULT 0, error_count BIGINT NOT NULL DEFAULT 0,"
+	" errors TEXT NOT NULL DEFAULT '[]')",
+	"INSERT INTO drover_run (id, job, trigger, token, created_at, state)"
+	" VALUES (41, 'old', 'manual', 't', 7, 'succeeded')",
+};
+
+static void a_database_of_version_1_is_brought_up_and_keeps_its_runs(void **state)
+{
+	struct fixture *f = *state;
+	for (size_t i = 0; i < ARRAY_SIZE(version_1); i++)
+		assert_ok(run_sql(f, version_1[i]));
+	assert_int_equal(WAIT(f, queue_check_schema), QUEUE_UNAVAILABLE);
+	assert_int_equal(WAIT(f, queue_migrate), QUEUE_OK);
+	assert_int_equal(WAIT(f, queue_check_schema), QUEUE_OK);
+	assert_string_equal(run_state(f, 41), "succeeded");
+	assert_int_equal(peek(f, "SELECT concurrency FROM drover_job"), 0);
+	make_run(f, NULL, 1, PRIORITY_MEDIUM, 3);
+	assert_int_equal(peek(f, "SELECT tasks_total - tasks_cancelled FROM drover_run"
+				 " WHERE id = 42 AND exclusive IS NULL AND cancelled_at IS NULL"),
+		1);
+	assert_int_equal(WAIT(f, queue_migrate), QUEUE_OK);
+}
 
 static void migrating_twice_changes_nothing(void **state)
 {
@@ -250,12 +369,12 @@ static void migrating_twice_changes_nothing(void **state)
 static void a_newer_schema_is_refused_with_words(void **state)
 {
 	struct fixture *f = *state;
-	assert_ok(run_sql(f, "UPDATE drover_meta SET value = '2'"));
+	assert_ok(run_sql(f, "UPDATE drover_meta SET value = '99'"));
 	assert_int_equal(WAIT(f, queue_migrate), QUEUE_FAILED);
 	assert_non_null(strstr(queue_error(), "newer drover"));
 	assert_int_equal(WAIT(f, queue_check_schema), QUEUE_FAILED);
 	assert_non_null(strstr(queue_error(), "newer drover"));
-	assert_int_equal(peek(f, "SELECT CAST(value AS INTEGER) FROM drover_meta"), 2);
+	assert_int_equal(peek(f, "SELECT CAST(value AS INTEGER) FROM drover_meta"), 99);
 }
 
 static void workers_wait_for_the_tables(void **state)
@@ -281,8 +400,14 @@ int main(void)
 		TEST(start_urls_enter_the_frontier_once),
 		TEST(a_url_is_visited_once_and_max_pages_is_kept),
 		TEST(a_dead_page_has_its_reason_in_the_frontier),
+		TEST(a_cancelled_run_without_claimed_tasks_ends_at_once),
+		TEST(who_holds_a_cancelled_task_finds_out_and_lets_the_run_end),
+		TEST(a_cancelled_run_ends_with_its_worker_s_death_and_with_its_lease),
 		TEST(migrating_twice_changes_nothing),
 		TEST(a_newer_schema_is_refused_with_words),
+		cmocka_unit_test_setup_teardown(
+			a_database_of_version_1_is_brought_up_and_keeps_its_runs, fixture_setup,
+			fixture_teardown),
 		cmocka_unit_test_setup_teardown(
 			workers_wait_for_the_tables, fixture_setup, fixture_teardown),
 	};
