@@ -77,7 +77,7 @@ def test_supervisors_killed_in_a_row_make_no_second_copy_and_lose_no_line(world,
 
 
 def test_whatever_happens_the_promises_hold(world, seed, request):
-	seconds = request.config.getoption("--time")
+	seconds = request.config.getoption("--time") or 50
 	print(f"replay: tests/run chaos supervisor --seed {seed} --time {seconds:g}")
 	keeper = LogKeeper(world)
 	world.write(world.text(0))

@@ -181,6 +181,7 @@ class Drover:
         self.state, self.runtime, self.logs = (self.folder / n for n in ("state", "run", "log"))
         self.config = self.folder / "drover.yaml"
         self.process = None
+        self.program = DROVERD
         self.prefix = []  # a command that becomes droverd at its end: ["prlimit", "--nofile=40"]
         self.events = []
         self.inode, self.offset, self.partial = None, 0, b""  # how far drover.log is read
@@ -197,7 +198,7 @@ class Drover:
         if text is not None:
             self.write(text)
         self.process = subprocess.Popen(
-            [*self.prefix, DROVERD, "--config", str(self.config), "--state-dir", str(self.state), "--runtime-dir",
+            [*self.prefix, self.program, "--config", str(self.config), "--state-dir", str(self.state), "--runtime-dir",
              str(self.runtime), "--log-dir", str(self.logs), *arguments],
             stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, cwd="/",
             env={**os.environ, **(environment or {})})

@@ -12,6 +12,7 @@ import dataclasses
 import http.server
 import json
 import socketserver
+import sys
 import threading
 import time
 import urllib.parse
@@ -25,6 +26,7 @@ class Call:
     query: dict
     headers: dict
     n: int  # calls of this path before this one
+    port: int = 0  # the caller's
 
 
 @dataclasses.dataclass
@@ -41,6 +43,11 @@ class Answer:
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
     request_queue_size = 256
+
+    def handle_error(self, request, client_address):
+        """Callers that are killed are no news."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -120,7 +127,7 @@ class Provider:
         query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
         with self.lock:
             n = sum(c.path == url.path for c in self.calls)
-            call = Call(at, request.command, url.path, query, dict(request.headers), n)
+            call = Call(at, request.command, url.path, query, dict(request.headers), n, request.client_address[1])
             self.calls.append(call)
             self.active += 1
             self.most_active = max(self.most_active, self.active)

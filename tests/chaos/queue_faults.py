@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""
+Who is killed, when, and where in a commit: all of it drawn from the seed before the first kill. Only the instants are
+the machine's.
+"""
+import collections
+import contextlib
+import os
+import random
+import signal
+import time
+
+import harness
+from harness import until
+from queue_world import reap
+
+# Twenty kills, in the order that the seed draws. "commit": somebody between COMMIT sent and answered.
+ROUNDS = {
+	"sqlite": {"drover-collect": 4, "drover-scheduler": 3, "droverd": 3, "drover-crawl": 2, "drover-log": 1, "drover-parser": 1,
+		"commit": 6},
+	"postgresql": {"drover-collect": 3, "drover-scheduler": 2, "droverd": 2, "drover-crawl": 1, "drover-log": 1,
+		"backend": 2, "postmaster": 1, "commit": 8},
+}
+LEAST_COMMITS = 5
+COMMIT_WAIT_S = 3  # without a commit to be killed in, another fault takes its turn
+
+Kill = collections.namedtuple("Kill", "kind seed pause_s")
+
+
+def draw(seed, base):
+	"""Kills without end."""
+	rng = random.Random(f"{base} {seed}")
+	one_round = [kind for kind, n in ROUNDS[base].items() for _ in range(n)]
+	while True:
+		for kind in rng.sample(one_round, len(one_round)):
+			yield Kill(kind, rng.getrandbits(64), rng.uniform(0, 0.3))
+
+
+class Killer:
+	def __init__(self, world, seed):
+		self.world, self.base = world, world.base
+		self.schedule = draw(seed, world.base.name)
+		self.counts, self.places, self.unmet = collections.Counter(), collections.Counter(), 0
+
+	def kills(self):
+		return sum(self.counts.values())
+
+	def deal(self):
+		kill = next(self.schedule)
+		rng = random.Random(kill.seed)
+		if kill.kind == "commit":
+			place = self.kill_in_commit(rng)
+			self.counts["commit"] += place is not None
+			self.places.update([place] if place else [])
+			self.unmet += place is None
+		elif kill.kind in ("backend", "postmaster"):
+			self.counts[kill.kind] += self.base.kill(kill.kind, rng)
+		else:
+			self.counts[kill.kind] += self.kill_process(kill.kind, rng)
+		time.sleep(kill.pause_s)  # the instant is what is drawn
+		reap()
+
+	def kill_process(self, kind, rng):
+		drover = self.world.drover
+		if kind == "droverd":
+			assert drover.process.poll() is None, drover.complaints()
+			drover.kill()
+			self.world.start()
+			return True
+		pids = self.world.pids(kind)
+		if not pids:
+			return False  # dead already, and not yet back
+		with contextlib.suppress(ProcessLookupError):
+			os.kill(rng.choice(sorted(pids)), signal.SIGKILL)
+			return True
+		return False
+
+	def kill_in_commit(self, rng):
+		"""@return where it was hit; None: there was no such commit in time"""
+		place = rng.choice(self.base.commit_places)
+		kinds = rng.choice([1, 1, 1, 2, 2, 4, 7])
+		self.base.arm(place, kinds, rng.randrange(4))
+		with contextlib.suppress(AssertionError):
+			until(self.base.victim, "somebody dies in a commit", COMMIT_WAIT_S, 0.002)
+		self.base.disarm()
+		return place if self.base.victim() else None
+
+
+def heal(world):
+	"""droverd is up and answers, and so do those behind it."""
+	def healthy():
+		assert world.drover.process.poll() is None, world.drover.complaints()
+		return world.ask("jobs") is not None
+	until(healthy, "the scheduler answers", 60, 0.1)
+
+
+def dead_owners(world):
+	"""Claimed tasks whose owner is no instance that runs."""
+	status = world.ask("status")
+	if not status:
+		return ["no status"]
+	living = {(p["name"], str(p["incarnation"])) for p in status[1]["processes"] if p["state"] == "running"}
+	rows = world.base.query("SELECT id, owner FROM drover_task WHERE state = 1")
+	if rows is None:
+		return ["no database"]
+	# node/epoch/slot/incarnation
+	return [row for row in rows if tuple(row["owner"].split("/")[2:4]) not in living]
+
+
+def wind_up(world, operator, schedules):
+	"""No more runs; waits until those that are there have ended. @return the instant up to which all due times must be told"""
+	heal(world)
+	operator.over.set()
+	told = time.time_ns() // 1_000_000
+
+	def all_told():
+		rows = world.base.query("SELECT job, max(due_at) AS last FROM drover_due GROUP BY job")
+		last = {row["job"]: row["last"] for row in rows or []}
+		return all(last.get(name, 0) + step > told for name, (_, step) in schedules.items())
+	until(all_told, "each due time is decided", 60, 0.1)
+	world.drover.write(world.text(scheduled=False))
+	until(lambda: world.ask("reload"), "it is reloaded", 60, 0.1)
+	left = harness.left_of(lambda: dead_owners(world), 15)
+	assert not left, f"claimed by nobody who lives: {left}"
+	operator.join(120)
+	assert not operator.is_alive(), f"runs that do not end: {operator.open}"
+	if operator.error:
+		raise operator.error
+
+	def empty():
+		rows = world.base.query("SELECT (SELECT count(*) FROM drover_task) + (SELECT count(*) FROM drover_run WHERE"
+			" finished_at IS NULL) AS n")
+		return rows and rows[0]["n"] == 0
+	until(empty, "the queue is empty", 60, 0.1)
+	return told

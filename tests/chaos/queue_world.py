@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: MIT
+"""
+What the queue's chaos is played with: a real droverd with jobs of every kind, a provider and a site whose contents are
+known here, and a database whose tables log each write of a row, so that one that was written twice can be seen.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+import harness  # noqa: E402
+from harness import BUILD, Drover, descendants  # noqa: E402
+from provider import Answer, Provider  # noqa: E402
+from website import Site  # noqa: E402
+
+BIN = BUILD / "bin"
+# Their bits on the commit killer's ticket; the others open no store, or do not write.
+KINDS = {"drover-scheduler": 1, "drover-collect": 2, "drover-crawl": 4}
+PROGRAMS = ("drover-log", "drover-monitor", "drover-parser", "drover-compress", "drover")
+PAGE, RECORDS, BATCH = 40, 570, 17  # 15 pages, the last one short; batches that end within pages
+TICKS = 5
+SITE_PAGES = 120
+FLAKY_EVERY = 9  # each so many calls a provider is out of order
+GONE = "/gone.html"  # linked to, and not there
+
+CONFIG = """
+supervisor:
+  probe: {{interval: 500ms, timeout: 400ms, failures: 3, start_period: 500ms}}
+  restart: {{min_interval: 0s, jitter: 0s}}
+  stop: {{timeout: 5s}}
+http: {{listen: "127.0.0.1:0"}}
+store: {{url: "{store}"}}
+workers:
+  collect: {{processes: 2, concurrency: 4}}
+  crawl: {{processes: 1, concurrency: 4, parsers: 2}}
+providers:
+  p: {{base_url: "{provider}", private: true, limits: {{concurrency: 6}}, retry: {{attempts: 2, backoff: {{initial: 50ms, max: 100ms}}}}}}
+jobs:
+  items:
+    kind: collect
+    request: {{provider: p, path: /items}}
+    paginate: {{by: page, param: page, size: {page}, start: 1}}
+    records: items
+    fields: {{id: id, name: name, served: {{path: served, type: integer}}}}
+    store: {{table: items, key: [id], batch: {batch}}}
+    retry: {{attempts: 100}}
+  pages:
+    kind: crawl
+    start: ["{site}/"]
+    robots: ignore
+    follow: {{depth: 30, private: true}}
+    politeness: {{delay: 0s, per_host: 4}}
+    extract:
+      - {{match: ".*", fields: {{title: {{xpath: "string(//title)"}}}}}}
+    store: {{table: pages, key: [url]}}
+    retry: {{attempts: 100}}
+  poison:
+    kind: collect
+    request: {{provider: p, path: /poison}}
+    records: items
+    fields: {{id: id}}
+    store: {{table: poison, key: [id]}}
+    retry: {{attempts: 100}}
+  deadly:
+    kind: collect
+    request: {{provider: p, path: /deadly}}
+    records: items
+    fields: {{id: id}}
+    store: {{table: poison, key: [id]}}
+    retry: {{attempts: 3}}
+{ticking}
+"""
+TICKING = """  {name}:
+    kind: collect{schedule}
+    request: {{provider: p, path: /{name}}}
+    records: items
+    fields: {{id: id, served: {{path: served, type: integer}}}}
+    store: {{table: {name}, key: [id], batch: 2}}
+    retry: {{attempts: 100}}
+"""
+# name -> (schedule as the file has it, step in ms; an `every` begins when the job is first seen, cron on the full second)
+SCHEDULES = {
+	"often": ("{every: 200ms}", 200),
+	"seconds": ('{cron: "*/2 * * * * *"}', 2000),
+	"zoned": ('{cron: "*/15 * * * * *", timezone: Asia/Kathmandu}', 15000),
+}
+# table -> its columns; each write of a row is one line of audit
+TABLES = {"items": "id TEXT NOT NULL, name TEXT, served BIGINT", "pages": "url TEXT NOT NULL", "poison": "id TEXT NOT NULL",
+	**{name: "id TEXT NOT NULL, served BIGINT" for name in SCHEDULES}}
+KEYS = {table: "url" if table == "pages" else "id" for table in TABLES}
+
+
+def now_ms():
+	return time.time_ns() // 1_000_000
+
+
+class Truth:
+	"""What must be in the database in the end; drover was not asked."""
+
+	def __init__(self, seed):
+		rng = random.Random(f"site {seed}")
+		self.records = {f"r{i:04}": f"name {i} of {seed}" for i in range(RECORDS)}
+		self.ticks = [f"t{i}" for i in range(TICKS)]
+		# Each page is led to by an earlier one, so all are found; further links make circles.
+		self.links = {f"/p{i}.html": [] for i in range(1, SITE_PAGES)}
+		self.links["/"] = []
+		for i in range(1, SITE_PAGES):
+			parent = rng.randrange(i)
+			self.links[f"/p{parent}.html" if parent else "/"].append(f"/p{i}.html")
+		for links in self.links.values():
+			links += rng.choices(sorted(self.links), k=3)
+		self.links[f"/p{rng.randrange(1, SITE_PAGES)}.html"].append(GONE)
+
+	def write_site(self, folder):
+		folder.mkdir()
+		for path, links in self.links.items():
+			anchors = "".join(f'<p><a href="{link}">on</a>' for link in links)
+			(folder / ("index.html" if path == "/" else path[1:])).write_text(
+				f"<!DOCTYPE html><html><head><title>{path}</title></head><body>{anchors}</body></html>")
+
+
+class Serving:
+	"""The provider's answers. Each record says which call it was served to, so that no two writes are alike."""
+
+	def __init__(self, provider, truth, seed):
+		self.truth, self.lock = truth, threading.Lock()
+		self.calls, self.murders, self.flaky = 0, 0, random.Random(f"flaky {seed}").randrange(FLAKY_EVERY)
+		provider.route("/items", self.items)
+		provider.route("/poison", Answer(404))
+		provider.route("/deadly", self.kill_the_caller)
+		for name in SCHEDULES:
+			provider.route(f"/{name}", self.tick)
+
+	def number(self):
+		with self.lock:
+			self.calls += 1
+			return self.calls
+
+	def answer(self, ids, delay):
+		n = self.number()
+		if n % FLAKY_EVERY == self.flaky:
+			return Answer(503)
+		items = [{"id": i, "name": self.truth.records.get(i), "served": n} for i in ids]
+		return Answer(body={"items": items}, delay=delay)
+
+	def items(self, call):
+		page = int(call.query.get("page", 1))
+		return self.answer(list(self.truth.records)[(page - 1) * PAGE:page * PAGE], 0.04)
+
+	def tick(self, call):
+		return self.answer(self.truth.ticks, 0.01)
+
+
+	def kill_the_caller(self, call):
+		"""A task that ends its worker each time."""
+		with contextlib.suppress(OSError):
+			pid = caller(call.port)
+			if pid:
+				os.kill(pid, signal.SIGKILL)
+				with self.lock:
+					self.murders += 1
+		return Answer(drop=True)
+
+
+def caller(port):
+	"""Whose TCP port on loopback this is; None when its owner is gone."""
+	sockets = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+	inodes = {f"socket:[{line[9]}]" for line in sockets if line[1] == f"0100007F:{port:04X}"}
+	for pid in descendants():
+		if harness.comm(pid) != "drover-collect":
+			continue
+		with contextlib.suppress(OSError):
+			for fd in os.listdir(f"/proc/{pid}/fd"):
+				with contextlib.suppress(OSError):
+					if os.readlink(f"/proc/{pid}/fd/{fd}") in inodes:
+						return pid
+	return None
+
+
+class QueueWorld:
+	"""droverd with its database (`base`), under a harness that inherits whatever they leave behind."""
+
+	def __init__(self, folder, seed, base):
+		self.folder, self.base = pathlib.Path(folder), base
+		self.truth = Truth(seed)
+		self.stack = contextlib.ExitStack()
+		self.truth.write_site(self.folder / "root")
+		self.provider = self.stack.enter_context(Provider())
+		self.serving = Serving(self.provider, self.truth, seed)
+		self.site = self.stack.enter_context(Site(self.folder, root=self.folder / "root"))
+		(self.folder / "d").mkdir()
+		self.drover = Drover(self.folder / "d")
+		self.drover.program = str(self.programs())
+		base.begin(self)
+		self.began_ms = now_ms()
+
+	def programs(self):
+		"""droverd in a folder of its own, where the workers that write are started with the commit killer."""
+		bin = self.folder / "bin"
+		bin.mkdir()
+		# A copy: droverd finds its workers beside what it really is.
+		subprocess.run(["cp", "--reflink=auto", BIN / "droverd", bin / "droverd"], check=True)
+		for name in PROGRAMS:
+			(bin / name).symlink_to(BIN / name)
+		for name, bit in KINDS.items():
+			(bin / name).write_text(f"#!/bin/sh\n{self.base.environment(self, bit)} exec {BIN / name} \"$@\"\n")
+			(bin / name).chmod(0o755)
+		return bin / "droverd"
+
+	def text(self, scheduled=True):
+		ticking = "".join(TICKING.format(name=name, schedule=f"\n    schedule: {schedule}" if scheduled else "")
+			for name, (schedule, _) in SCHEDULES.items())
+		return CONFIG.format(store=self.base.url, provider=self.provider.url, site=self.site.url, page=PAGE, batch=BATCH,
+			ticking=ticking)
+
+	def start(self):
+		self.drover.start(wait=False)
+
+	def pids(self, kind):
+		return [pid for pid in descendants() if harness.comm(pid) == kind[:15]]
+
+	def ask(self, verb, args="", patience=10):
+		"""An answer, or None when whoever should give it dies meanwhile."""
+		try:
+			client = harness.Control(self.drover.runtime / "control.sock")
+		except OSError:
+			return None
+		try:
+			client.socket.settimeout(patience)
+			code, answer = client.ask(verb, args)
+			return (code, answer) if code == 0 else None
+		except (OSError, AssertionError):
+			return None
+		finally:
+			client.close()
+
+	def shut_down(self):
+		"""@return what is wrong with its end"""
+		self.drover.process.terminate()
+		code = self.drover.process.wait(30)
+		wrong = [f"droverd ended with {code}"] if code else []
+		left = self.drover.left_over()
+		# nginx is the site's
+		left = [(pid, harness.comm(pid)) for pid in left if harness.comm(pid).startswith("drover")]
+		return wrong + ([f"left over after TERM: {left}"] if left else [])
+
+	def leave(self):
+		process = self.drover.process
+		if process and process.poll() is None:
+			process.kill()
+			process.wait()
+		for pid in descendants():
+			if harness.comm(pid).startswith("drover"):
+				with contextlib.suppress(OSError):
+					os.kill(pid, signal.SIGKILL)
+		self.stack.close()
+		self.base.end()
+
+
+def reap():
+	"""Strangers that fell to us; what Popen started is left to it."""
+	for pid, (parent, state) in harness.processes().items():
+		if parent == os.getpid() and state == "Z" and harness.comm(pid).startswith("drover"):
+			with contextlib.suppress(ChildProcessError):
+				os.waitpid(pid, os.WNOHANG)
+
+
+class Operator(threading.Thread):
+	"""
+	Has the jobs without a schedule run again and again, one run of each at a time. Who gets no answer asks again with the
+	same request id: it is one run all the same.
+	"""
+	JOBS = {"items": 0, "pages": 0, "poison": 0.7, "deadly": 3}  # seconds from a run to the next
+
+	def __init__(self, world, seed):
+		super().__init__(daemon=True)
+		self.world, self.seed, self.rng = world, seed, random.Random(f"operator {seed}")
+		self.requests, self.answered = {}, {}  # request id -> job; -> run id
+		self.open, self.wrong = {}, []
+		self.next = dict.fromkeys(self.JOBS, 0)
+		self.over, self.error = threading.Event(), None
+
+	def run(self):
+		try:
+			while not self.over.wait(0.05):
+				for job in self.JOBS:
+					self.look_after(job)
+			while self.open:
+				time.sleep(0.05)
+				for job in list(self.open):
+					self.look_after(job)
+		except BaseException as error:  # noqa: BLE001
+			self.error = error
+
+	def look_after(self, job):
+		if job in self.open and self.open[job] in self.answered and self.ended(self.answered[self.open[job]]):
+			del self.open[job]
+			self.next[job] = time.monotonic() + self.JOBS[job]
+		if job not in self.open:
+			if self.over.is_set() or time.monotonic() < self.next[job]:
+				return
+			self.open[job] = f"{self.seed}-{job}-{len(self.requests)}"
+			self.requests[self.open[job]] = job
+		request = self.open[job]
+		if request in self.answered and self.rng.random() < 0.8:
+			return  # else once more, although it was answered
+		answer = self.world.ask("run", json.dumps({"job": job, "request_id": request}))
+		if not answer:
+			return
+		run = answer[1]["run"]["id"]
+		if self.answered.setdefault(request, run) != run:
+			self.wrong.append(f"request {request} was answered with run {self.answered[request]} and with run {run}")
+
+	def ended(self, run):
+		rows = self.world.base.query(f"SELECT 1 AS ended FROM drover_run WHERE id = {run} AND finished_at IS NOT NULL")
+		return bool(rows)
