@@ -38,6 +38,8 @@ UNSEEN = {
     "75_probe_timeout_inherited": OTHER, "78_column_reserved_by_crawl": OTHER, "99_request_path": LANGUAGE,
     "120_depends_ring": OTHER, "124_memory_levels": OTHER,
     "130_two_kinds_of_probe": OTHER, "144_dst_without_cron": OTHER, "146_jitter_above_every": OTHER,
+    "150_for_each_without_places": OTHER, "151_for_each_unknown_name": OTHER, "152_place_without_for_each": OTHER,
+    "153_for_each_values": OTHER, "154_for_each_secret": OTHER,
 }
 
 

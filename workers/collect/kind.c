@@ -2,9 +2,12 @@
 #include "collect/kind.h"
 
 #include "base/str.h"
+#include "collect/template.h"
 #include "config/check.h"
 #include "config/kind.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <strings.h>
 
 static const char *const method_names[] = { "GET", NULL };
@@ -30,6 +33,27 @@ static const struct config_field column_fields[] = {
 };
 #undef AT
 
+enum { VALUES_MAX = 10000 };
+
+static void check_value_name(
+	struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *name = *(const char *const *)value;
+	if (!str_is_name(name) || strspn(name, "0123456789") == strlen(name))
+		config_error(ctx, mark, "\"%.60s\" is no name of a value: letters, digits, _ . -",
+			check_shown(ctx, value));
+}
+
+#define AT(member) offsetof(struct collect_for_each, member)
+static const struct config_field for_each_fields[] = {
+	{ "values", CONFIG_STRING_LIST, AT(values), .required = true, .max = VALUES_MAX,
+		.scheduled = true, .doc = "a task for each, all at a time as far as limits allow" },
+	{ "as", CONFIG_STRING, AT(as), .required = true, .check = check_value_name,
+		.scheduled = true, .doc = "{{NAME}} in path and query is the task's value" },
+	{ 0 },
+};
+#undef AT
+
 #define AT(member) offsetof(struct collect_request, member)
 static const struct config_field request_fields[] = {
 	{ "provider", CONFIG_STRING, AT(provider_name), .required = true,
@@ -37,8 +61,9 @@ static const struct config_field request_fields[] = {
 	{ "method", CONFIG_ENUM, AT(method), .def = "GET", .names = method_names,
 		.doc = "how it is asked" },
 	{ "path", CONFIG_STRING, AT(path), .def = "", .check = check_request_path,
-		.doc = "put behind the provider's base_url" },
-	{ "query", CONFIG_STRING_MAP, AT(query), .doc = "arguments of the URL" },
+		.doc = "put behind the provider's base_url; {{NAME}}: for_each's value" },
+	{ "query", CONFIG_STRING_MAP, AT(query),
+		.doc = "arguments of the URL; {{NAME}}: for_each's value" },
 	{ 0 },
 };
 #undef AT
@@ -60,8 +85,15 @@ static const struct config_field paginate_fields[] = {
 };
 #undef AT
 
+static bool has_values(const void *job)
+{
+	return ((const struct collect_job *)job)->for_each.values.count > 0;
+}
+
 #define AT(member) offsetof(struct collect_job, member)
 static const struct config_field collect_fields[] = {
+	{ "for_each", CONFIG_STRUCT, AT(for_each), .fields = for_each_fields, .applies = has_values,
+		.doc = "cuts a run into tasks; one that fails leaves the others alone" },
 	{ "request", CONFIG_STRUCT, AT(request), .fields = request_fields, .required = true,
 		.doc = "what is called" },
 	{ "paginate", CONFIG_STRUCT, AT(paginate), .fields = paginate_fields,
@@ -106,6 +138,60 @@ static void check_columns(struct config_context *ctx, const struct config_array 
 	}
 }
 
+/* Each place is for_each's. @return how many there are */
+static size_t check_places(struct config_context *ctx, const struct collect_job *spec,
+	const char *const *member, const char *path)
+{
+	const struct config_mark mark = config_mark_of(ctx, spec, path);
+	struct template_place place;
+	size_t count = 0;
+	for (const char *text = *member; template_find(text, &place); text = place.end, count++) {
+		if (template_is(&place, spec->for_each.as))
+			continue;
+		if (spec->for_each.as)
+			config_error(ctx, &mark, "%s: no value is named so; there is {{%s}}",
+				check_shown(ctx, member), spec->for_each.as);
+		else
+			config_error(ctx, &mark, "%s needs a for_each that names the value",
+				check_shown(ctx, member));
+	}
+	return count;
+}
+
+static void check_values(struct config_context *ctx, const struct collect_job *spec)
+{
+	const struct config_strings *values = &spec->for_each.values;
+	struct config_mark mark = config_mark_of(ctx, spec, "for_each.values");
+	if (values->items && !values->count)
+		config_error(ctx, &mark, "the values of for_each cannot be empty");
+	for (size_t i = 0; i < values->count; i++) {
+		char path[40];
+		snprintf(path, sizeof(path), "for_each.values.%zu", i);
+		mark = config_mark_of(ctx, spec, path);
+		/* It stands in the queue, for everybody who may look. */
+		if (values->items[i] && check_shown(ctx, &values->items[i]) != values->items[i])
+			config_error(ctx, &mark, "a value of for_each cannot be a secret");
+	}
+}
+
+static void check_for_each(struct config_context *ctx, const struct collect_job *spec)
+{
+	const struct config_pairs *query = &spec->request.query;
+	char path[300];
+	size_t places = check_places(ctx, spec, &spec->request.path, "request.path");
+	for (size_t i = 0; i < query->count; i++) {
+		snprintf(path, sizeof(path), "request.query.%.200s", query->items[i].name);
+		places += check_places(ctx, spec, &query->items[i].value, path);
+	}
+	check_values(ctx, spec);
+	const struct config_mark mark = config_mark_of(ctx, spec, "for_each");
+	if (spec->for_each.values.count && spec->for_each.as && !places)
+		config_error(ctx, &mark,
+			"{{%s}} stands neither in the path nor in the query: all tasks would ask "
+			"the same",
+			spec->for_each.as);
+}
+
 static void check_job(
 	struct config_context *ctx, const struct config *config, struct config_job *job)
 {
@@ -123,6 +209,7 @@ static void check_job(
 		config_error(ctx, &mark, "fields cannot be empty");
 	if (spec->fields.count <= CONFIG_COLUMNS_MAX)
 		check_columns(ctx, &spec->fields);
+	check_for_each(ctx, spec);
 	spec->provider = check_provider(
 		ctx, config, &spec->request.provider_name, spec, "request.provider");
 }

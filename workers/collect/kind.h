@@ -18,7 +18,13 @@ struct collect_paginate {
 	const char *param, *size_param; /* size_param NULL: the size is not sent */
 	int64_t size, start, max_pages;
 };
+/* A task for each value, which stands for {{as}} in path and query. */
+struct collect_for_each {
+	struct config_strings values; /* empty: one task, no value */
+	const char *as;
+};
 struct collect_job {
+	struct collect_for_each for_each;
 	struct collect_request request;
 	struct collect_paginate paginate;
 	int format;	     /* enum collect_format */

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "collect/kind.h"
 #include "collect/plan.h"
+#include "collect/template.h"
 #include "url/url.h"
 #include "json/path.h"
 #include "json/record.h"
@@ -91,47 +92,108 @@ static void add_number(struct buf *url, const char *name, int64_t value)
 	add_argument(url, name, digits);
 }
 
-int request_url(char **out, const struct plan *plan, int64_t page, struct err *err)
+int request_value(char **out, const struct plan *plan, const char *payload, struct err *err)
 {
-	const struct collect_request *request = &plan->spec->request;
+	CLEANUP(json_record_freep) struct json_record *record = NULL;
+	const char *as = plan->spec->for_each.as;
+	struct json_value value = { 0 };
+	if (!as) {
+		*out = NULL;
+		return str_eq(payload, "{}")
+			       ? 0
+			       : err_set(err, -EINVAL, "job %s has no for_each any more",
+					 plan->job->name);
+	}
+	int rc = json_record_new(&record, payload, strlen(payload), err);
+	if (rc == 0)
+		rc = member(record, as, COLUMN_TEXT, &value, err);
+	if (rc == -ENOMEM)
+		return rc;
+	if (rc < 0 || value.type != JSON_VALUE_TEXT)
+		return err_set(err, -EINVAL, "the task has no value of {{%s}}", as);
+	*out = strndup(value.text, value.len);
+	return *out ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+/* A value must not lead out of the folder that the job names. */
+static bool has_dot_segment(const char *path)
+{
+	for (; *path && *path != '?'; path += strcspn(path, "/?")) {
+		path += *path == '/';
+		size_t len = strcspn(path, "/?");
+		if ((len == 1 || len == 2) && strspn(path, ".") == len)
+			return true;
+		if (!len && *path != '/')
+			break;
+	}
+	return false;
+}
+
+static int add_path(struct buf *url, const struct plan *plan, const char *value, struct err *err)
+{
+	const char *path = plan->spec->request.path ? plan->spec->request.path : "";
+	size_t at = url->len;
+	template_expand(url, path, value ? plan->spec->for_each.as : NULL, value, add_encoded);
+	if (value && !buf_failed(url) && has_dot_segment(buf_str(url) + at))
+		return err_set(err, -EINVAL, "the value \"%.60s\" makes another path of it", value);
+	return 0;
+}
+
+static void add_query(struct buf *url, const struct plan *plan, const char *value)
+{
+	const struct config_pairs *query = &plan->spec->request.query;
+	for (size_t i = 0; i < query->count; i++) {
+		struct buf text = { .max = URL_MAX };
+		template_expand(&text, query->items[i].value,
+			value ? plan->spec->for_each.as : NULL, value, buf_add_str);
+		add_argument(url, query->items[i].name, buf_str(&text));
+		url->failed = url->failed || buf_failed(&text);
+		buf_finish(&text);
+	}
+}
+
+int request_url(
+	char **out, const struct plan *plan, const char *value, int64_t page, struct err *err)
+{
 	const struct collect_paginate *paginate = &plan->spec->paginate;
-	struct buf url = { .max = URL_MAX };
-	const char *base = plan->provider->base_url;
+	CLEANUP(buf_finish) struct buf url = { .max = URL_MAX };
+	CLEANUP(url_freep) struct url *parsed = NULL;
+	const char *base = plan->provider->base_url, *path = plan->spec->request.path;
 	size_t len = strlen(base);
-	if (len && base[len - 1] == '/' && request->path && *request->path == '/')
+	if (len && base[len - 1] == '/' && path && *path == '/')
 		len--;
 	buf_add(&url, base, len);
-	buf_add_str(&url, request->path ? request->path : "");
-	for (size_t i = 0; i < request->query.count; i++)
-		add_argument(&url, request->query.items[i].name, request->query.items[i].value);
+	int rc = add_path(&url, plan, value, err);
+	if (rc < 0)
+		return rc;
+	add_query(&url, plan, value);
 	if (paginate->by == PAGINATE_PAGE) {
 		add_number(&url, paginate->param, page);
 		if (paginate->size_param)
 			add_number(&url, paginate->size_param, paginate->size);
 	}
-	if (buf_failed(&url)) {
-		buf_finish(&url);
+	if (buf_failed(&url))
 		return err_set(err, -EINVAL, "the URL is longer than %d bytes", URL_MAX);
-	}
-	struct url *parsed = NULL;
-	int rc = url_parse(&parsed, buf_str(&url), URL_MAX, err);
-	buf_finish(&url);
+	rc = url_parse(&parsed, buf_str(&url), URL_MAX, err);
 	if (rc < 0) /* its words may hold the URL, and that a key */
 		return err_set(err, rc == -ENOMEM ? rc : -EINVAL,
 			"base_url, path and query of provider %s make no URL",
 			plan->provider->name);
 	*out = strdup(parsed->text);
-	url_free(parsed);
 	return *out ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
-char *request_name(char *dst, size_t size, const struct plan *plan, int64_t page)
+char *request_name(char *dst, size_t size, const struct plan *plan, const char *value, int64_t page)
 {
-	const struct collect_request *request = &plan->spec->request;
-	const char *path = request->path ? request->path : "";
-	int n = snprintf(
-		dst, size, "GET %s %.*s", plan->provider->name, (int)strcspn(path, "?#"), path);
-	if (plan->spec->paginate.by == PAGINATE_PAGE && n > 0 && (size_t)n < size)
-		snprintf(dst + n, size - (size_t)n, " page %" PRId64, page);
+	const struct collect_job *spec = plan->spec;
+	const char *path = spec->request.path ? spec->request.path : "";
+	struct buf text = { .max = size };
+	buf_addf(&text, "GET %s %.*s", plan->provider->name, (int)strcspn(path, "?#"), path);
+	if (value)
+		buf_addf(&text, " %s=%.60s", spec->for_each.as, value);
+	if (spec->paginate.by == PAGINATE_PAGE)
+		buf_addf(&text, " page %" PRId64, page);
+	(void)str_copy(dst, size, buf_str(&text));
+	buf_finish(&text);
 	return dst;
 }

@@ -27,7 +27,15 @@ int position_read(struct position *out, const char *checkpoint, int64_t first_pa
 	struct err *err) MUST_CHECK;
 char *position_write(char dst[POSITION_TEXT], const struct position *position);
 
-/** The URL of a page; caller frees. @return 0; -EINVAL with words that hold no secret; -ENOMEM */
-int request_url(char **out, const struct plan *plan, int64_t page, struct err *err) MUST_CHECK;
-/** "GET kto /areaBasedList2 page 3": for people; the URL itself may hold secrets. @return dst */
-char *request_name(char *dst, size_t size, const struct plan *plan, int64_t page);
+/** A task's value, for {{NAME}}; NULL when the job has no for_each. Caller frees.
+ * @return 0; -EINVAL: the task is of another configuration; -ENOMEM */
+int request_value(
+	char **out, const struct plan *plan, const char *payload, struct err *err) MUST_CHECK;
+/** The URL of a page; value NULL: none; caller frees. @return 0; -EINVAL with words that hold no
+ * secret; -ENOMEM */
+int request_url(char **out, const struct plan *plan, const char *value, int64_t page,
+	struct err *err) MUST_CHECK;
+/** "GET kto /areaBasedList2 type=12 page 3": for people; the URL itself may hold secrets. @return
+ * dst */
+char *request_name(
+	char *dst, size_t size, const struct plan *plan, const char *value, int64_t page);

@@ -39,6 +39,7 @@ static void free_task(struct collect_task *t)
 	loop_timer_free(t->timeout);
 	loop_timer_free(t->store_wait);
 	free(t->url);
+	free(t->value);
 	free(t->reason);
 	free(t->note);
 	task_free(t->task);
@@ -77,21 +78,22 @@ static void retry(struct collect_task *t, const char *words)
 	int64_t delay = queue_backoff_ms(
 		b->initial_ms, b->factor, b->max_ms, MAX(t->task->attempt, (int64_t)1));
 	collect_task_end(t, ENDING_RETRY, delay, "%s: %s",
-		request_name(name, sizeof(name), t->plan, t->page.at.page), words);
+		request_name(name, sizeof(name), t->plan, t->value, t->page.at.page), words);
 }
 
 static void later(struct collect_task *t, const struct fetch_result *result)
 {
 	char name[256];
 	collect_task_end(t, ENDING_RETRY, result->wait_ms, "%s: HTTP %ld, asks for patience",
-		request_name(name, sizeof(name), t->plan, t->page.at.page), result->http->status);
+		request_name(name, sizeof(name), t->plan, t->value, t->page.at.page),
+		result->http->status);
 }
 
 static void give_up(struct collect_task *t, const char *words)
 {
 	char name[256];
 	collect_task_end(t, ENDING_DEAD, 0, "%s: %s",
-		request_name(name, sizeof(name), t->plan, t->page.at.page), words);
+		request_name(name, sizeof(name), t->plan, t->value, t->page.at.page), words);
 }
 
 /* ---- one page ---- */
@@ -208,7 +210,7 @@ static int start_fetch(struct collect_task *t, struct err *err)
 	const struct position at = t->page.at;
 	free(t->url);
 	t->url = NULL;
-	int rc = request_url(&t->url, t->plan, at.page, err);
+	int rc = request_url(&t->url, t->plan, t->value, at.page, err);
 	if (rc < 0)
 		return rc;
 	page_begin(&t->page, &at);
@@ -309,6 +311,7 @@ void collect_task_start(struct collector *c, struct task *task)
 		return;
 	}
 	if (page_init(&t->page, t->plan, &t->ready, &err) < 0 ||
+		request_value(&t->value, t->plan, task->payload, &err) < 0 ||
 		position_read(&at, task->checkpoint, t->plan->spec->paginate.start, &err) < 0) {
 		collect_task_end(t, ENDING_DEAD, 0, "%s", err.text);
 		return;

@@ -29,7 +29,7 @@ struct collect_task {
 	struct loop_timer *timeout, *store_wait;
 	struct page page;
 	struct fetch *fetch;
-	char *url;
+	char *url, *value; /* value: of for_each; NULL: the job has none */
 	struct list ready; /* batches to be written */
 	struct batch *writing;
 	bool in_store;	 /* a transaction is on its way */

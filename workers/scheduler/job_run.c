@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "scheduler/job_run.h"
 
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/json_out.h"
 #include "base/mem.h"
 #include "base/mutant.h"
 #include "base/str.h"
+#include "collect/kind.h"
 #include "config/config.h"
 #include "config/kind.h"
 #include "crawl/kind.h"
@@ -51,10 +54,35 @@ static int add_starts(struct job_run *r, const struct config_job *job)
 	return 0;
 }
 
+/* {"type":"12"}: what stands for {{type}} in this task. */
+static int add_value(struct job_run *r, const char *as, const char *value)
+{
+	CLEANUP(buf_finish) struct buf json = BUF_INIT;
+	struct json_out out;
+	json_out_init(&out, &json);
+	json_open_object(&out, NULL);
+	json_str(&out, as, value);
+	json_close_object(&out);
+	return buf_failed(&json) ? -ENOMEM : add(r, strdup(buf_str(&json)));
+}
+
+static int add_values(struct job_run *r, const struct collect_for_each *each)
+{
+	int rc = 0;
+	for (size_t i = 0; i < each->values.count && rc == 0; i++)
+		rc = add_value(r, each->as, each->values.items[i]);
+	return rc;
+}
+
 int job_run_init(struct job_run *r, const struct config_job *job, const char *trigger)
 {
+	static const struct collect_for_each nothing = { 0 };
 	bool crawls = str_eq(job->kind->name, "crawl");
-	size_t room = crawls ? ((const struct crawl_job *)job->spec)->start.count : 1;
+	bool collects = str_eq(job->kind->name, "collect");
+	const struct collect_for_each *each =
+		collects ? &((const struct collect_job *)job->spec)->for_each : &nothing;
+	size_t room = crawls ? ((const struct crawl_job *)job->spec)->start.count
+			     : each->values.count;
 	*r = (struct job_run) {
 		.request = { .job = job->name,
 			.kind = job->kind->name,
@@ -68,7 +96,9 @@ int job_run_init(struct job_run *r, const struct config_job *job, const char *tr
 	};
 	int rc = r->texts && r->payloads ? 0 : -ENOMEM;
 	if (rc == 0)
-		rc = crawls ? add_starts(r, job) : add(r, strdup("{}"));
+		rc = crawls		  ? add_starts(r, job)
+		     : each->values.count ? add_values(r, each)
+					  : add(r, strdup("{}"));
 	r->request.payloads = r->payloads;
 	if (rc < 0)
 		job_run_finish(r);

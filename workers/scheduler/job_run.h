@@ -13,9 +13,9 @@ struct job_run {
 };
 
 /**
- * A collect job begins with one task, a crawl with one for each start URL, by its identity
- * (url_canonical), so that a link back to it is the same page. trigger: "schedule" or "manual";
- * borrowed, as is the job.
+ * A collect job begins with one task, or one for each value of its for_each; a crawl with one for
+ * each start URL, by its identity (url_canonical), so that a link back to it is the same page.
+ * trigger: "schedule" or "manual"; borrowed, as is the job.
  * @return 0, -ENOMEM
  */
 int job_run_init(struct job_run *r, const struct config_job *job, const char *trigger) MUST_CHECK;

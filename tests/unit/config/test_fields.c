@@ -51,6 +51,10 @@ static const struct companion {
 	{ "paginate.param", "paginate.by", "page", NULL },
 	{ "paginate.size_param", "paginate.by", "page", NULL },
 	{ "paginate.size_param", "paginate.param", "page", NULL },
+	{ "for_each.values", "for_each.as", "v", NULL },
+	{ "for_each.values", "request.path", "\"/{{v}}\"", NULL },
+	{ "for_each.as", "for_each.values", "[a]", NULL },
+	{ "for_each.as", "request.path", "\"/{{text}}\"", NULL },
 	{ "probe.http.status", "probe.http.url", "\"http://127.0.0.1:1/\"", NULL },
 	{ "probe.http.body", "probe.http.url", "\"http://127.0.0.1:1/\"", NULL },
 };
@@ -84,6 +88,7 @@ static const struct example {
 	{ "timezone", "Asia/Seoul", "Asia/Nowhere" },
 	{ "at", "2026-12-01T00:00:00Z", "tomorrow" },
 	{ "records", "a.b", "a..b" },
+	{ "as", "text", "\"7\"" },
 };
 
 static size_t tested;
@@ -397,7 +402,7 @@ static const char *list_for(const char *name)
 	static const char *const lists[][2] = { { "command", "[/bin/y]" },
 		{ "groups", "[nogroup]" }, { "domains", "[x.org]" },
 		{ "start", "[\"https://x.org/\"]" }, { "status", "[200, 3xx]" },
-		{ "exec", "[/bin/true]" } };
+		{ "exec", "[/bin/true]" }, { "values", "[a, \"7\"]" } };
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		if (str_eq(lists[i][0], name))
 			return lists[i][1];
