@@ -4,12 +4,22 @@ The databases of the queue's chaos: made before drover sees them, with the table
 a row. Who writes a row twice in one transaction or in two, with the same content or with another, is seen there.
 """
 import contextlib
+import json
 import mmap
+import os
+import pathlib
 import shlex
+import signal
 import sqlite3
 import struct
+import sys
+import time
 
-from queue_world import BUILD, KEYS, TABLES
+import commit_proxy
+from queue_world import BUILD, KEYS, KINDS, TABLES, harness
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import postgres_server  # noqa: E402
 
 PLACES = {"header_only": 1, "half_a_page": 2, "before_sync": 3, "after_sync": 4, "checkpoint": 5}
 
@@ -53,6 +63,9 @@ class Sqlite:
 	def disarm(self):
 		struct.pack_into("<I", self.ticket, 0, 0)
 
+	def own_pids(self):
+		return ()
+
 	def query(self, sql):
 		"""Rows as dicts; None while the database cannot be read."""
 		try:
@@ -64,3 +77,80 @@ class Sqlite:
 
 	def end(self):
 		"""The folder is the test's."""
+
+
+class Postgresql:
+	"""A server of its own, which drover reaches through the proxy that sees its commits."""
+	name = "postgresql"
+	commit_places = commit_proxy.PLACES
+
+	def __init__(self):
+		self.stack = contextlib.ExitStack()
+		self.server = postgres_server.Server()
+		self.stack.callback(self.server.close)
+		self.server.start()
+		folder = f"{self.server.folder}/proxy"
+		os.mkdir(folder)
+		self.proxy = self.stack.enter_context(commit_proxy.CommitProxy(folder, f"{self.server.folder}/.s.PGSQL.5432",
+			self.kill_postmaster))
+		self.url = f"postgresql://{postgres_server.SUPERUSER}@/postgres?host={folder}"
+		self.dead = False
+
+	def begin(self, world):
+		self.server.sql("CREATE TABLE audit (n BIGSERIAL PRIMARY KEY, tab TEXT, id TEXT, op TEXT)")
+		for table, columns in TABLES.items():
+			key = KEYS[table]
+			self.server.sql(f"CREATE TABLE {table} ({columns});"
+				f"CREATE FUNCTION log_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO audit (tab, id, op) VALUES"
+				f" ('{table}', CASE TG_OP WHEN 'DELETE' THEN OLD.{key} ELSE NEW.{key} END, TG_OP); RETURN NULL; END $$;"
+				f"CREATE TRIGGER logged AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION log_{table}()")
+
+	def environment(self, world, bit):
+		return ""
+
+	def arm(self, place, kinds, passed):
+		names = {name[:15] for name, bit in KINDS.items() if bit & kinds}
+		self.proxy.arm(place, lambda pid: harness.comm(pid) in names, passed)
+
+	def victim(self):
+		return self.proxy.hit
+
+	def disarm(self):
+		self.proxy.disarm()
+		self.revive()
+
+	def kill_postmaster(self):
+		"""SIGKILL, as when the machine's memory is short; all of its sessions end with it."""
+		self.dead = True
+		os.kill(self.server.pid, signal.SIGKILL)
+
+	def revive(self):
+		if self.dead:
+			self.server.kill()
+			self.server.start()
+			self.dead = False
+
+	def kill(self, kind, rng):
+		"""@return whether somebody was killed"""
+		if kind == "postmaster":
+			self.kill_postmaster()
+			time.sleep(rng.uniform(0, 1))  # so long it is away
+			self.revive()
+			return True
+		backends = sorted(self.proxy.backends())
+		if backends:
+			commit_proxy.kill(rng.choice(backends))
+		return bool(backends)
+
+	def own_pids(self):
+		return (self.server.pid,)
+
+	def query(self, sql):
+		"""Rows as dicts; None while the server is away."""
+		try:
+			return json.loads(self.server.sql(f"SELECT coalesce(json_agg(t), '[]') FROM ({sql}) AS t"))
+		except RuntimeError:
+			return None
+
+	def end(self):
+		self.stack.close()

@@ -58,7 +58,7 @@ class Killer:
 		else:
 			self.counts[kill.kind] += self.kill_process(kill.kind, rng)
 		time.sleep(kill.pause_s)  # the instant is what is drawn
-		reap()
+		reap({self.world.drover.pid, *self.base.own_pids()})
 
 	def kill_process(self, kind, rng):
 		drover = self.world.drover

@@ -264,10 +264,10 @@ class QueueWorld:
 		self.base.end()
 
 
-def reap():
-	"""Strangers that fell to us; what Popen started is left to it."""
+def reap(spared):
+	"""Strangers that fell to us; what Popen started (`spared`) is left to it."""
 	for pid, (parent, state) in harness.processes().items():
-		if parent == os.getpid() and state == "Z" and harness.comm(pid).startswith("drover"):
+		if parent == os.getpid() and state == "Z" and pid not in spared and harness.comm(pid).startswith(("drover", "postgres")):
 			with contextlib.suppress(ChildProcessError):
 				os.waitpid(pid, os.WNOHANG)
 
