@@ -6,6 +6,8 @@ arithmetic of the schedules; it asks drover for nothing.
 import collections
 import urllib.parse
 
+from queue_world import PARTS
+
 OVERLAP_SLACK_MS = 10_000  # a run's end is stamped before it is committed
 FOUND = {
 	"runs": "SELECT * FROM drover_run ORDER BY id",
@@ -14,13 +16,15 @@ FOUND = {
 	"tasks": "SELECT id, run_id, job, state, owner FROM drover_task",
 	"urls": "SELECT run_id, url, state, reason, status FROM drover_url",
 	"audit": "SELECT tab, id, op FROM audit",
+	"history": "SELECT id, run_id, outcome FROM drover_task_history",
 	"items": "SELECT id, name FROM items",
 	"pages": "SELECT url, title, status FROM pages",
+	"parts": "SELECT id FROM parts",
 	"poison": "SELECT id FROM poison",
 }
 # What each run of a job must have counted.
 Expected = collections.namedtuple("Expected", "state total done failed dead rows")
-PLANTED = {"poison", "deadly"}
+PLANTED = {"poison": "failed", "deadly": "dead"}  # what becomes of their tasks
 
 
 def read(base, schedules):
@@ -36,6 +40,7 @@ def expected_runs(truth, schedules):
 		"items": Expected("succeeded", 1, 1, 0, 0, len(truth.records)),
 		# A page that is not there is a task that is done, without a row.
 		"pages": Expected("succeeded", pages + 1, pages + 1, 0, 0, pages),
+		"parts": Expected("succeeded", len(PARTS), len(PARTS), 0, 0, len(truth.parts)),
 		"poison": Expected("failed", 1, 0, 1, 0, 0),
 		"deadly": Expected("failed", 1, 0, 0, 1, 0),
 		**{name: Expected("succeeded", 1, 1, 0, 0, len(truth.ticks)) for name in schedules},
@@ -102,6 +107,19 @@ def dead_letters_are_the_planted(found, planted):
 	wrong += few("dead letters that were not planted", set(dead) - due)
 	wrong += few("runs with several dead letters", [run for run, n in dead.items() if n > 1])
 	return wrong
+
+
+def each_task_left_once(found, expected):
+	"""The history has one line of each task that a run must have had."""
+	wrong = few("tasks that left twice", [task for task, n in collections.Counter(line["id"] for line in found["history"]).items()
+		if n > 1])
+	outcomes = collections.Counter((line["run_id"], line["outcome"]) for line in found["history"])
+	for run in found["runs"]:
+		want = expected.get(run["job"], Expected(*[None] * 6))
+		has = {what: outcomes.pop((run["id"], what), 0) for what in ("done", "failed", "dead")}
+		if has != {what: getattr(want, what) for what in has}:
+			wrong.append(f"the tasks of run {run['id']} of {run['job']} left so: {has}")
+	return wrong + few("tasks that left otherwise", outcomes)
 
 
 def site_is_crawled_once(found, site, links, gone):
@@ -186,11 +204,14 @@ def judge(found, world, operator, schedules, gone, seen, told):
 	runs_of["poison"] = 0  # nothing comes of it, nor of the deadly ones
 	wanted = {"items": {key: {"name": name} for key, name in truth.records.items()},
 		"pages": {world.site.url + path: {"title": path, "status": 200} for path in truth.links}, "poison": {},
+		"parts": {key: {} for key in truth.parts},
 		**{name: {key: {} for key in truth.ticks} for name in schedules}}
+	expected = expected_runs(truth, schedules)
 	return [
 		*operator.wrong,
 		*rows_are_there_once(found, wanted, runs_of),
-		*runs_are_as_they_must(found, expected_runs(truth, schedules), operator.requests, operator.answered),
+		*runs_are_as_they_must(found, expected, operator.requests, operator.answered),
+		*each_task_left_once(found, expected),
 		*dead_letters_are_the_planted(found, PLANTED),
 		*site_is_crawled_once(found, world.site.url, truth.links, gone),
 		*each_due_time_is_accounted_for(found, schedules, world.began_ms, seen, told),

@@ -122,7 +122,7 @@ def wind_up(world, operator, schedules):
 	until(lambda: world.ask("reload"), "it is reloaded", 60, 0.1)
 	left = harness.left_of(lambda: dead_owners(world), 15)
 	assert not left, f"claimed by nobody who lives: {left}"
-	operator.join(120)
+	operator.join(60)
 	assert not operator.is_alive(), f"runs that do not end: {operator.open}"
 	if operator.error:
 		raise operator.error

@@ -28,6 +28,7 @@ PAGE, RECORDS, BATCH = 40, 570, 17  # 15 pages, the last one short; batches that
 TICKS = 5
 SITE_PAGES = 120
 FLAKY_EVERY = 9  # each so many calls a provider is out of order
+PARTS, PART_RECORDS, PART_PAGE = ["north", "east", "south", "west", "up", "down"], 23, 10
 GONE = "/gone.html"  # linked to, and not there
 
 CONFIG = """
@@ -61,6 +62,15 @@ jobs:
       - {{match: ".*", fields: {{title: {{xpath: "string(//title)"}}}}}}
     store: {{table: pages, key: [url]}}
     retry: {{attempts: 100}}
+  parts:
+    kind: collect
+    for_each: {{values: [{parts}], as: part}}
+    request: {{provider: p, path: /parts, query: {{part: "{{{{part}}}}"}}}}
+    paginate: {{by: page, param: page, size: {part_page}, start: 1}}
+    records: items
+    fields: {{id: id, served: {{path: served, type: integer}}}}
+    store: {{table: parts, key: [id], batch: 7}}
+    retry: {{attempts: 100}}
   poison:
     kind: collect
     request: {{provider: p, path: /poison}}
@@ -92,7 +102,7 @@ SCHEDULES = {
 	"zoned": ('{cron: "*/15 * * * * *", timezone: Asia/Kathmandu}', 15000),
 }
 # table -> its columns; each write of a row is one line of audit
-TABLES = {"items": "id TEXT NOT NULL, name TEXT, served BIGINT", "pages": "url TEXT NOT NULL", "poison": "id TEXT NOT NULL",
+TABLES = {"items": "id TEXT NOT NULL, name TEXT, served BIGINT", "parts": "id TEXT NOT NULL, served BIGINT", "pages": "url TEXT NOT NULL", "poison": "id TEXT NOT NULL",
 	**{name: "id TEXT NOT NULL, served BIGINT" for name in SCHEDULES}}
 KEYS = {table: "url" if table == "pages" else "id" for table in TABLES}
 
@@ -107,6 +117,7 @@ class Truth:
 	def __init__(self, seed):
 		rng = random.Random(f"site {seed}")
 		self.records = {f"r{i:04}": f"name {i} of {seed}" for i in range(RECORDS)}
+		self.parts = [f"{part}{i}" for part in PARTS for i in range(PART_RECORDS)]
 		self.ticks = [f"t{i}" for i in range(TICKS)]
 		# Each page is led to by an earlier one, so all are found; further links make circles.
 		self.links = {f"/p{i}.html": [] for i in range(1, SITE_PAGES)}
@@ -133,6 +144,7 @@ class Serving:
 		self.truth, self.lock = truth, threading.Lock()
 		self.calls, self.murders, self.flaky = 0, 0, random.Random(f"flaky {seed}").randrange(FLAKY_EVERY)
 		provider.route("/items", self.items)
+		provider.route("/parts", self.parts)
 		provider.route("/poison", Answer(404))
 		provider.route("/deadly", self.kill_the_caller)
 		for name in SCHEDULES:
@@ -153,6 +165,11 @@ class Serving:
 	def items(self, call):
 		page = int(call.query.get("page", 1))
 		return self.answer(list(self.truth.records)[(page - 1) * PAGE:page * PAGE], 0.04)
+
+	def parts(self, call):
+		page = int(call.query["page"])
+		of = [key for key in self.truth.parts if key.startswith(call.query["part"])]
+		return self.answer(of[(page - 1) * PART_PAGE:page * PART_PAGE], 0.02)
 
 	def tick(self, call):
 		return self.answer(self.truth.ticks, 0.01)
@@ -218,7 +235,7 @@ class QueueWorld:
 		ticking = "".join(TICKING.format(name=name, schedule=f"\n    schedule: {schedule}" if scheduled else "")
 			for name, (schedule, _) in SCHEDULES.items())
 		return CONFIG.format(store=self.base.url, provider=self.provider.url, site=self.site.url, page=PAGE, batch=BATCH,
-			ticking=ticking)
+			parts=", ".join(PARTS), part_page=PART_PAGE, ticking=ticking)
 
 	def start(self):
 		self.drover.start(wait=False)
@@ -277,7 +294,7 @@ class Operator(threading.Thread):
 	Has the jobs without a schedule run again and again, one run of each at a time. Who gets no answer asks again with the
 	same request id: it is one run all the same.
 	"""
-	JOBS = {"items": 0, "pages": 0, "poison": 0.7, "deadly": 3}  # seconds from a run to the next
+	JOBS = {"items": 0, "pages": 0, "parts": 0, "poison": 0.7, "deadly": 3}  # seconds from a run to the next
 
 	def __init__(self, world, seed):
 		super().__init__(daemon=True)

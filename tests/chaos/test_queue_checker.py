@@ -38,7 +38,9 @@ def all_is_well():
 				row["run_id"] = len(runs) + 1
 				runs.append(a_run(len(runs) + 1, name, due_at=at))
 			dues.append(row)
-	found = {"runs": runs, "dues": dues, "tasks": [], "poison": [],
+	found = {"runs": runs, "dues": dues, "tasks": [], "poison": [], "parts": [],
+		"history": [{"id": 1000 * run["id"] + i, "run_id": run["id"], "outcome": queue_checker.PLANTED.get(run["job"], "done")}
+			for run in runs for i in range(run["tasks_total"])],
 		"dead": [{"id": 9, "run_id": 4, "job": "poison", "error": "x"}, {"id": 10, "run_id": 5, "job": "deadly", "error": "x"}],
 		"urls": [{"run_id": 3, "url": SITE + path, "state": "failed" if path == GONE else "fetched"} for path in (*TRUTH.links, GONE)],
 		"items": [{"id": key, "name": name} for key, name in TRUTH.records.items()],
@@ -189,6 +191,18 @@ def task_left_over(found):
 	found["tasks"].append({"id": 5, "run_id": 1, "job": "items", "state": 1, "owner": "n/e/collect:1/3"})
 
 
+def task_that_left_twice(found):
+	found["history"].append(dict(found["history"][3]))
+
+
+def task_that_did_not_leave(found):
+	found["history"].pop(3)
+
+
+def task_that_left_otherwise(found):
+	found["history"][3]["outcome"] = "cancelled"
+
+
 def dead_letter_that_was_not_planted(found):
 	found["dead"].append({"id": 20, "run_id": 1, "job": "items", "error": "x"})
 
@@ -219,7 +233,7 @@ def page_still_queued(found):
 	due_time_fired_twice, fired_without_a_run, fired_another_s_run, fired_before_it_was_due, coalesced_for_nothing,
 	skipped_for_a_run_that_was_not_there, skipped_without_a_reason, missed_within_the_window, never_due, cron_off_its_instants,
 	run_that_did_not_end, rows_counted_twice, task_counted_twice, run_that_nobody_asked_for, request_without_a_run,
-	task_left_over, dead_letter_that_was_not_planted, dead_letter_twice, dead_letter_lost, page_not_fetched,
+	task_left_over, task_that_left_twice, task_that_did_not_leave, task_that_left_otherwise, dead_letter_that_was_not_planted, dead_letter_twice, dead_letter_lost, page_not_fetched,
 	page_fetched_twice, page_still_queued], ids=lambda plant: plant.__name__)
 def test_the_queue_checker_finds(plant):
 	found = copy.deepcopy(all_is_well())
