@@ -306,6 +306,16 @@ bool build_parts(struct config_context *ctx, const struct node *map,
 	return errors(ctx) == before;
 }
 
+static bool is_shorthand(const struct config_field *field, const struct node *node)
+{
+	const struct config_field *f = field->fields;
+	if (!field->shorthand || node->kind == NODE_MAPPING)
+		return false;
+	while (!str_eq(f->name, field->shorthand))
+		f++;
+	return node->kind == NODE_SCALAR || f->type == CONFIG_STRING_LIST;
+}
+
 /* A struct's own node: a mapping, or by shorthand the value of one field. */
 static bool build_struct(struct config_context *ctx, const struct config_field *field,
 	struct node *node, const struct config_mark *owner, void *object)
@@ -313,7 +323,7 @@ static bool build_struct(struct config_context *ctx, const struct config_field *
 	struct build_part part = { field->fields, object, false };
 	if (!node || node->kind == NODE_MAPPING)
 		return build_parts(ctx, node, owner, &part, 1);
-	if (node->kind != NODE_SCALAR || !field->shorthand) {
+	if (!is_shorthand(field, node)) {
 		if (!node->reported)
 			config_error(ctx, &node->mark, "%s must be a mapping, not %s", ctx->path,
 				node_kind_name(node));

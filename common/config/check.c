@@ -265,11 +265,17 @@ void check_regex(struct config_context *ctx, const struct config_mark *mark, con
 
 void check_column(struct config_context *ctx, const struct config_mark *mark, const void *value)
 {
+	static const char *const taken[] = { "ctid", "xmin", "cmin", "xmax", "cmax", "tableoid" };
 	const struct config_column *column = value;
 	if (!str_is_identifier(column->name))
 		config_error(ctx, mark,
 			"\"%.60s\" is no name of a column: letters, digits and _, at most 63",
 			column->name);
+	for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
+		if (str_eq_nocase(column->name, taken[i]))
+			config_error(ctx, mark,
+				"PostgreSQL has a column \"%s\" of its own in each table",
+				taken[i]);
 }
 
 /* "localhost" is one by RFC 6761, without asking anybody. */

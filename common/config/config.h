@@ -154,7 +154,8 @@ enum column_type {
 	COLUMN_REAL,
 	COLUMN_BOOLEAN,
 	COLUMN_TIMESTAMP,
-	COLUMN_JSON
+	COLUMN_JSON,
+	COLUMN_BYTES
 };
 struct config_column {
 	const char *name;
@@ -162,11 +163,21 @@ struct config_column {
 	const char *xpath; /* XPath 1.0 over the page */
 	int type;	   /* enum column_type */
 };
-enum store_mode { STORE_UPSERT }; /* the one mode there is so far */
+enum store_mode { STORE_UPSERT, STORE_APPEND };
+enum store_history { HISTORY_NONE, HISTORY_MONTH };
+/* The history of TABLE lies in TABLE_history, with the time of each version. */
+#define HISTORY_SUFFIX "_history"
+#define HISTORY_TIME   "drover_at"
+enum { TABLE_WITH_HISTORY_MAX = 63 - sizeof("_history_2026_11") + 1 };
+struct config_index {
+	struct config_strings columns;
+};
 struct config_table {
 	const char *table;
 	struct config_strings key;
-	int mode; /* enum store_mode */
+	int mode;		     /* enum store_mode */
+	int history;		     /* enum store_history */
+	struct config_array indexes; /* struct config_index */
 	int64_t batch;
 };
 

@@ -213,3 +213,19 @@ bool config_is_secret(const struct config *config, const void *member)
 	       bsearch(&member, config->tree->secrets, config->tree->secret_count,
 		       sizeof(config->tree->secrets[0]), by_pointer);
 }
+
+bool context_is_faulty(struct config_context *ctx, const void *object)
+{
+	const struct config_object *found = context_object(ctx, object);
+	return found && found->faulty;
+}
+
+void context_error_at(
+	struct config_context *ctx, const void *object, const char *path, const char *fmt, ...)
+{
+	struct config_mark mark = config_mark_of(ctx, object, path);
+	va_list ap;
+	va_start(ap, fmt);
+	report_addv(&ctx->report, &mark, fmt, ap);
+	va_end(ap);
+}

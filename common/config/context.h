@@ -88,6 +88,16 @@ MUST_CHECK
 bool substitute(
 	struct config_context *ctx, const struct node *node, const char **out, bool *secret);
 
+/** Had an error of its own: cross-checks do not add "is missing". */
+bool context_is_faulty(struct config_context *ctx, const void *object);
+/** An error at a member, or at the byte of its text. */
+void context_error_at(struct config_context *ctx, const void *object, const char *path,
+	const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+/* check_table.c */
+/** What job's store says about its table, alone and beside the jobs before it. */
+void check_job_table(struct config_context *ctx, const struct config_job *job);
+
 /* convert.c */
 /** A scalar of a file or of a table, ready to be converted. */
 struct config_scalar {

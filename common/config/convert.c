@@ -11,7 +11,7 @@
 #include <string.h>
 
 const char *const column_types[] = { "text", "integer", "real", "boolean", "timestamp", "json",
-	NULL };
+	"bytes", NULL };
 const char *const signal_names[] = { "TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL", NULL };
 static const int signal_numbers[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGKILL };
 

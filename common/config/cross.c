@@ -14,8 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_MAX = 32 };
-
 static bool is_faulty(struct config_context *ctx, const void *object)
 {
 	const struct config_object *found = context_object(ctx, object);
@@ -219,137 +217,15 @@ static void check_one_provider(struct config_context *ctx, const struct config_p
 			"retry.backoff.initial is longer than retry.backoff.max");
 }
 
-/* ---- tables ---- */
-
-struct columns {
-	struct config_column items[CONFIG_COLUMNS_MAX];
-	size_t count;
-};
-
-static void columns_of(const struct config_job *job, struct columns *out)
-{
-	out->count = MIN(job->kind->job_columns(job, out->items, CONFIG_COLUMNS_MAX),
-		(size_t)CONFIG_COLUMNS_MAX);
-}
-
-static const struct config_column *column(const struct columns *columns, const char *name)
-{
-	for (size_t i = 0; i < columns->count; i++)
-		if (str_eq(columns->items[i].name, name))
-			return &columns->items[i];
-	return NULL;
-}
-
-static void unknown_key_column(struct config_context *ctx, const struct config_job *job,
-	const struct columns *columns, size_t i)
-{
-	const char *names[CONFIG_COLUMNS_MAX], *key = job->store.key.items[i];
-	char path[40];
-	for (size_t k = 0; k < columns->count; k++)
-		names[k] = columns->items[k].name;
-	const char *shown = check_shown(ctx, &job->store.key.items[i]);
-	const char *near = shown == key ? str_nearest(key, names, columns->count) : NULL;
-	snprintf(path, sizeof(path), "store.key.%zu", i);
-	error_at(ctx, job, path, "no column \"%.60s\" among the fields%s%s%s", shown,
-		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-}
-
-static void check_key(
-	struct config_context *ctx, const struct config_job *job, const struct columns *columns)
-{
-	const struct config_strings *key = &job->store.key;
-	char path[40];
-	if (!key->count && context_node(ctx, job, "store.key") && !is_faulty(ctx, job))
-		error_at(ctx, job, "store.key", "the key of a table cannot be empty");
-	if (key->count > KEY_MAX)
-		error_at(ctx, job, "store.key", "a key has at most %d columns", KEY_MAX);
-	for (size_t i = 0; i < key->count && key->count <= KEY_MAX; i++) {
-		snprintf(path, sizeof(path), "store.key.%zu", i);
-		if (!column(columns, key->items[i]) && !is_faulty(ctx, job->spec))
-			unknown_key_column(ctx, job, columns, i);
-		for (size_t k = 0; k < i; k++)
-			if (str_eq(key->items[k], key->items[i]))
-				error_at(ctx, job, path, "\"%.60s\" stands twice in the key",
-					key->items[i]);
-	}
-}
-
-static void check_column_count(struct config_context *ctx, const struct config_job *job)
-{
-	struct config_column one;
-	if (job->kind->job_columns(job, &one, 0) > CONFIG_COLUMNS_MAX)
-		error_at(ctx, job, "", "more than %d columns", CONFIG_COLUMNS_MAX);
-}
-
-static bool same_key(const struct config_strings *a, const struct config_strings *b)
-{
-	for (size_t i = 0; a->count == b->count && i < a->count; i++)
-		if (!str_eq(a->items[i], b->items[i]))
-			return false;
-	return a->count == b->count;
-}
-
-/* Both write one table: what job lacks or has otherwise than first. */
-static void check_agreement(struct config_context *ctx, const struct config_job *first,
-	const struct config_job *job, const struct columns *theirs, const struct columns *ours)
-{
-	const char *table = check_shown(ctx, &job->store.table);
-	for (size_t i = 0; i < ours->count; i++) {
-		const struct config_column *other = column(theirs, ours->items[i].name);
-		if (!other)
-			error_at(ctx, job, "store.table",
-				"table %s is also written by jobs.%s, which has no column \"%s\"",
-				table, first->name, ours->items[i].name);
-		else if (other->type != ours->items[i].type)
-			error_at(ctx, job, "store.table",
-				"table %s is also written by jobs.%s, where column \"%s\" is %s, "
-				"not %s",
-				table, first->name, other->name, column_types[other->type],
-				column_types[ours->items[i].type]);
-	}
-	for (size_t i = 0; i < theirs->count; i++)
-		if (!column(ours, theirs->items[i].name))
-			error_at(ctx, job, "store.table",
-				"table %s is also written by jobs.%s, which has a column \"%s\" "
-				"besides",
-				table, first->name, theirs->items[i].name);
-	if (!same_key(&first->store.key, &job->store.key))
-		error_at(ctx, job, "store.table",
-			"table %s is also written by jobs.%s, with another key", table,
-			first->name);
-}
-
-static void check_shared_table(struct config_context *ctx, const struct config_job *job,
-	struct columns *theirs, const struct columns *ours)
-{
-	if (!job->store.table || is_faulty(ctx, job) || is_faulty(ctx, job->spec))
-		return;
-	for (const struct config_job *first = ctx->config->jobs; first < job; first++) {
-		if (!first->kind || !first->store.table ||
-			!str_eq_nocase(first->store.table, job->store.table))
-			continue;
-		if (!is_faulty(ctx, first) && !is_faulty(ctx, first->spec)) {
-			columns_of(first, theirs);
-			check_agreement(ctx, first, job, theirs, ours);
-		}
-		return;
-	}
-}
-
 static void check_jobs(struct config_context *ctx)
 {
-	struct columns *ours = context_alloc(ctx, sizeof(*ours)),
-		       *theirs = context_alloc(ctx, sizeof(*theirs));
-	for (size_t i = 0; ours && theirs && i < ctx->config->job_count; i++) {
+	for (size_t i = 0; i < ctx->config->job_count; i++) {
 		struct config_job *job = &ctx->config->jobs[i];
 		check_schedule(ctx, job);
 		if (!job->kind)
 			continue;
-		columns_of(job, ours);
-		check_column_count(ctx, job);
-		check_key(ctx, job, ours);
 		job->kind->check_job(ctx, ctx->config, job);
-		check_shared_table(ctx, job, theirs, ours);
+		check_job_table(ctx, job);
 	}
 }
 

@@ -52,8 +52,8 @@ struct config_field {
 	const char *const *names;	   /* of ENUM, ends with NULL */
 	const struct config_field *fields; /* of STRUCT, STRUCT_LIST, STRUCT_MAP */
 	size_t element_size;		   /* of STRUCT_LIST, STRUCT_MAP */
-	const char *shorthand; /* of STRUCT and elements: a scalar stands for this one field
-				  (`title: h1`) */
+	const char *shorthand; /* of STRUCT and elements: a scalar, or the list that it is, stands
+				  for this one field (`title: h1`) */
 	bool single;	       /* of STRING_LIST: a scalar stands for a list of one */
 	/*
 	 * Checks one value after it was converted; reports through config_error(). `value` points

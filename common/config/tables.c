@@ -340,15 +340,29 @@ static const struct config_field attempts_fields[] = {
 		.doc = "tries of a task without progress before it is a dead letter" },
 	{ 0 },
 };
-static const char *const mode_names[] = { "upsert", NULL };
+static const char *const mode_names[] = { "upsert", "append", NULL };
+static const char *const history_names[] = { "none", "month", NULL };
+static const struct config_field index_fields[] = {
+	{ "columns", CONFIG_STRING_LIST, offsetof(struct config_index, columns), .required = true,
+		.single = true, .doc = "in the order of the index" },
+	{ 0 },
+};
 #define AT(member) offsetof(struct config_table, member)
 static const struct config_field table_fields[] = {
 	{ "table", CONFIG_STRING, AT(table), .required = true, .check = check_table_name,
 		.doc = "made when it is not there" },
-	{ "key", CONFIG_STRING_LIST, AT(key), .required = true,
-		.doc = "columns that make a row unique" },
+	{ "key", CONFIG_STRING_LIST, AT(key),
+		.doc = "columns that make a row unique, and may not be empty; with append only "
+		       "the latter" },
 	{ "mode", CONFIG_ENUM, AT(mode), .def = "upsert", .names = mode_names,
-		.doc = "upsert: a row with the same key is replaced when it differs" },
+		.doc = "upsert: a row with the same key is replaced when it differs; append: each "
+		       "record is one more row" },
+	{ "indexes", CONFIG_STRUCT_LIST, AT(indexes), .fields = index_fields,
+		.element_size = sizeof(struct config_index), .shorthand = "columns",
+		.doc = "lists of columns; made when they are not there, never dropped" },
+	{ "history", CONFIG_ENUM, AT(history), .def = "none", .names = history_names,
+		.doc = "month: each version of a row is kept in TABLE_history, on PostgreSQL in "
+		       "partitions by month" },
 	{ "batch", CONFIG_INT, AT(batch), .def = "100", .min = 1, .max = 10000,
 		.doc = "rows written in one transaction" },
 	{ 0 },

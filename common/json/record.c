@@ -269,7 +269,9 @@ int json_record_column(struct json_record *record, const struct config_column *c
 	if (only.count == 0 || json_is_null(only.value))
 		return 0;
 	int rc = -EINVAL;
-	if (json_is_string(only.value))
+	bool bare = column->type == COLUMN_BYTES && json_is_string(only.value) &&
+		    *json_string_value(only.value) == TAG_NUMBER;
+	if (json_is_string(only.value) && !bare)
 		rc = json_value_from_text(out, column->type, json_string_value(only.value) + 1,
 			json_string_length(only.value) - 1);
 	else if (json_is_boolean(only.value) &&

@@ -20,6 +20,7 @@ const char *json_type_words(int column_type)
 	case COLUMN_REAL: return "a real";
 	case COLUMN_BOOLEAN: return "a boolean";
 	case COLUMN_TIMESTAMP: return "a timestamp";
+	case COLUMN_BYTES: return "base64";
 	default: return "JSON";
 	}
 }
@@ -225,6 +226,45 @@ static int timestamp_from(int64_t *out, const char *s, size_t len)
 	return calendar(out, s);
 }
 
+/* @return -1: none */
+static int sextet(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (is_digit(c))
+		return c - '0' + 52;
+	return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
+}
+
+ssize_t json_base64(unsigned char *dst, const char *text, size_t len)
+{
+	size_t padding = 0, n = 0;
+	uint32_t bits = 0;
+	unsigned held = 0;
+	while (len && padding < 2 && text[len - 1] == '=')
+		len--, padding++;
+	/* A sextet alone is less than a byte; what is padded is padded whole. */
+	if (len % 4 == 1 || (padding && (len + padding) % 4 != 0))
+		return -EINVAL;
+	for (size_t i = 0; i < len; i++) {
+		int value = sextet(text[i]);
+		if (value < 0)
+			return -EINVAL;
+		bits = bits << 6 | (uint32_t)value;
+		held += 6;
+		if (held < 8)
+			continue;
+		held -= 8;
+		if (dst)
+			dst[n] = (unsigned char)(bits >> held);
+		n++;
+		bits &= (1u << held) - 1;
+	}
+	return bits ? -EINVAL : (ssize_t)n;
+}
+
 int json_value_from_text(struct json_value *out, int column_type, const char *text, size_t len)
 {
 	if (column_type == COLUMN_TEXT || column_type == COLUMN_JSON) {
@@ -240,6 +280,10 @@ int json_value_from_text(struct json_value *out, int column_type, const char *te
 	if (len == 0) {
 		*out = (struct json_value) { .type = JSON_VALUE_NULL };
 		return 0;
+	}
+	if (column_type == COLUMN_BYTES) {
+		*out = (struct json_value) { .type = JSON_VALUE_BASE64, .text = text, .len = len };
+		return json_base64(NULL, text, len) < 0 ? -EINVAL : 0;
 	}
 	char copy[NUMBER_MAX];
 	if (len >= sizeof(copy) || memchr(text, '\0', len))

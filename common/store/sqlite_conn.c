@@ -27,6 +27,7 @@ void sqlite_conn_init(struct sqlite_conn *c, const char *path, const char *lock_
 static void close_all(struct sqlite_conn *c)
 {
 	sqlite_statements_free(c);
+	sqlite_tables_doubt(c);
 	if (c->db && sqlite3_close(c->db) != SQLITE_OK)
 		assert(!"a statement outlived the connection");
 	c->db = NULL;

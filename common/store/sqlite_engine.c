@@ -208,6 +208,7 @@ static void all_unavailable(struct list *batch, const char *why)
 
 static void undo_all(struct sqlite_conn *c)
 {
+	sqlite_tables_doubt(c);
 	/* Some errors have rolled back already. */
 	if (!sqlite3_get_autocommit(c->db))
 		(void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
@@ -223,8 +224,11 @@ static int write_one(struct sqlite_conn *c, struct store_tx *tx)
 	rc = sqlite_execute(c, tx);
 	if (sqlite3_get_autocommit(c->db) || tx->result.status == STORE_UNAVAILABLE)
 		return rc == SQLITE_OK ? SQLITE_ABORT : rc;
-	if (tx->result.status != STORE_OK && (rc = sqlite_run(c, "ROLLBACK TO one")) != SQLITE_OK)
-		return rc;
+	if (tx->result.status != STORE_OK) {
+		sqlite_tables_doubt(c);
+		if ((rc = sqlite_run(c, "ROLLBACK TO one")) != SQLITE_OK)
+			return rc;
+	}
 	return sqlite_run(c, "RELEASE one");
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Inside of the SQLite engine: its connection (sqlite_conn.c), its statements (sqlite_exec.c), its
- * thread (sqlite_engine.c). All of it runs on the store thread. */
+/* Inside of the SQLite engine: its connection (sqlite_conn.c), its statements (sqlite_exec.c),
+ * jobs' tables (sqlite_table.c), its thread (sqlite_engine.c). All of it runs on the store thread.
+ */
 #include "base/compiler.h"
 #include "store/store_engine.h"
 #include <stdbool.h>
@@ -10,6 +11,8 @@
 struct sqlite3;
 struct sqlite_statement;
 
+enum { SQLITE_TABLES_KNOWN = 64 };
+
 struct sqlite_conn {
 	const char *path, *lock_path; /* borrowed */
 	bool create;
@@ -17,6 +20,13 @@ struct sqlite_conn {
 	struct sqlite3 *db; /* NULL: closed */
 	int lock_fd;	    /* -1: closed */
 	struct sqlite_statement *cache;
+	/* Jobs' tables that were found as they should be, by what was wanted and by the schema's
+	 * number, which moves with each change of anybody's. */
+	struct {
+		uint64_t wanted;
+		int64_t schema;
+	} tables[SQLITE_TABLES_KNOWN];
+	size_t table_count;
 	char error[STORE_ERROR_TEXT]; /* words of the last failure */
 };
 
@@ -42,7 +52,21 @@ int sqlite_execute(struct sqlite_conn *c, struct store_tx *tx);
 /** UNAVAILABLE or FAILED. */
 enum store_status sqlite_status(int rc);
 
-/** A prepared statement from the cache, reset, with its $N bound. @return SQLITE_OK or the error */
-int sqlite_bind(struct sqlite_conn *c, const char *sql, const struct store_value *values,
-	size_t count, struct sqlite_statement **out);
+/** A prepared statement from the cache, reset. @return SQLITE_OK or the error, with c->error */
+int sqlite_prepare(struct sqlite_conn *c, const char *sql, struct sqlite_statement **out);
+/** Binds its $N; the values outlive its steps. */
+int sqlite_bind(struct sqlite_conn *c, struct sqlite_statement *s, const struct store_value *values,
+	size_t count);
+/** Steps to the end and resets; rows go into op's result when op is given. Adds to *changes. */
+int sqlite_step_all(struct sqlite_conn *c, struct store_tx *tx, struct store_op *op,
+	struct sqlite_statement *s, int64_t *changes);
+/** The next `count` prepared ones stay valid beside each other. */
+void sqlite_statements_room(struct sqlite_conn *c, size_t count);
 void sqlite_statements_free(struct sqlite_conn *c);
+
+/* sqlite_table.c: one op each, as sqlite_execute() does. */
+int sqlite_table(struct sqlite_conn *c, struct store_tx *tx, struct store_op *op);
+int sqlite_indexes(struct sqlite_conn *c, struct store_tx *tx, struct store_op *op);
+int sqlite_upsert(struct sqlite_conn *c, struct store_tx *tx, struct store_op *op);
+/** After a rollback: what was made may be gone. */
+void sqlite_tables_doubt(struct sqlite_conn *c);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Statements: the cache of prepared ones, rows, tables, upserts. */
-#include "base/buf.h"
+/* Statements: the cache of prepared ones, their rows, a transaction of them. */
 #include "base/mem.h"
 #include "base/str.h"
-#include "config/config.h" /* enum column_type */
 #include "store/sqlite_engine.h"
 #include <sqlite3.h>
 #include <stdio.h>
@@ -39,6 +37,12 @@ void sqlite_statements_free(struct sqlite_conn *c)
 	}
 }
 
+void sqlite_statements_room(struct sqlite_conn *c, size_t count)
+{
+	if (HASH_COUNT(c->cache) + count > CACHE_MAX)
+		sqlite_statements_free(c);
+}
+
 static int number_parameters(struct sqlite_statement *s)
 {
 	s->parameter_count = sqlite3_bind_parameter_count(s->stmt);
@@ -55,13 +59,12 @@ static int number_parameters(struct sqlite_statement *s)
 	return SQLITE_OK;
 }
 
-static int prepare(struct sqlite_conn *c, const char *sql, struct sqlite_statement **out)
+int sqlite_prepare(struct sqlite_conn *c, const char *sql, struct sqlite_statement **out)
 {
 	HASH_FIND_STR(c->cache, sql, *out);
 	if (*out)
 		return SQLITE_OK;
-	if (HASH_COUNT(c->cache) >= CACHE_MAX)
-		sqlite_statements_free(c);
+	sqlite_statements_room(c, 1);
 	struct sqlite_statement *s = NEW(struct sqlite_statement);
 	if (!s || !(s->sql = strdup(sql))) {
 		free(s);
@@ -97,23 +100,20 @@ static int bind_one(sqlite3_stmt *stmt, int at, const struct store_value *v)
 	return SQLITE_MISUSE;
 }
 
-int sqlite_bind(struct sqlite_conn *c, const char *sql, const struct store_value *values,
-	size_t count, struct sqlite_statement **out)
+int sqlite_bind(struct sqlite_conn *c, struct sqlite_statement *s, const struct store_value *values,
+	size_t count)
 {
-	struct sqlite_statement *s;
-	int rc = prepare(c, sql, &s);
+	int rc = SQLITE_OK;
 	for (int i = 0; rc == SQLITE_OK && i < s->parameter_count; i++) {
 		if ((size_t)s->parameter[i] >= count) {
 			snprintf(c->error, sizeof(c->error), "parameter $%d has no value: %s",
-				s->parameter[i] + 1, sql);
+				s->parameter[i] + 1, s->sql);
 			return SQLITE_RANGE;
 		}
 		rc = bind_one(s->stmt, i + 1, &values[s->parameter[i]]);
 		if (rc != SQLITE_OK)
-			sqlite_fail(c, rc, sql);
+			sqlite_fail(c, rc, s->sql);
 	}
-	if (rc == SQLITE_OK)
-		*out = s;
 	return rc;
 }
 
@@ -161,8 +161,7 @@ static int read_row(struct sqlite_conn *c, struct store_tx *tx, struct store_op 
 	return SQLITE_TOOBIG;
 }
 
-/* Steps to the end; rows go into op's result when op is given. Adds to *changes. */
-static int step_all(struct sqlite_conn *c, struct store_tx *tx, struct store_op *op,
+int sqlite_step_all(struct sqlite_conn *c, struct store_tx *tx, struct store_op *op,
 	struct sqlite_statement *s, int64_t *changes)
 {
 	size_t limit = arena_used(tx->arena) + STORE_RESULT_MAX;
@@ -186,7 +185,9 @@ static int step_all(struct sqlite_conn *c, struct store_tx *tx, struct store_op 
 static int run_sql(struct sqlite_conn *c, struct store_tx *tx, struct store_op *op)
 {
 	struct sqlite_statement *s;
-	int rc = sqlite_bind(c, op->sql, op->values, op->count, &s);
+	int rc = sqlite_prepare(c, op->sql, &s);
+	if (rc == SQLITE_OK)
+		rc = sqlite_bind(c, s, op->values, op->count);
 	if (rc != SQLITE_OK)
 		return rc;
 	if ((tx->flags & STORE_READ_ONLY) && !sqlite3_stmt_readonly(s->stmt)) {
@@ -194,225 +195,7 @@ static int run_sql(struct sqlite_conn *c, struct store_tx *tx, struct store_op *
 		snprintf(c->error, sizeof(c->error), "a read-only transaction writes: %s", s->sql);
 		return SQLITE_MISUSE;
 	}
-	return step_all(c, tx, op, s, &op->changes);
-}
-
-/* ---- tables of jobs ---- */
-
-static const char *type_name(int type)
-{
-	switch (type) {
-	case COLUMN_INTEGER:
-	case COLUMN_BOOLEAN:
-	case COLUMN_TIMESTAMP: return "INTEGER"; /* ms since 1970 */
-	case COLUMN_REAL: return "REAL";
-	default: return "TEXT";
-	}
-}
-
-static size_t find_column(const struct store_table *t, const char *name)
-{
-	size_t i = 0;
-	while (i < t->column_count && !str_eq_nocase(t->columns[i].name, name))
-		i++;
-	return i;
-}
-
-/* Names are checked here again although the configuration did: they are the one thing that enters
- * the SQL's text. */
-static int check_table(struct sqlite_conn *c, const struct store_table *t)
-{
-	const char *bad = NULL;
-	if (!str_is_identifier(t->name) || strncasecmp(t->name, "drover_", 7) == 0 ||
-		strncasecmp(t->name, "sqlite_", 7) == 0)
-		bad = t->name;
-	for (size_t i = 0; !bad && i < t->column_count; i++)
-		if (!str_is_identifier(t->columns[i].name) ||
-			find_column(t, t->columns[i].name) != i)
-			bad = t->columns[i].name;
-	for (size_t i = 0; !bad && i < t->key_count; i++)
-		if (find_column(t, t->key[i]) == t->column_count)
-			bad = t->key[i];
-	if (!bad && t->column_count > 0 && t->key_count > 0)
-		return SQLITE_OK;
-	snprintf(c->error, sizeof(c->error), "table \"%s\": bad or repeated name \"%s\"", t->name,
-		bad ? bad : "");
-	return SQLITE_MISUSE;
-}
-
-static void add_key(struct buf *sql, const struct store_table *t)
-{
-	for (size_t i = 0; i < t->key_count; i++)
-		buf_addf(sql, "%s\"%s\"", i ? ", " : "(", t->key[i]);
-	buf_add_char(sql, ')');
-}
-
-static bool is_key(const struct store_table *t, size_t column)
-{
-	for (size_t i = 0; i < t->key_count; i++)
-		if (str_eq_nocase(t->key[i], t->columns[column].name))
-			return true;
-	return false;
-}
-
-/* DDL is made from checked names and runs once in a table's life: not worth the cache. */
-static int run_text(struct sqlite_conn *c, struct buf *sql, int64_t *changes)
-{
-	if (buf_failed(sql))
-		return SQLITE_NOMEM;
-	int rc = sqlite_run(c, buf_str(sql));
-	buf_reset(sql);
-	if (rc == SQLITE_OK)
-		++*changes;
-	return rc;
-}
-
-static int add_columns(struct sqlite_conn *c, struct store_tx *tx, const struct store_table *t,
-	const struct store_op *present, struct buf *sql, int64_t *changes)
-{
-	(void)tx;
-	int rc = SQLITE_OK;
-	for (size_t i = 0; rc == SQLITE_OK && i < t->column_count; i++) {
-		size_t row = 0;
-		while (row < present->rows_len &&
-			!str_eq_nocase(present->rows[row][0].data, t->columns[i].name))
-			row++;
-		if (row < present->rows_len)
-			continue;
-		buf_addf(sql, "ALTER TABLE \"%s\" ADD COLUMN \"%s\" %s", t->name,
-			t->columns[i].name, type_name(t->columns[i].type));
-		rc = run_text(c, sql, changes);
-	}
-	return rc;
-}
-
-static int create_table(
-	struct sqlite_conn *c, const struct store_table *t, struct buf *sql, int64_t *changes)
-{
-	buf_addf(sql, "CREATE TABLE \"%s\" (", t->name);
-	for (size_t i = 0; i < t->column_count; i++)
-		buf_addf(sql, "%s\"%s\" %s%s", i ? ", " : "", t->columns[i].name,
-			type_name(t->columns[i].type), is_key(t, i) ? " NOT NULL" : "");
-	buf_add_char(sql, ')');
-	return run_text(c, sql, changes);
-}
-
-/* The unique index is ours by its name; when the job's key was changed it is made anew. */
-static int make_index(struct sqlite_conn *c, const struct store_table *t,
-	const struct store_op *present, struct buf *sql, int64_t *changes)
-{
-	bool same = present->rows_len == t->key_count;
-	for (size_t i = 0; same && i < t->key_count; i++)
-		same = str_eq_nocase(present->rows[i][0].data, t->key[i]);
-	if (same)
-		return SQLITE_OK;
-	int rc = SQLITE_OK;
-	if (present->rows_len > 0) {
-		buf_addf(sql, "DROP INDEX \"drover_key_%s\"", t->name);
-		rc = run_text(c, sql, changes);
-	}
-	if (rc != SQLITE_OK)
-		return rc;
-	buf_addf(sql, "CREATE UNIQUE INDEX \"drover_key_%s\" ON \"%s\" ", t->name, t->name);
-	add_key(sql, t);
-	return run_text(c, sql, changes);
-}
-
-/* Names that a pragma function lists, into op's rows (freed by the caller). */
-static int list_names(struct sqlite_conn *c, struct store_tx *tx, struct store_op *names,
-	const char *sql, const char *of)
-{
-	struct store_value name = store_text(of);
-	struct sqlite_statement *s;
-	int64_t ignored = 0;
-	int rc = sqlite_bind(c, sql, &name, 1, &s);
-	return rc == SQLITE_OK ? step_all(c, tx, names, s, &ignored) : rc;
-}
-
-static int run_table(struct sqlite_conn *c, struct store_tx *tx, struct store_op *op)
-{
-	const struct store_table *t = op->table;
-	struct store_op columns = { 0 }, key = { 0 };
-	char index[96];
-	snprintf(index, sizeof(index), "drover_key_%s", t->name);
-	CLEANUP(buf_finish) struct buf sql = BUF_INIT;
-	int rc = check_table(c, t);
-	if (rc == SQLITE_OK)
-		rc = list_names(c, tx, &columns,
-			"SELECT name FROM pragma_table_info($1) ORDER BY cid", t->name);
-	if (rc == SQLITE_OK)
-		rc = columns.rows_len == 0 ? create_table(c, t, &sql, &op->changes)
-					   : add_columns(c, tx, t, &columns, &sql, &op->changes);
-	if (rc == SQLITE_OK)
-		rc = list_names(c, tx, &key,
-			"SELECT name FROM pragma_index_info($1) ORDER BY seqno", index);
-	if (rc == SQLITE_OK)
-		rc = make_index(c, t, &key, &sql, &op->changes);
-	free(columns.rows);
-	free(key.rows);
-	return rc;
-}
-
-/* ---- upsert ---- */
-
-static void upsert_text(struct buf *sql, const struct store_table *t)
-{
-	buf_addf(sql, "INSERT INTO \"%s\" ", t->name);
-	for (size_t i = 0; i < t->column_count; i++)
-		buf_addf(sql, "%s\"%s\"", i ? ", " : "(", t->columns[i].name);
-	for (size_t i = 0; i < t->column_count; i++)
-		buf_addf(sql, "%s$%zu", i ? ", " : ") VALUES (", i + 1);
-	buf_add_str(sql, ") ON CONFLICT ");
-	add_key(sql, t);
-	const char *between = " DO UPDATE SET ";
-	for (size_t i = 0; i < t->column_count; i++) {
-		if (is_key(t, i))
-			continue;
-		const char *name = t->columns[i].name;
-		buf_addf(sql, "%s\"%s\" = excluded.\"%s\"", between, name, name);
-		between = ", ";
-	}
-	if (between[0] == ' ') {
-		buf_add_str(sql, " DO NOTHING");
-		return;
-	}
-	between = " WHERE ";
-	for (size_t i = 0; i < t->column_count; i++) {
-		if (is_key(t, i))
-			continue;
-		const char *name = t->columns[i].name;
-		buf_addf(sql, "%s\"%s\".\"%s\" IS NOT excluded.\"%s\"", between, t->name, name,
-			name);
-		between = " OR ";
-	}
-}
-
-static int run_upsert(struct sqlite_conn *c, struct store_tx *tx, struct store_op *op)
-{
-	const struct store_table *t = op->table;
-	CLEANUP(buf_finish) struct buf sql = BUF_INIT;
-	int rc = check_table(c, t);
-	if (rc == SQLITE_OK)
-		upsert_text(&sql, t);
-	if (buf_failed(&sql))
-		rc = SQLITE_NOMEM;
-	for (size_t row = 0; rc == SQLITE_OK && row < op->row_count; row++) {
-		const struct store_value *values = op->values + row * t->column_count;
-		struct sqlite_statement *s;
-		for (size_t k = 0; k < t->key_count; k++) {
-			if (values[find_column(t, t->key[k])].type != STORE_NULL)
-				continue;
-			/* NULLs are never equal: such a row could not be written once. */
-			snprintf(c->error, sizeof(c->error),
-				"table \"%s\": a row has no value for its key \"%s\"", t->name,
-				t->key[k]);
-			return SQLITE_CONSTRAINT;
-		}
-		rc = sqlite_bind(c, buf_str(&sql), values, t->column_count, &s);
-		if (rc == SQLITE_OK)
-			rc = step_all(c, tx, NULL, s, &op->changes);
-	}
-	return rc;
+	return sqlite_step_all(c, tx, op, s, &op->changes);
 }
 
 /* ---- the transaction ---- */
@@ -439,7 +222,9 @@ static int run_op(struct sqlite_conn *c, struct store_tx *tx, struct store_op *o
 		snprintf(c->error, sizeof(c->error), "a read-only transaction writes a table");
 		return SQLITE_MISUSE;
 	}
-	return op->kind == STORE_OP_TABLE ? run_table(c, tx, op) : run_upsert(c, tx, op);
+	return op->kind == STORE_OP_TABLE     ? sqlite_table(c, tx, op)
+	       : op->kind == STORE_OP_INDEXES ? sqlite_indexes(c, tx, op)
+					      : sqlite_upsert(c, tx, op);
 }
 
 int sqlite_execute(struct sqlite_conn *c, struct store_tx *tx)

@@ -42,12 +42,20 @@ struct store_column {
 	const char *name;
 	int type; /* enum column_type of config.h */
 };
+struct store_index {
+	const char *const *columns;
+	size_t column_count;
+};
 struct store_table {
 	const char *name;
 	const struct store_column *columns;
 	size_t column_count;
-	const char *const *key; /* column names of the unique key */
+	const char *const *key; /* column names of the unique key; append: may be none */
 	size_t key_count;
+	bool append;  /* each row is one more: no unique key */
+	bool history; /* each version of a row is kept in NAME_history, with drover_at, its time */
+	const struct store_index *indexes; /* for store_tx_indexes() */
+	size_t index_count;
 };
 
 struct store_options {
@@ -96,12 +104,22 @@ void store_tx_watch(
 /** Zeroed memory that lives as long as tx, one block each; done finds it by store_result_data().
  * NULL when out of memory. */
 void *store_tx_data(struct store_tx *tx, size_t size);
-/** Creates the table or adds missing columns. */
+/**
+ * Creates the table or adds missing columns, its unique index, its history (on PostgreSQL with the
+ * partitions of this month and the next two). A column that is there with another type fails the
+ * transaction and says so: nothing is ever converted. Cheap when there is nothing to do.
+ */
 size_t store_tx_table(struct store_tx *tx, const struct store_table *table);
 /**
- * Inserts or updates `row_count` rows of `values` (row after row, in the order of table->columns,
- * copied). A row whose content did not change is not written again; of rows with the same key
- * within the call the last wins. Changed rows are counted in the result.
+ * Makes those of table->indexes that no index of the table has the columns of; the table is there.
+ * The only statement of its transaction: PostgreSQL builds them CONCURRENTLY, outside of one. The
+ * result counts those made.
+ */
+size_t store_tx_indexes(struct store_tx *tx, const struct store_table *table);
+/**
+ * Inserts or updates (append: adds) `row_count` rows of `values` (row after row, in the order of
+ * table->columns, copied). A row whose content did not change is not written again; of rows with
+ * the same key within the call the last wins. Changed rows are counted in the result.
  */
 size_t store_tx_upsert(struct store_tx *tx, const struct store_table *table,
 	const struct store_value *values, size_t row_count);

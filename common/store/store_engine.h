@@ -10,11 +10,11 @@
 #include "base/list.h"
 #include "store/store.h"
 
-enum store_op_kind { STORE_OP_SQL, STORE_OP_TABLE, STORE_OP_UPSERT };
+enum store_op_kind { STORE_OP_SQL, STORE_OP_TABLE, STORE_OP_INDEXES, STORE_OP_UPSERT };
 struct store_op {
 	enum store_op_kind kind;
 	const char *sql;		 /* SQL: borrowed for ever */
-	const struct store_table *table; /* TABLE, UPSERT: a copy */
+	const struct store_table *table; /* TABLE, INDEXES, UPSERT: a copy */
 	const struct store_value
 		*values;  /* SQL: parameters; UPSERT: row after row, each key once */
 	size_t count;	  /* of values */

@@ -103,13 +103,24 @@ void *store_result_data(const struct store_result *r)
 	return r->data;
 }
 
-size_t store_tx_table(struct store_tx *tx, const struct store_table *table)
+static size_t add_table_op(
+	struct store_tx *tx, enum store_op_kind kind, const struct store_table *table)
 {
-	struct store_op *op = add_op(tx, STORE_OP_TABLE);
+	struct store_op *op = add_op(tx, kind);
 	if (!op)
 		return 0;
 	op->table = copy_table(tx, table);
 	return tx->result.op_count - 1;
+}
+
+size_t store_tx_table(struct store_tx *tx, const struct store_table *table)
+{
+	return add_table_op(tx, STORE_OP_TABLE, table);
+}
+
+size_t store_tx_indexes(struct store_tx *tx, const struct store_table *table)
+{
+	return add_table_op(tx, STORE_OP_INDEXES, table);
 }
 
 size_t store_tx_upsert(struct store_tx *tx, const struct store_table *table,
@@ -120,6 +131,12 @@ size_t store_tx_upsert(struct store_tx *tx, const struct store_table *table,
 		return 0;
 	size_t width = table->column_count;
 	op->table = copy_table(tx, table);
+	op->row_count = row_count;
+	if (table->append) {
+		op->count = row_count * width;
+		op->values = copy_values(tx, values, op->count);
+		return tx->result.op_count - 1;
+	}
 	struct store_value *kept = arena_alloc(tx->arena, row_count * width * sizeof(*kept));
 	if (!op->table || !kept) {
 		tx->out_of_memory = true;
@@ -165,28 +182,49 @@ static const struct store_value *copy_values(
 	return copy;
 }
 
+static const char *const *copy_names(struct arena *a, const char *const *names, size_t count)
+{
+	const char **copy = arena_alloc(a, (count + 1) * sizeof(*copy));
+	for (size_t i = 0; copy && i < count; i++)
+		if (!(copy[i] = arena_strdup(a, names[i])))
+			return NULL;
+	return copy;
+}
+
+static const struct store_index *copy_indexes(struct arena *a, const struct store_table *table)
+{
+	struct store_index *copy = arena_alloc(a, (table->index_count + 1) * sizeof(*copy));
+	for (size_t i = 0; copy && i < table->index_count; i++) {
+		const struct store_index *from = &table->indexes[i];
+		copy[i].column_count = from->column_count;
+		copy[i].columns = copy_names(a, from->columns, from->column_count);
+		if (!copy[i].columns)
+			return NULL;
+	}
+	return copy;
+}
+
 static const struct store_table *copy_table(struct store_tx *tx, const struct store_table *table)
 {
 	struct arena *a = tx->arena;
 	struct store_table *copy = arena_alloc(a, sizeof(*copy));
 	struct store_column *columns = arena_alloc(a, table->column_count * sizeof(*columns));
-	const char **key = arena_alloc(a, table->key_count * sizeof(*key));
-	bool ok = copy && columns && key;
+	bool ok = copy && columns;
 	for (size_t i = 0; ok && i < table->column_count; i++) {
 		columns[i].type = table->columns[i].type;
 		ok = (columns[i].name = arena_strdup(a, table->columns[i].name)) != NULL;
 	}
-	for (size_t i = 0; ok && i < table->key_count; i++)
-		ok = (key[i] = arena_strdup(a, table->key[i])) != NULL;
-	if (!ok || !(copy->name = arena_strdup(a, table->name))) {
-		tx->out_of_memory = true;
-		return NULL;
+	if (ok) {
+		*copy = *table;
+		copy->columns = columns;
+		copy->name = arena_strdup(a, table->name);
+		copy->key = copy_names(a, table->key, table->key_count);
+		copy->indexes = copy_indexes(a, table);
+		ok = copy->name && copy->key && copy->indexes;
 	}
-	copy->columns = columns;
-	copy->column_count = table->column_count;
-	copy->key = key;
-	copy->key_count = table->key_count;
-	return copy;
+	if (!ok)
+		tx->out_of_memory = true;
+	return ok ? copy : NULL;
 }
 
 /* ---- rows with the same key: the last one wins, whatever the engine ---- */

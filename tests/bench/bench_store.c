@@ -92,7 +92,9 @@ static struct store *store;
 static long next_id;
 static struct store_column columns[COLUMNS];
 static const char *const key[] = { "id" };
-static const struct store_table table = { "t", columns, COLUMNS, key, 1 };
+static const struct store_table table = {
+	.name = "t", .columns = columns, .column_count = COLUMNS, .key = key, .key_count = 1
+};
 
 static void submit_batch(void);
 

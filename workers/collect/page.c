@@ -104,6 +104,14 @@ static struct store_value *new_row(struct batch *batch, size_t width)
 	return batch->values + batch->rows * width;
 }
 
+static int keep_bytes(struct batch *batch, const struct json_value *from, struct store_value *to)
+{
+	unsigned char *bytes = arena_alloc(batch->arena, from->len / 4 * 3 + 2);
+	ssize_t len = bytes ? json_base64(bytes, from->text, from->len) : 0;
+	*to = store_bytes(bytes, len > 0 ? (size_t)len : 0, STORE_BLOB);
+	return bytes ? 0 : -ENOMEM;
+}
+
 /* Texts live in the record: they move to the batch. */
 static int keep(struct batch *batch, const struct json_value *from, struct store_value *to)
 {
@@ -111,6 +119,7 @@ static int keep(struct batch *batch, const struct json_value *from, struct store
 	case JSON_VALUE_NULL: *to = STORE_VALUE_NULL; return 0;
 	case JSON_VALUE_INT: *to = STORE_VALUE_INT(from->i); return 0;
 	case JSON_VALUE_REAL: *to = STORE_VALUE_REAL(from->real); return 0;
+	case JSON_VALUE_BASE64: return keep_bytes(batch, from, to);
 	case JSON_VALUE_TEXT: break;
 	}
 	const char *copy = arena_strndup(batch->arena, from->text, from->len);

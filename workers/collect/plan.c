@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "collect/plan.h"
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "collect/kind.h"
+#include "store/job_table.h"
 #include "json/path.h"
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +21,7 @@ void plan_free(struct plan *plan)
 	json_path_free(plan->records);
 	free(plan->paths);
 	free(plan->is_key);
-	free(plan->columns);
+	arena_free(plan->arena);
 	free(plan->limit_key);
 	free(plan);
 }
@@ -28,23 +30,20 @@ static int lay_out_table(struct plan *plan, struct err *err)
 {
 	const struct config_array *fields = &plan->spec->fields;
 	const struct config_column *columns = fields->items;
-	const struct config_strings *key = &plan->job->store.key;
+	plan->arena = arena_new(0);
+	struct store_column *room =
+		plan->arena ? arena_alloc(plan->arena, fields->count * sizeof(*room)) : NULL;
 	plan->paths = calloc(fields->count, sizeof(*plan->paths));
 	plan->is_key = calloc(fields->count, sizeof(*plan->is_key));
-	plan->columns = calloc(fields->count, sizeof(*plan->columns));
-	if (!plan->paths || !plan->is_key || !plan->columns)
+	if (!room || !plan->paths || !plan->is_key ||
+		!job_table_fill(&plan->table, plan->arena, plan->job))
 		return err_set(err, -ENOMEM, "out of memory");
-	plan->table = (struct store_table) {
-		.name = plan->job->store.table,
-		.columns = plan->columns,
-		.column_count = fields->count,
-		.key = (const char *const *)key->items,
-		.key_count = key->count,
-	};
+	plan->table.columns = room;
+	plan->table.column_count = fields->count;
 	for (size_t i = 0; i < fields->count; i++) {
-		plan->columns[i] = (struct store_column) { columns[i].name, columns[i].type };
-		for (size_t k = 0; k < key->count; k++)
-			plan->is_key[i] |= str_eq_nocase(columns[i].name, key->items[k]);
+		room[i] = (struct store_column) { columns[i].name, columns[i].type };
+		for (size_t k = 0; k < plan->table.key_count; k++)
+			plan->is_key[i] |= str_eq_nocase(columns[i].name, plan->table.key[k]);
 		int rc = json_path_new(&plan->paths[i], columns[i].path, err);
 		if (rc < 0)
 			return err_wrap(err, "field %s", columns[i].name);

@@ -6,6 +6,7 @@
 #include "limit/limit.h"
 #include "store/store.h"
 
+struct arena;
 struct collect_job;
 struct err;
 struct json_path;
@@ -17,7 +18,7 @@ struct plan {
 	struct json_path *records;
 	struct json_path **paths; /* of the columns */
 	bool *is_key;		  /* columns that may not be null */
-	struct store_column *columns;
+	struct arena *arena;
 	struct store_table table;
 	struct limit_window windows[8];
 	struct limit_spec limit;

@@ -83,6 +83,15 @@ static void on_context(void *arg, const struct store_result *result)
 
 /* ---- rows ---- */
 
+static int bytes_value(
+	struct page *page, const struct json_value *value, struct store_value *out, struct err *err)
+{
+	unsigned char *bytes = arena_alloc(page->arena, value->len / 4 * 3 + 2);
+	ssize_t len = bytes ? json_base64(bytes, value->text, value->len) : 0;
+	*out = store_bytes(bytes, len > 0 ? (size_t)len : 0, STORE_BLOB);
+	return bytes ? 0 : err_set(err, -ENOMEM, "no memory");
+}
+
 static int column_value(struct page *page, size_t column, const char *text, struct store_value *out,
 	struct err *err)
 {
@@ -105,6 +114,7 @@ static int column_value(struct page *page, size_t column, const char *text, stru
 	case JSON_VALUE_INT: *out = STORE_VALUE_INT(value.i); break;
 	case JSON_VALUE_REAL: *out = STORE_VALUE_REAL(value.real); break;
 	case JSON_VALUE_TEXT: *out = store_bytes(value.text, value.len, STORE_TEXT); break;
+	case JSON_VALUE_BASE64: return bytes_value(page, &value, out, err);
 	}
 	return 0;
 }
@@ -124,6 +134,14 @@ static int row_values(struct page *page, struct store_value *values, struct err 
 			&values[rule->columns[i]], err);
 		if (r < 0)
 			return r;
+	}
+	for (size_t k = 0; k < page->plan->table.key_count; k++) {
+		const char *name = page->plan->table.key[k];
+		size_t at = 0;
+		while (!str_eq(page->plan->table.columns[at].name, name))
+			at++;
+		if (values[at].type == STORE_NULL)
+			return err_set(err, -EINVAL, "field %s: a key cannot be empty", name);
 	}
 	return 0;
 }
@@ -149,8 +167,7 @@ static void add_row(struct page *page, struct store_tx *tx)
 		tell(page, tx, err.text);
 		return;
 	}
-	if (!page->plan->table_made)
-		store_tx_table(tx, &page->plan->table);
+	store_tx_table(tx, &page->plan->table);
 	store_tx_upsert(tx, &page->plan->table, values, 1);
 }
 
@@ -299,8 +316,6 @@ static void committed(struct page *page)
 	for (size_t i = 0; i < page->url_count; i++)
 		known_add(crawl->known, page->task->run_id, page->urls[i].skip_reason != NULL,
 			page->urls[i].url);
-	if (page->counts.rows)
-		page->plan->table_made = true;
 	count(page);
 	if (page->end == END_RETRY || page->end == END_DEAD)
 		log_warn(MAIN, page->end == END_DEAD ? "task_dead" : "task_failed",

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "config/kind.h"
 #include "crawl/kind.h"
+#include "store/job_table.h"
 #include "url/url.h"
 
 #include <errno.h>
@@ -186,19 +187,16 @@ static int add_rules(struct builder *b, const struct crawl_job *spec)
 	return r;
 }
 
-static int set_key(struct builder *b, const struct config_job *job)
+static int set_table(struct builder *b, const struct config_job *job)
 {
 	static const char *const by_url[] = { "url" };
-	const struct config_strings *key = &job->store.key;
-	const char **names = arena_alloc(b->set->arena, (key->count + 1) * sizeof(*names));
-	b->plan->table.name = arena_strdup(b->set->arena, job->store.table);
-	if (!names || !b->plan->table.name)
+	struct store_table *t = &b->plan->table;
+	if (!job_table_fill(t, b->set->arena, job))
 		return err_set(b->err, -ENOMEM, "crawl jobs");
-	for (size_t i = 0; i < key->count; i++)
-		if (!(names[i] = arena_strdup(b->set->arena, key->items[i])))
-			return err_set(b->err, -ENOMEM, "crawl jobs");
-	b->plan->table.key = key->count ? names : by_url;
-	b->plan->table.key_count = key->count ? key->count : ARRAY_SIZE(by_url);
+	if (!t->key_count && !t->append) {
+		t->key = by_url;
+		t->key_count = ARRAY_SIZE(by_url);
+	}
 	return 0;
 }
 
@@ -223,7 +221,7 @@ static int build_plan(
 	plan->obey_nofollow = spec->follow.nofollow == ROBOTS_OBEY;
 	plan->delay_ms = spec->politeness.delay_ms;
 	plan->per_host = spec->politeness.per_host;
-	int r = set_key(&b, job);
+	int r = set_table(&b, job);
 	r = r < 0 ? r : add_domains(&b, spec);
 	return r < 0 ? r : add_rules(&b, spec);
 }

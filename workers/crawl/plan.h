@@ -37,7 +37,6 @@ struct plan {
 	struct plan_rule *rules;
 	size_t rule_count;
 	struct store_table table;
-	bool table_made; /* a transaction that made it is committed */
 };
 struct plan_set {
 	unsigned refs;

@@ -12,6 +12,7 @@
 #include "loop/loop.h"
 #include "queue/queue.h"
 #include "scheduler/answers.h"
+#include "scheduler/tables.h"
 #include "scheduler/ticker.h"
 #include "store/store.h"
 #include "worker/worker.h"
@@ -95,6 +96,7 @@ static void on_earlier_freed(void *arg, enum queue_status status)
 	log_info(MAIN, "scheduler_ready", KV_STR("name", worker_name(s->worker)));
 	wake_all(s);
 	ticker_start(s->ticker);
+	tables_start(s->tables);
 	loop_timer_start(s->leases, LEASE_CHECK_MS);
 }
 
@@ -202,6 +204,7 @@ static void stop(struct worker *w)
 {
 	struct scheduler *s = worker_state(w);
 	answers_free(s->answers);
+	tables_free(s->tables);
 	ticker_free(s->ticker);
 	loop_timer_free(s->retry);
 	loop_timer_free(s->leases);
@@ -235,7 +238,8 @@ static int open_all(struct worker *w, const struct config *config, struct err *e
 	s->leases = loop_timer_new(s->loop, check_leases, s);
 	s->ticker = ticker_new(s);
 	s->answers = answers_new(s);
-	if (!s->retry || !s->leases || !s->ticker || !s->answers) {
+	s->tables = tables_new(s);
+	if (!s->retry || !s->leases || !s->ticker || !s->answers || !s->tables) {
 		stop(w);
 		worker_set_state(w, NULL);
 		return err_set(err, -ENOMEM, "out of memory");
@@ -250,6 +254,8 @@ static int configure(struct worker *w, const struct config *config, struct err *
 	int rc = first ? open_all(w, config, err) : 0;
 	if (rc == 0)
 		rc = ticker_configure(((struct scheduler *)worker_state(w))->ticker, config, err);
+	if (rc == 0)
+		rc = tables_configure(((struct scheduler *)worker_state(w))->tables, config, err);
 	if (rc < 0 && first && worker_state(w)) {
 		stop(w);
 		worker_set_state(w, NULL);

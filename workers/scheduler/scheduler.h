@@ -13,6 +13,7 @@
 struct answers;
 struct config;
 struct loop;
+struct tables;
 struct ticker;
 struct worker;
 struct worker_ops;
@@ -25,6 +26,7 @@ struct scheduler {
 	struct store *store;
 	struct ticker *ticker;
 	struct answers *answers;
+	struct tables *tables;
 	struct loop_timer *retry;  /* of the start-up steps */
 	struct loop_timer *leases; /* looks for expired ones */
 	struct list gone;	   /* dead owners whose tasks are being freed */

@@ -541,7 +541,8 @@ static void each_type_of_a_column_is_known(void **state)
 		assert_int_equal(columns[4].type, i);
 	}
 	assert_string_equal(column_types[COLUMN_JSON], "json");
-	assert_null(column_types[COLUMN_JSON + 1]);
+	assert_string_equal(column_types[COLUMN_BYTES], "bytes");
+	assert_null(column_types[COLUMN_BYTES + 1]);
 }
 
 int main(void)

@@ -36,6 +36,14 @@ static const char *shown(int type, const char *path_text, const char *doc)
 		assert_int_equal(strlen(value.text), value.len);
 		snprintf(out, sizeof(out), "text %s", value.text);
 		break;
+	case JSON_VALUE_BASE64: {
+		unsigned char bytes[64];
+		ssize_t n = json_base64(bytes, value.text, value.len);
+		size_t at = (size_t)snprintf(out, sizeof(out), "bytes");
+		for (ssize_t i = 0; i < n; i++)
+			at += (size_t)snprintf(out + at, sizeof(out) - at, " %02x", bytes[i]);
+		break;
+	}
 	}
 	return out;
 }
@@ -186,6 +194,27 @@ static void records_that_mean_two_things_are_refused(void **state)
 	assert_non_null(strstr(shown(COLUMN_TEXT, "a", "{\"a\":"), "record: "));
 }
 
+static void bytes_are_base64_and_nothing_else(void **state)
+{
+	(void)state;
+	assert_string_equal(shown(COLUMN_BYTES, "a", "{\"a\":\"AP8K\"}"), "bytes 00 ff 0a");
+	assert_string_equal(shown(COLUMN_BYTES, "a", "{\"a\":\" -_8= \"}"), "bytes fb ff");
+	assert_string_equal(shown(COLUMN_BYTES, "a", "{\"a\":\"+/8\"}"), "bytes fb ff");
+	assert_string_equal(shown(COLUMN_BYTES, "a", "{\"a\":\"AA==\"}"), "bytes 00");
+	assert_string_equal(shown(COLUMN_BYTES, "a", "{\"a\":\"\"}"), "NULL");
+	static const char *const bad[] = { "A", "AA=", "AAA==", "AB==", "AA A", "A=AA",
+		"====", "AA\\u0000A", "\\u00e9AAA" };
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		char doc[64];
+		snprintf(doc, sizeof(doc), "{\"a\":\"%s\"}", bad[i]);
+		assert_non_null(strstr(shown(COLUMN_BYTES, "a", doc), "is not base64"));
+	}
+	assert_string_equal(
+		shown(COLUMN_BYTES, "a", "{\"a\":1234}"), "field f: 1234 is not base64");
+	assert_string_equal(
+		shown(COLUMN_BYTES, "a", "{\"a\":true}"), "field f: true is not base64");
+}
+
 static void a_long_value_is_cut_in_the_message(void **state)
 {
 	(void)state;
@@ -209,6 +238,7 @@ int main(void)
 		cmocka_unit_test(json_columns_hold_compact_text_in_the_order_of_the_source),
 		cmocka_unit_test(paths_reach_into_the_record),
 		cmocka_unit_test(records_that_mean_two_things_are_refused),
+		cmocka_unit_test(bytes_are_base64_and_nothing_else),
 		cmocka_unit_test(a_long_value_is_cut_in_the_message),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

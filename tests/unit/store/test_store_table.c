@@ -10,7 +10,9 @@ static const struct store_column columns[] = {
 	{ "open", COLUMN_BOOLEAN },
 };
 static const char *const key[] = { "id" };
-static const struct store_table table = { "places", columns, 4, key, 1 };
+static const struct store_table table = {
+	.name = "places", .columns = columns, .column_count = 4, .key = key, .key_count = 1
+};
 
 static void row(struct store_value *at, const char *id, int64_t n, double lat)
 {
@@ -62,7 +64,9 @@ static void of_rows_with_one_key_the_last_wins_and_counts_once(void **state)
 static void a_table_is_widened_and_keeps_its_rows(void **state)
 {
 	struct fixture *f = *state;
-	const struct store_table narrow = { "places", columns, 2, key, 1 };
+	const struct store_table narrow = {
+		.name = "places", .columns = columns, .column_count = 2, .key = key, .key_count = 1
+	};
 	struct store_value v[4] = { store_text("a"), STORE_VALUE_INT(1) };
 	struct store_tx *tx = store_tx_new(f->store, 0);
 	store_tx_table(tx, &narrow);
@@ -82,7 +86,9 @@ static void a_changed_key_gets_a_new_unique_index(void **state)
 {
 	struct fixture *f = *state;
 	static const char *const both[] = { "id", "n" };
-	const struct store_table wide = { "places", columns, 4, both, 2 };
+	const struct store_table wide = {
+		.name = "places", .columns = columns, .column_count = 4, .key = both, .key_count = 2
+	};
 	struct store_value v[8];
 	row(v, "a", 1, 0);
 	assert_int_equal(upsert(f, v, 1), 1);
@@ -114,13 +120,19 @@ static void names_that_are_no_identifiers_never_reach_the_sql(void **state)
 	static const char *const bad[] = { "x\"; DROP TABLE t; --", "drover_task", "", "sqlite_x",
 		"1x" };
 	for (size_t i = 0; i < 5; i++) {
-		const struct store_table t = { bad[i], columns, 4, key, 1 };
+		const struct store_table t = { .name = bad[i],
+			.columns = columns,
+			.column_count = 4,
+			.key = key,
+			.key_count = 1 };
 		struct store_tx *tx = store_tx_new(f->store, 0);
 		store_tx_table(tx, &t);
 		assert_int_equal(run_tx(f, tx)->status, STORE_FAILED);
 	}
 	const struct store_column twice[] = { { "id", COLUMN_TEXT }, { "ID", COLUMN_TEXT } };
-	const struct store_table t = { "places", twice, 2, key, 1 };
+	const struct store_table t = {
+		.name = "places", .columns = twice, .column_count = 2, .key = key, .key_count = 1
+	};
 	struct store_tx *tx = store_tx_new(f->store, 0);
 	store_tx_table(tx, &t);
 	assert_int_equal(run_tx(f, tx)->status, STORE_FAILED);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/table_text.h"
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "config/config.h" /* enum column_type */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+size_t table_column(const struct store_table *t, const char *name)
+{
+	size_t i = 0;
+	while (i < t->column_count && !str_eq_nocase(t->columns[i].name, name))
+		i++;
+	return i;
+}
+
+bool table_is_key(const struct store_table *t, size_t column)
+{
+	for (size_t i = 0; i < t->key_count; i++)
+		if (str_eq_nocase(t->key[i], t->columns[column].name))
+			return true;
+	return false;
+}
+
+static const char *unknown_name(const struct store_table *t, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (table_column(t, names[i]) == t->column_count)
+			return names[i];
+	return NULL;
+}
+
+/* The configuration was checked; these names enter the SQL's text and are checked here again. */
+bool table_is_sound(const struct store_table *t, char *words, size_t size)
+{
+	const char *bad = NULL;
+	if (!str_is_identifier(t->name) || strncasecmp(t->name, "drover_", 7) == 0 ||
+		strncasecmp(t->name, "sqlite_", 7) == 0 ||
+		(t->history && strlen(t->name) > TABLE_WITH_HISTORY_MAX))
+		bad = t->name;
+	for (size_t i = 0; !bad && i < t->column_count; i++)
+		if (!str_is_identifier(t->columns[i].name) ||
+			table_column(t, t->columns[i].name) != i)
+			bad = t->columns[i].name;
+	if (!bad)
+		bad = unknown_name(t, t->key, t->key_count);
+	for (size_t i = 0; !bad && i < t->index_count; i++)
+		bad = unknown_name(t, t->indexes[i].columns, t->indexes[i].column_count);
+	if (!bad && t->column_count > 0 && (t->key_count > 0 || t->append))
+		return true;
+	snprintf(words, size, "table \"%s\": bad or repeated name \"%s\"", t->name, bad ? bad : "");
+	return false;
+}
+
+static uint64_t mix(uint64_t hash, const char *name)
+{
+	return hash * 31 + str_hash(name, strlen(name));
+}
+
+static uint64_t mix_names(uint64_t hash, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		hash = mix(hash, names[i]);
+	return hash * 31 + count;
+}
+
+uint64_t table_hash(const struct store_table *t)
+{
+	uint64_t hash = mix(0, t->name);
+	for (size_t i = 0; i < t->column_count; i++)
+		hash = mix(hash, t->columns[i].name) * 31 + (uint64_t)t->columns[i].type;
+	hash = mix_names(hash, t->key, t->key_count);
+	return hash * 31 + (uint64_t)t->append * 2 + (uint64_t)t->history;
+}
+
+/* ---- names ---- */
+
+enum { KEY_TABLE_MAX = 52, KEY_TABLE_CUT = 43, INDEX_TABLE_CUT = 40 };
+
+const char *table_key_name(char dst[TABLE_NAME_SIZE], const struct store_table *t)
+{
+	size_t len = strlen(t->name);
+	if (len <= KEY_TABLE_MAX)
+		snprintf(dst, TABLE_NAME_SIZE, "drover_key_%s", t->name);
+	else
+		snprintf(dst, TABLE_NAME_SIZE, "drover_key_%.*s_%08x", KEY_TABLE_CUT, t->name,
+			(unsigned)str_hash(t->name, len));
+	return dst;
+}
+
+const char *table_index_name(char dst[TABLE_NAME_SIZE], const char *table,
+	const char *const *columns, size_t column_count)
+{
+	uint64_t hash = mix_names(mix(0, table), columns, column_count);
+	snprintf(dst, TABLE_NAME_SIZE, "drover_ix_%.*s_%08x", INDEX_TABLE_CUT, table,
+		(unsigned)(hash ^ hash >> 32));
+	return dst;
+}
+
+const char *table_history_name(char dst[TABLE_NAME_SIZE], const struct store_table *t)
+{
+	snprintf(dst, TABLE_NAME_SIZE, "%.*s" HISTORY_SUFFIX, TABLE_WITH_HISTORY_MAX, t->name);
+	return dst;
+}
+
+/* ---- pieces of SQL ---- */
+
+void table_add_names(struct buf *sql, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		buf_addf(sql, "%s\"%s\"", i ? ", " : "(", names[i]);
+	buf_add_char(sql, ')');
+}
+
+void table_add_columns(struct buf *sql, const struct store_table *t)
+{
+	for (size_t i = 0; i < t->column_count; i++)
+		buf_addf(sql, "%s\"%s\"", i ? ", " : "", t->columns[i].name);
+}
+
+void table_add_conflict(struct buf *sql, const struct store_table *t, const char *differs)
+{
+	buf_add_str(sql, " ON CONFLICT ");
+	table_add_names(sql, t->key, t->key_count);
+	const char *between = " DO UPDATE SET ";
+	for (size_t i = 0; i < t->column_count; i++) {
+		if (table_is_key(t, i))
+			continue;
+		const char *name = t->columns[i].name;
+		buf_addf(sql, "%s\"%s\" = excluded.\"%s\"", between, name, name);
+		between = ", ";
+	}
+	if (between[0] == ' ') {
+		buf_add_str(sql, " DO NOTHING");
+		return;
+	}
+	between = " WHERE ";
+	for (size_t i = 0; i < t->column_count; i++) {
+		if (table_is_key(t, i))
+			continue;
+		const char *name = t->columns[i].name;
+		buf_addf(sql, "%s\"%s\".\"%s\" %s excluded.\"%s\"", between, t->name, name, differs,
+			name);
+		between = " OR ";
+	}
+}
+
+void table_type_differs(char *words, size_t size, const char *table,
+	const struct store_column *column, const char *is, const char *wanted)
+{
+	snprintf(words, size,
+		"column \"%s\" of table \"%s\" is %s there, but %s is to be stored in it: nothing "
+		"is "
+		"converted; name the field otherwise, or change the column",
+		column->name, table, is, wanted);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * What the engines share about jobs' tables: checks of names, which are the one thing that enters
+ * the text of SQL, and the names of what is made beside a table. Names stay the same over versions
+ * of drover and fit PostgreSQL's 63 bytes.
+ */
+#include "base/compiler.h"
+#include "store/store.h"
+
+struct buf;
+
+enum { TABLE_NAME_SIZE = 64 };
+
+/** @return false with words when a name must not be in SQL, is repeated or unknown */
+bool table_is_sound(const struct store_table *t, char *words, size_t size) MUST_CHECK;
+/** Its place among the columns; column_count: none. Case does not matter. */
+size_t table_column(const struct store_table *t, const char *name);
+bool table_is_key(const struct store_table *t, size_t column);
+/** Of everything in it: the same number, the same table. */
+uint64_t table_hash(const struct store_table *t);
+
+/** The unique index. */
+const char *table_key_name(char dst[TABLE_NAME_SIZE], const struct store_table *t);
+/** An index over these columns of a table. */
+const char *table_index_name(char dst[TABLE_NAME_SIZE], const char *table,
+	const char *const *columns, size_t column_count);
+const char *table_history_name(char dst[TABLE_NAME_SIZE], const struct store_table *t);
+
+/** ("a", "b") */
+void table_add_names(struct buf *sql, const char *const *names, size_t count);
+/** "a", "b": all columns. */
+void table_add_columns(struct buf *sql, const struct store_table *t);
+/** ON CONFLICT (key) DO UPDATE SET ... WHERE something differs; `differs` is the engine's operator.
+ */
+void table_add_conflict(struct buf *sql, const struct store_table *t, const char *differs);
+/** Words for a column that is there with another type. */
+void table_type_differs(char *words, size_t size, const char *table,
+	const struct store_column *column, const char *is, const char *wanted);
