@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The connection: files with the right modes, pragmas, the gate. */
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/str.h"
 #include "store/sqlite_engine.h"
 #include <assert.h>
@@ -121,8 +122,17 @@ void sqlite_gate_leave(struct sqlite_conn *c)
 		(void)fcntl(c->lock_fd, F_OFD_SETLK, &all);
 }
 
-/* Before the first statement: what the promises rest on. FULL, because NORMAL may lose the last
- * commits at a power cut. */
+/* NORMAL may lose the last commits at a power cut. With FULL the rollback journal of the change to
+ * WAL may be back after one, because its removal is not synced, and undo the database and its WAL
+ * with it; EXTRA syncs the folder too, and costs nothing more once it is WAL. */
+static const char *durability(void)
+{
+	if (MUTANT(COMMIT_NOT_SYNCED))
+		return "PRAGMA synchronous=NORMAL";
+	return MUTANT(JOURNAL_COMES_BACK) ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=EXTRA";
+}
+
+/* Before the first statement: what the promises rest on. */
 static bool open_database(struct sqlite_conn *c)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
@@ -137,8 +147,8 @@ static bool open_database(struct sqlite_conn *c)
 	sqlite3_db_config(c->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
 	return sqlite_run(c, "PRAGMA trusted_schema=OFF") == SQLITE_OK &&
 	       sqlite_run(c, "PRAGMA temp_store=MEMORY") == SQLITE_OK &&
+	       sqlite_run(c, durability()) == SQLITE_OK &&
 	       sqlite_run(c, "PRAGMA journal_mode=WAL") == SQLITE_OK &&
-	       sqlite_run(c, "PRAGMA synchronous=FULL") == SQLITE_OK &&
 	       sqlite_run(c, "PRAGMA journal_size_limit=67108864") == SQLITE_OK;
 }
 

@@ -4,8 +4,8 @@
  * The database behind one asynchronous face: a transaction is data (a list of statements with what
  * each must touch), submitted whole; `done` comes back on the loop. The engine for "sqlite:PATH"
  * runs them on one store thread of its own, which takes store.lock (OFD) before BEGIN IMMEDIATE,
- * WAL, synchronous=FULL; transactions that wait together share one commit, each in its own
- * savepoint. No SQLite call on a loop.
+ * WAL, synchronous=EXTRA (FULL, and the folder); transactions that wait together share one commit,
+ * each in its own savepoint. No SQLite call on a loop.
  *
  * SQL is written once for all engines: parameters $1, $2, ...; integers of 64 bits, times as ms
  * since 1970; ON CONFLICT, RETURNING and WITH are allowed, functions of one engine are not.
