@@ -54,7 +54,9 @@ static struct world {
 static const struct store_column columns[] = { { "tx", COLUMN_INTEGER }, { "n", COLUMN_INTEGER },
 	{ "payload", COLUMN_TEXT } };
 static const char *const key[] = { "tx", "n" };
-static const struct store_table work = { "work", columns, 3, key, 2 };
+static const struct store_table work = {
+	.name = "work", .columns = columns, .column_count = 3, .key = key, .key_count = 2
+};
 
 static unsigned roll(unsigned n)
 {
