@@ -7,7 +7,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 
 
 def pytest_addoption(parser):
-	parser.addoption("--kills", type=int, default=100, help="kills in all, in test_kill.py and in test_queue.py")
+	parser.addoption("--kills", type=int, default=100, help="kills in all, over both databases, in test_queue.py")
 	parser.addoption("--supervisor-kills", type=int, default=200, help="SIGKILLs of droverd in a row, in test_supervisor.py")
 	parser.addoption("--time", type=float, default=None,
 		help="seconds of faults, in test_supervisor.py (50) and, instead of --kills, in test_queue.py")

@@ -14,14 +14,16 @@ import harness
 from harness import until
 from queue_world import reap
 
-# Twenty kills, in the order that the seed draws. "commit": somebody between COMMIT sent and answered.
+# Twenty kills, in the order that the seed draws. "all": of drover, as when the machine resets; "commit": of somebody between
+# COMMIT sent and answered.
 ROUNDS = {
-	"sqlite": {"drover-collect": 4, "drover-scheduler": 3, "droverd": 3, "drover-crawl": 2, "drover-log": 1, "drover-parser": 1,
-		"commit": 6},
-	"postgresql": {"drover-collect": 3, "drover-scheduler": 2, "droverd": 2, "drover-crawl": 1, "drover-log": 1,
-		"backend": 2, "postmaster": 1, "commit": 8},
+	"sqlite": {"drover-collect": 4, "drover-scheduler": 3, "droverd": 2, "drover-crawl": 2, "drover-log": 1, "drover-parser": 1,
+		"drover-monitor": 1, "all": 1, "commit": 5},
+	"postgresql": {"drover-collect": 3, "drover-scheduler": 2, "droverd": 2, "drover-crawl": 1, "drover-log": 1, "drover-monitor": 1,
+		"all": 1, "backend": 2, "postmaster": 1, "commit": 6},
 }
 LEAST_COMMITS = 5
+AWAY_S = 1.5  # so long nobody supervises, now and then
 COMMIT_WAIT_S = 3  # without a commit to be killed in, another fault takes its turn
 
 Kill = collections.namedtuple("Kill", "kind seed pause_s")
@@ -62,9 +64,13 @@ class Killer:
 
 	def kill_process(self, kind, rng):
 		drover = self.world.drover
-		if kind == "droverd":
+		if kind in ("droverd", "all"):
 			assert drover.process.poll() is None, drover.complaints()
 			drover.kill()
+			for pid in self.world.pids("drover-") if kind == "all" else ():
+				with contextlib.suppress(ProcessLookupError):
+					os.kill(pid, signal.SIGKILL)
+			time.sleep(rng.choice([0, 0, rng.uniform(0, AWAY_S)]))
 			self.world.start()
 			return True
 		pids = self.world.pids(kind)

@@ -241,7 +241,8 @@ class QueueWorld:
 		self.drover.start(wait=False)
 
 	def pids(self, kind):
-		return [pid for pid in descendants() if harness.comm(pid) == kind[:15]]
+		"""Of one kind, or of all whose names begin with "drover-"."""
+		return [pid for pid in descendants() if harness.comm(pid) == kind[:15] or (kind[-1] == "-" and harness.comm(pid).startswith(kind))]
 
 	def ask(self, verb, args="", patience=10):
 		"""An answer, or None when whoever should give it dies meanwhile."""
