@@ -138,8 +138,7 @@ static int read_list(struct children *c, int fd)
 	return n == -1 ? -errno : 0;
 }
 
-/* Those of our first thread: whoever loses its parent comes to it, also when another thread of ours
- * (launcher.h) has forked that one. */
+/* Those of our first thread: it starts all, and whoever loses its parent comes to it. */
 static bool look(struct children *c)
 {
 	char path[64];

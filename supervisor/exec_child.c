@@ -61,10 +61,12 @@ static void warn(int error_fd, enum spawn_step step, int error)
 }
 
 /* First of all: from here on the next supervisor finds us even when this one dies now. */
-static void write_claim(const struct spawn_spec *spec)
+static void write_claim(const struct exec_child *c)
 {
-	if (spec->record_fd != -1)
-		record_claim(spec->record_fd, spec->incarnation);
+	bool known = (c->after && atomic_load(c->after) == c->before) ||
+		     sys_boot_ticks() == c->before;
+	if (c->spec.record_fd != -1)
+		record_claim(c->spec.record_fd, c->spec.incarnation, known ? c->before : 0);
 }
 
 static void reset_signals(void)
@@ -302,6 +304,11 @@ static void set_limits(const struct spawn_limits *limits, int error_fd)
 }
 
 /* 0 is what a child gets of a droverd that systemd protects; what it is more than 0 may stay. */
+static bool is_oom_score_right(int64_t own, int64_t wanted)
+{
+	return own == wanted || (wanted == 0 && own > 0);
+}
+
 static void set_oom_score(int64_t wanted, int error_fd)
 {
 	char text[16] = "";
@@ -312,7 +319,7 @@ static void set_oom_score(int64_t wanted, int error_fd)
 	if (!known || str_to_i64(text, -1000, 1000, &own) < 0) {
 		if (wanted)
 			warn(error_fd, SPAWN_OOM, errno);
-	} else if (own != wanted && !(wanted == 0 && own > 0)) {
+	} else if (!is_oom_score_right(own, wanted)) {
 		int len = snprintf(text, sizeof(text), "%d", (int)wanted);
 		if (pwrite(fd, text, (size_t)len, 0) != len)
 			warn(error_fd, SPAWN_OOM, errno);
@@ -321,11 +328,16 @@ static void set_oom_score(int64_t wanted, int error_fd)
 		close(fd);
 }
 
-static void set_weights(const struct spawn_spec *spec, int error_fd)
+/* What nobody opens in /proc need not be taken down with the process: a sixth of what an end costs.
+ */
+static void set_weights(const struct exec_child *c)
 {
+	const struct spawn_spec *spec = &c->spec;
 	if (spec->nice && setpriority(PRIO_PROCESS, 0, (int)spec->nice) == -1)
-		warn(error_fd, SPAWN_NICE, errno);
-	set_oom_score(spec->oom_score_adjust, error_fd);
+		warn(c->error_fd, SPAWN_NICE, errno);
+	if (!c->oom_score_adjust ||
+		!is_oom_score_right(*c->oom_score_adjust, spec->oom_score_adjust))
+		set_oom_score(spec->oom_score_adjust, c->error_fd);
 }
 
 /* --- the program --- */
@@ -396,7 +408,7 @@ void exec_child(const struct exec_child *child)
 	const struct spawn_spec *spec = &c.spec;
 	struct identity id;
 	stand_at(SPAWN_SETUP);
-	write_claim(spec);
+	write_claim(&c);
 	reset_signals();
 	if (c.fd_limit.rlim_max)
 		setrlimit(RLIMIT_NOFILE, &c.fd_limit);
@@ -404,7 +416,7 @@ void exec_child(const struct exec_child *child)
 	if (setsid() == -1 || place_descriptors(spec, &c.error_fd) == -1)
 		exec_child_give_up(&c);
 	umask((mode_t)config_umask(spec->umask ? spec->umask : "022"));
-	set_weights(spec, c.error_fd);
+	set_weights(&c);
 	stand_at(SPAWN_USER);
 	if (!c.environment)
 		find_out(&c, &id);

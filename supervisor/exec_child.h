@@ -3,6 +3,8 @@
 /* What a child does between its birth and its exec. */
 #include "base/compiler.h"
 #include "spawn.h"
+#include <stdatomic.h>
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -21,6 +23,12 @@ struct exec_child {
 	struct spawn_spec spec;
 	int error_fd;		/* takes struct spawn_failure */
 	struct rlimit fd_limit; /* rlim_max 0: ours */
+	/* sys_boot_ticks() before its birth, and after it as soon as its parent knows; 0, NULL: it
+	 * does not. */
+	uint64_t before;
+	const atomic_uint_least64_t *after;
+	/* Ours, which it is born with; NULL: it has to look. */
+	const int64_t *oom_score_adjust;
 	/* NULL: found out by the child, which may block and allocate, so its memory must be its
 	 * own. With both it may share its parent's. */
 	const struct identity *identity;

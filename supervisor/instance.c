@@ -312,7 +312,7 @@ static int fork_it(struct process *p, struct instance *i, int log_fd, int record
 	i->pid = child.pid;
 	i->pidfd = child.pidfd;
 	i->error_fd = child.error_fd;
-	i->start_time = contain_start_time(child.pid);
+	i->start_time = child.start_time ? child.start_time : contain_start_time(child.pid);
 	return 0;
 }
 

@@ -146,13 +146,13 @@ int record_write(int fd, const struct record *r)
 	return write_part(fd, &h, sizeof(h), 0);
 }
 
-int record_claim(int fd, uint64_t incarnation)
+int record_claim(int fd, uint64_t incarnation, uint64_t start_time)
 {
 	struct claim c;
 	memset(&c, 0, sizeof(c));
 	c.incarnation = incarnation;
 	c.pid = getpid();
-	c.start_time = contain_start_time(getpid());
+	c.start_time = start_time ? start_time : contain_start_time(getpid());
 	c.checksum = claim_sum(&c);
 	return write_part(fd, &c, sizeof(c), offsetof(struct stored, claim));
 }

@@ -57,8 +57,9 @@ int record_open(int slots_fd, const char *name, struct err *err) MUST_CHECK;
 int record_write(int fd, const struct record *record);
 /** A number that differs when what record_write() would write differs. */
 uint64_t record_sum(const struct record *record);
-/** Writes the claim of the calling process; for the child between fork and exec. */
-int record_claim(int fd, uint64_t incarnation);
+/** Writes the claim of the calling process; for the child between fork and exec.
+ * @param start_time  of the process; 0: looked up in /proc */
+int record_claim(int fd, uint64_t incarnation, uint64_t start_time);
 void record_remove(int slots_fd, const char *name);
 /**
  * Calls `found` for each sound record of this boot; removes the others.

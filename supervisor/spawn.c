@@ -18,12 +18,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { TITLE_SIZE = 16, LAUNCHER_LIMIT = 256, MANY_MS = 10 };
+enum { TITLE_SIZE = 16, LAUNCHER_LIMIT = 1024, OOM_SCORE_MS = 1000 };
 
 static struct rlimit given_fds;
 static struct identity ourselves; /* name NULL: each child looks for itself */
 static struct launcher *launcher; /* NULL: forks only */
-static struct arena *launched;	  /* what a child needs that shares our memory */
+/* What a child on each of its seats needs. */
+static struct arena *launched[LAUNCHER_SEATS];
+static void (*settle_soon)(void *arg); /* NULL: at once */
+static void *settle_arg;
 
 void spawn_raise_fd_limit(void)
 {
@@ -53,15 +56,30 @@ void spawn_prepare(void)
 
 void spawn_finish(void)
 {
-	/* A child that hangs keeps what it shares with us. */
-	if (launcher && launcher_is_free(launcher))
-		arena_free(launched);
-	launched = NULL;
+	for (size_t i = 0; launcher && i < LAUNCHER_SEATS; i++) {
+		/* A child that hangs keeps what it shares with us. */
+		if (launcher_is_free(launcher, i))
+			arena_free(launched[i]);
+		launched[i] = NULL;
+	}
 	launcher_free(launcher);
 	launcher = NULL;
+	settle_soon = NULL;
 	free((char *)(uintptr_t)ourselves.name);
 	free((char *)(uintptr_t)ourselves.home);
 	ourselves = (struct identity) { .name = NULL };
+}
+
+void spawn_settle_by(void (*soon)(void *arg), void *arg)
+{
+	settle_soon = soon;
+	settle_arg = arg;
+}
+
+void spawn_settle(void)
+{
+	if (launcher)
+		launcher_settle(launcher, true);
 }
 
 void spawn_lower_fd_limit(void)
@@ -77,13 +95,13 @@ const char *spawn_step_name(int step)
 	return step >= 0 && (size_t)step < ARRAY_SIZE(names) ? names[step] : "unknown";
 }
 
-static bool read_title(const char *file, char title[TITLE_SIZE])
+static bool read_line(const char *file, char line[TITLE_SIZE])
 {
 	CLEANUP(closep) int fd = sys_open(file, O_RDONLY, 0);
-	ssize_t n = fd == -1 ? -1 : read(fd, title, TITLE_SIZE);
+	ssize_t n = fd == -1 ? -1 : read(fd, line, TITLE_SIZE);
 	if (n <= 1)
 		return false;
-	title[n - 1] = '\0'; /* instead of the newline */
+	line[n - 1] = '\0'; /* instead of the newline */
 	return true;
 }
 
@@ -91,10 +109,10 @@ enum spawn_step spawn_stands_at(pid_t pid)
 {
 	char file[64], its[TITLE_SIZE], ours[TITLE_SIZE];
 	snprintf(file, sizeof(file), "/proc/%d/comm", (int)pid);
-	if (!read_title(file, its))
+	if (!read_line(file, its))
 		return SPAWN_EXECUTED;
 	/* It was not on a processor yet. */
-	if (read_title("/proc/self/comm", ours) && str_eq(its, ours))
+	if (read_line("/proc/self/comm", ours) && str_eq(its, ours))
 		return SPAWN_SETUP;
 	if (!str_starts(its, EXEC_CHILD_TITLE))
 		return SPAWN_EXECUTED;
@@ -139,45 +157,71 @@ static struct exec_child *copy_child(const struct exec_child *c, struct arena *a
 		       : NULL;
 }
 
-/* Of many at once the processors have enough to do: we would wait for each child's turn on one,
- * where a fork does not. */
-static bool is_one_of_many(void)
-{
-	static int64_t last_ms = -MANY_MS;
-	int64_t now_ms = clock_mono_ms(), since_ms = now_ms - last_ms;
-	last_ms = now_ms;
-	return since_ms < MANY_MS;
-}
+struct shared_start {
+	struct seat *seat;
+	atomic_uint_least64_t after; /* as exec_child has it */
+	const struct exec_child *child;
+};
 
-/* NULL: it must ask for accounts, memory is short, or a child that hangs holds the launcher. */
-static struct exec_child *may_share(const struct exec_child *c)
+/* NULL: it must ask for accounts, memory is short, or children that hang hold all seats. */
+static struct shared_start *may_share(const struct exec_child *c, struct exec_child **copy)
 {
 	const struct spawn_spec *spec = &c->spec;
-	if (is_one_of_many() || !c->identity || spec->groups || spec->log_group || !launcher ||
-		!launcher_is_free(launcher))
+	if (!launcher || !c->identity || spec->groups || spec->log_group)
 		return NULL;
-	arena_free(launched);
-	launched = arena_new(0);
-	return launched ? copy_child(c, launched) : NULL;
+	struct seat *seat = launcher_seat(launcher);
+	if (!seat && !launcher_settle(launcher, true))
+		return NULL;
+	seat = seat ? seat : launcher_seat(launcher);
+	if (!seat)
+		return NULL;
+	struct arena **arena = &launched[launcher_number(launcher, seat)];
+	arena_free(*arena);
+	*arena = arena_new(0);
+	struct shared_start *start = *arena ? arena_alloc(*arena, sizeof(*start)) : NULL;
+	*copy = start ? copy_child(c, *arena) : NULL;
+	if (!*copy)
+		return NULL;
+	start->seat = seat;
+	start->child = *copy;
+	atomic_init(&start->after, 0);
+	(*copy)->after = &start->after;
+	return start;
 }
 
 static NORETURN void run_shared(void *arg)
 {
-	const struct exec_child *c = arg;
-	if (launcher_part(launcher) == -1)
-		exec_child_give_up(c);
-	exec_child(c);
+	const struct shared_start *start = arg;
+	if (launcher_part(start->seat) == -1)
+		exec_child_give_up(start->child);
+	exec_child(start->child);
 }
 
-static pid_t launch(struct exec_child *c, int cgroup_fd, int *pidfd)
+/* Of many at once nobody waits for each one's first turn on a processor. */
+static void settle_one(void)
+{
+	if (launcher_settle(launcher, false))
+		return;
+	if (settle_soon)
+		settle_soon(settle_arg);
+	else
+		launcher_settle(launcher, true);
+}
+
+static pid_t launch(struct shared_start *start, struct exec_child *c, int cgroup_fd, int *pidfd)
 {
 	struct spawn_spec *spec = &c->spec;
 	const struct launch l = { .run = run_shared,
-		.arg = c,
+		.arg = start,
 		.cgroup_fd = cgroup_fd,
 		.fds = { &spec->stdin_fd, &spec->output_fd, &spec->channel_fd, &spec->record_fd,
 			&c->error_fd } };
-	return launcher_start(launcher, &l, pidfd);
+	pid_t pid = launcher_start(start->seat, &l, pidfd);
+	int error = errno;
+	atomic_store(&start->after, sys_boot_ticks());
+	settle_one();
+	errno = error;
+	return pid;
 }
 
 /* --- */
@@ -189,9 +233,10 @@ static bool is_scarcity(int error)
 
 static pid_t fork_into(const struct exec_child *c, int cgroup_fd, int *pidfd)
 {
-	struct exec_child *shared = may_share(c);
+	struct exec_child *copy = NULL;
+	struct shared_start *shared = may_share(c, &copy);
 	if (shared) {
-		pid_t pid = launch(shared, cgroup_fd, pidfd);
+		pid_t pid = launch(shared, copy, cgroup_fd, pidfd);
 		if (pid != -1 || is_scarcity(errno))
 			return pid;
 	}
@@ -213,6 +258,21 @@ static pid_t fork_contained(const struct exec_child *c, int *pidfd)
 	return fork_into(c, -1, pidfd);
 }
 
+/* Anybody may change it; but not for each start a file of /proc. */
+static const int64_t *own_oom_score(void)
+{
+	static int64_t score, read_ms = -OOM_SCORE_MS;
+	static bool known;
+	int64_t now_ms = clock_mono_ms();
+	if (now_ms - read_ms < OOM_SCORE_MS)
+		return known ? &score : NULL;
+	read_ms = now_ms;
+	char text[TITLE_SIZE];
+	known = read_line("/proc/self/oom_score_adj", text) &&
+		str_to_i64(text, -1000, 1000, &score) == 0;
+	return known ? &score : NULL;
+}
+
 int spawn_child(const struct spawn_spec *spec, struct spawned *out, struct err *err)
 {
 	int pipe_fds[2];
@@ -222,6 +282,8 @@ int spawn_child(const struct spawn_spec *spec, struct spawned *out, struct err *
 	const struct exec_child c = { .spec = *spec,
 		.error_fd = pipe_fds[1],
 		.fd_limit = given_fds,
+		.before = sys_boot_ticks(),
+		.oom_score_adjust = own_oom_score(),
 		.identity = ourselves.name && !spec->user && !spec->group ? &ourselves : NULL };
 	/* A signal that the child took before it is itself would be told to the loop of the parent.
 	 */
@@ -238,6 +300,8 @@ int spawn_child(const struct spawn_spec *spec, struct spawned *out, struct err *
 	}
 	fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK);
 	out->pid = pid;
+	/* Born between the two. */
+	out->start_time = sys_boot_ticks() == c.before ? c.before : 0;
 	out->error_fd = pipe_fds[0];
 	return 0;
 }

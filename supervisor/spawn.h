@@ -43,6 +43,7 @@ struct spawn_spec {
 
 struct spawned {
 	pid_t pid;
+	uint64_t start_time; /* as contain_start_time(); 0: not known from here */
 	int pidfd;
 	/* Read end, non-blocking: any number of struct spawn_failure that are warnings, then EOF
 	 * when executed, else one that is none. */
@@ -74,6 +75,10 @@ int spawn_child(const struct spawn_spec *spec, struct spawned *out, struct err *
  * of its own (may block, as account databases do), and makes their starts cheap. What fails here
  * only costs time later. */
 void spawn_prepare(void);
+/** Of children that share our memory descriptors are kept open until they have their own, which
+ * spawn_child() waits for; or it calls soon(arg), and spawn_settle() is called by then. */
+void spawn_settle_by(void (*soon)(void *arg), void *arg);
+void spawn_settle(void);
 /** Gives back what spawn_prepare() took. */
 void spawn_finish(void);
 /** Raises our own limit of descriptors; children get the one that we were given. */

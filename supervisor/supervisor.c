@@ -199,10 +199,8 @@ static bool log_is_used(void *arg, const char *name)
 
 void supervisor_changed(struct supervisor *sv, struct process *p UNUSED)
 {
-	if (!sv->look_due) {
-		sv->look_due = true;
-		loop_defer(sv->loop, look, sv);
-	}
+	if (!loop_timer_armed(sv->look_timer))
+		loop_timer_start(sv->look_timer, 0);
 	if (sv->summary_soon)
 		return;
 	sv->summary_soon = true;
@@ -243,8 +241,7 @@ static void look(void *arg)
 {
 	struct supervisor *sv = arg;
 	char status[128];
-	sv->look_due = false;
-	/* One look at all slots mostly: at the end of hundreds this comes after each of them. */
+	/* One look at all slots mostly. */
 	struct status_counts counts = status_count(sv);
 	if (counts.waiting) {
 		order_settle(&sv->processes);
@@ -663,6 +660,19 @@ static void note_upgrade(struct supervisor *sv)
 	hand_over_free(TAKE(sv->hand_over));
 }
 
+/* In the next turn, when all that is to start in this one has a child. */
+static void on_settle(void *arg UNUSED)
+{
+	spawn_settle();
+}
+
+static void settle_soon(void *arg)
+{
+	struct supervisor *sv = arg;
+	if (!loop_timer_armed(sv->settle_timer))
+		loop_timer_start(sv->settle_timer, 0);
+}
+
 static int begin(struct supervisor *sv, struct err *err)
 {
 	int rc = place_take(sv, err);
@@ -678,6 +688,11 @@ static int begin(struct supervisor *sv, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	spawn_raise_fd_limit();
 	spawn_prepare();
+	sv->look_timer = loop_timer_new(sv->loop, look, sv);
+	sv->settle_timer = loop_timer_new(sv->loop, on_settle, sv);
+	if (!sv->look_timer || !sv->settle_timer)
+		return err_set(err, -ENOMEM, "out of memory");
+	spawn_settle_by(settle_soon, sv);
 	rc = adopt_marks(sv, err);
 	if (rc == 0)
 		rc = open_rooms(sv, err);
@@ -783,6 +798,8 @@ int supervisor_stop(struct supervisor *sv)
 	contain_free(sv->contain);
 	children_free(sv->children);
 	spawn_finish();
+	loop_timer_free(sv->settle_timer);
+	loop_timer_free(sv->look_timer);
 	place_leave(sv);
 	config_free(sv->config);
 	free(sv->logger_program);

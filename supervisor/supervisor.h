@@ -50,7 +50,7 @@ struct supervisor {
 	int runtime_fd, slots_fd, empty_fd, lock_fd;
 	int signals_to_stop; /* how often we were told */
 	bool sweep;	     /* only ends what an earlier one left */
-	bool ended, look_due;
+	bool ended;
 	int exit_code;
 
 	struct list processes; /* struct process, in order of configuration */
@@ -71,7 +71,9 @@ struct supervisor {
 	struct loop_reaper *reaper;
 	struct loop_signal *signals[SUPERVISOR_SIGNALS];
 	struct loop_timer *summary_timer;
-	int64_t summary_ms;	  /* when the monitor was told last */
+	struct loop_timer *look_timer;	 /* at what follows from changes, once a turn */
+	struct loop_timer *settle_timer; /* see spawn_settle_by() */
+	int64_t summary_ms;		 /* when the monitor was told last */
 	int64_t watched_until_ms; /* somebody reads what it knows: it is told anew and anew */
 	bool summary_soon;	  /* it will be told of what changed */
 };

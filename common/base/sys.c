@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef P_PIDFD
@@ -137,16 +138,19 @@ static long clone_twin(struct clone_args *args UNUSED, const struct sys_twin *tw
 #endif
 }
 
-pid_t sys_vfork_into(struct sys_twin *twin)
+pid_t sys_fork_sharing(struct sys_twin *twin)
 {
 	struct clone_args args = {
-		.flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_CLEAR_SIGHAND | CLONE_PIDFD |
-			 CLONE_PARENT_SETTID | (twin->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
+		.flags = CLONE_VM | CLONE_FILES | CLONE_CLEAR_SIGHAND | CLONE_PIDFD | CLONE_SETTLS |
+			 CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID |
+			 (twin->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
 		.pidfd = (uint64_t)(uintptr_t)&twin->pidfd,
-		.parent_tid = (uint64_t)(uintptr_t)&twin->pid,
+		.parent_tid = (uint64_t)(uintptr_t)&twin->alive,
+		.child_tid = (uint64_t)(uintptr_t)&twin->alive,
 		.exit_signal = SIGCHLD,
 		.stack = (uint64_t)(uintptr_t)twin->stack,
 		.stack_size = twin->stack_size,
+		.tls = (uint64_t)(uintptr_t)twin->tls,
 		.cgroup = twin->cgroup_fd >= 0 ? (uint64_t)twin->cgroup_fd : 0,
 	};
 	long rc = clone_twin(&args, twin);
@@ -155,6 +159,15 @@ pid_t sys_vfork_into(struct sys_twin *twin)
 		return -1;
 	}
 	return (pid_t)rc;
+}
+
+uint64_t sys_boot_ticks(void)
+{
+	struct timespec ts;
+	const int64_t ns_a_second = 1000000000;
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	int64_t ns = ts.tv_sec * ns_a_second + ts.tv_nsec;
+	return (uint64_t)(ns / (ns_a_second / sysconf(_SC_CLK_TCK)));
 }
 
 int sys_pidfd_open(pid_t pid)

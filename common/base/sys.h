@@ -5,7 +5,9 @@
  * tests/unit/fakes/sys.c and plays the kernel. All fail with exactly -1 and errno.
  */
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 int sys_open(const char *path, int flags, mode_t mode);
@@ -34,17 +36,22 @@ struct sys_twin {
 	void *arg;
 	void *stack; /* the child's; its lowest address */
 	size_t stack_size;
-	int cgroup_fd; /* -1: our group */
-	pid_t pid;     /* out, also before the child's first instruction */
-	int pidfd;     /* out, likewise; close-on-exec */
+	void *tls;	  /* what the child takes for its thread's own, errno too: of a thread that
+			   * sleeps */
+	int cgroup_fd;	  /* -1: our group */
+	atomic_int alive; /* out, before the child's first instruction: its pid; 0 when it has
+			   * executed or ended, and needs neither memory nor stack any more */
+	int pidfd;	  /* out, likewise; close-on-exec */
 };
 /**
- * vfork(2) with a stack of its own: the child shares our memory (errno too) and our table of
- * descriptors; the calling thread stands still until it executes or ends. Handlers of signals are
- * reset in it, what is ignored stays ignored.
+ * A child that shares our memory until it executes, and our table of descriptors; nobody waits for
+ * it (clone(2), CLONE_VM and CLONE_CHILD_CLEARTID). Handlers of signals are reset in it, what is
+ * ignored stays ignored.
  * @return pid; -1, ENOSYS on machines for which nobody wrote it
  */
-pid_t sys_vfork_into(struct sys_twin *twin);
+pid_t sys_fork_sharing(struct sys_twin *twin);
+/** Clock ticks since boot, as field 22 (starttime) of proc_pid_stat(5) counts them. */
+uint64_t sys_boot_ticks(void);
 int sys_pidfd_open(pid_t pid);
 int sys_pidfd_send_signal(int pidfd, int signo);
 /** To the whole process group that the process leads. @return 0; -1, EINVAL before Linux 6.9 */

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import pathlib
+import select
 import signal
 import statistics
 import struct
@@ -81,7 +82,15 @@ class Supervisor:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(120)
+        self.await_end()
+
+    def await_end(self):
+        """At once: Popen.wait() with a timeout sleeps up to 50 ms at a time."""
+        pidfd = os.pidfd_open(self.process.pid)
+        ready = select.select([pidfd], [], [], 120)[0]
+        os.close(pidfd)
+        assert ready, "it does not end"
+        self.process.wait()
 
     def end(self):
         if self.process.poll() is None:
@@ -124,7 +133,7 @@ class Runit(S6):
 
     def stop(self):
         self.process.send_signal(signal.SIGHUP)
-        self.process.wait(120)
+        self.await_end()
 
 
 class Daemontools(S6):

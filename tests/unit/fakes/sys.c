@@ -254,7 +254,7 @@ pid_t sys_fork_into(int *pidfd, int cgroup_fd UNUSED)
 }
 
 /* The kernel that is played has no such call: who can do without forks. */
-pid_t sys_vfork_into(struct sys_twin *twin UNUSED)
+pid_t sys_fork_sharing(struct sys_twin *twin UNUSED)
 {
 	errno = ENOSYS;
 	return -1;

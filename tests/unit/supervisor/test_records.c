@@ -131,7 +131,7 @@ static int claimed(struct room *room, uint64_t incarnation)
 	assert_int_equal(record_write(fd, &r), 0);
 	pid_t child = fork();
 	if (child == 0)
-		_exit(record_claim(fd, incarnation) == 0 ? 0 : 1);
+		_exit(record_claim(fd, incarnation, 0) == 0 ? 0 : 1);
 	int status = -1;
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);

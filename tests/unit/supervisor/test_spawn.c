@@ -2,10 +2,8 @@
 #include "unit.h"
 
 #include "base/sys.h"
-#include "fakes/clock.h"
 #include "records.h"
 #include "spawn.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -44,7 +42,6 @@ static void run(struct spawn_spec *spec, struct made *m)
 	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	spec->stdin_fd = empty;
 	spec->output_fd = out[1];
-	fake_clock_advance_ms(1000); /* each is a start on its own */
 	assert_int_equal(spawn_child(spec, &m->child, NULL), 0);
 	close(out[1]);
 	struct pollfd wait = { .fd = m->child.error_fd, .events = POLLIN };
@@ -252,49 +249,80 @@ static void the_groups_are_those_that_were_named(void **state)
 	assert_int_equal(m.failure.error, ENOENT);
 }
 
-/* How often our other thread was on a processor; -1: there is none. */
-static long turns_of_launcher(void)
+static void later(void *arg)
 {
-	char path[300];
-	long turns = -1;
-	DIR *tasks = opendir("/proc/self/task");
-	for (struct dirent *e; (e = readdir(tasks));) {
-		if (atoi(e->d_name) == 0 || atoi(e->d_name) == getpid())
-			continue;
-		snprintf(path, sizeof(path), "/proc/self/task/%s/schedstat", e->d_name);
-		FILE *f = fopen(path, "r");
-		assert_int_equal(fscanf(f, "%*u %*u %ld", &turns), 1);
-		fclose(f);
-	}
-	closedir(tasks);
-	return turns;
+	(*(int *)arg)++;
 }
 
-static long turns_taken_by(struct spawn_spec *spec, bool alone)
+/* More than there are seats, and nobody waits in between. */
+static void many_at_once_have_each_their_own_descriptors(void **state)
 {
-	enum { STARTS = 8 };
-	struct made m;
-	long before = turns_of_launcher();
-	for (int i = 0; i < STARTS; i++) {
-		fake_clock_advance_ms(alone ? 1000 : 1);
-		assert_int_equal(spawn_child(spec, &m.child, NULL), 0);
-		finish(&m);
+	enum { MANY = 40 };
+	static const char *const argv[] = { "sh", "-c", "read x; echo $x $0", NULL };
+	static struct made made[MANY];
+	int in[MANY][2], out[MANY][2], asked = 0;
+	(void)state;
+	spawn_settle_by(later, &asked);
+	for (int i = 0; i < MANY; i++) {
+		struct spawn_spec spec = of(argv);
+		assert_int_equal(pipe2(in[i], O_CLOEXEC), 0);
+		assert_int_equal(pipe2(out[i], O_CLOEXEC), 0);
+		spec.stdin_fd = in[i][0];
+		spec.output_fd = out[i][1];
+		assert_int_equal(spawn_child(&spec, &made[i].child, NULL), 0);
+		close(in[i][0]);
+		close(out[i][1]);
+		dprintf(in[i][1], "%d\n", i);
 	}
-	return turns_of_launcher() - before;
+	spawn_settle();
+	for (int i = 0; i < MANY; i++) {
+		char expected[32];
+		size_t len = 0;
+		close(in[i][1]);
+		for (ssize_t n; (n = read(out[i][0], made[i].output + len,
+					 sizeof(made[i].output) - 1 - len)) > 0;)
+			len += (size_t)n;
+		snprintf(expected, sizeof(expected), "%d sh\n", i);
+		assert_string_equal(made[i].output, expected);
+		assert_int_equal(read(made[i].child.error_fd, made[i].output, 1), 0);
+		close(out[i][0]);
+		finish(&made[i]);
+	}
+	spawn_settle_by(NULL, NULL);
 }
 
-static void a_start_on_its_own_is_the_launchers_and_others_are_forked(void **state)
+/* Without a look into /proc, most of the time. */
+static void the_start_time_is_that_of_the_process(void **state)
 {
 	static const char *const argv[] = { "true", NULL };
 	struct spawn_spec spec = of(argv);
+	struct made m;
+	int known = 0;
 	(void)state;
-	if (turns_of_launcher() == -1)
-		skip(); /* ThreadSanitizer has none */
 	spec.stdin_fd = spec.output_fd = empty;
-	assert_in_range(turns_taken_by(&spec, true), 8, 1000);
-	assert_in_range(turns_taken_by(&spec, false), 0, 4);
-	spec.user = "root";
-	assert_in_range(turns_taken_by(&spec, true), 0, 4);
+	for (int i = 0; i < 50; i++) {
+		assert_int_equal(spawn_child(&spec, &m.child, NULL), 0);
+		char text[1024], path[64];
+		unsigned long long start = 0;
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)m.child.pid);
+		int fd = open(path, O_RDONLY);
+		ssize_t n = read(fd, text, sizeof(text) - 1);
+		text[n > 0 ? n : 0] = '\0';
+		close(fd);
+		const char *rest = strrchr(text, ')');
+		assert_non_null(rest);
+		assert_int_equal(
+			sscanf(rest + 3,
+				"%*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d "
+				"%*d %*d %*d %llu",
+				&start),
+			1);
+		if (m.child.start_time)
+			assert_int_equal(m.child.start_time, start);
+		known += m.child.start_time != 0;
+		finish(&m);
+	}
+	assert_in_range(known, 10, 50);
 }
 
 static int set_up(void **state)
@@ -331,11 +359,9 @@ int main(void)
 		cmocka_unit_test(what_the_kernel_refuses_is_told_and_not_had),
 		cmocka_unit_test(the_groups_are_those_that_were_named),
 		cmocka_unit_test(the_child_claims_the_start_in_the_record),
-	};
-	const struct CMUnitTest of_launcher[] = {
-		cmocka_unit_test(a_start_on_its_own_is_the_launchers_and_others_are_forked),
+		cmocka_unit_test(many_at_once_have_each_their_own_descriptors),
+		cmocka_unit_test(the_start_time_is_that_of_the_process),
 	};
 	return cmocka_run_group_tests_name("copies", tests, set_up, tear_down) +
-	       cmocka_run_group_tests_name("shares", tests, set_up_prepared, tear_down) +
-	       cmocka_run_group_tests_name("launcher", of_launcher, set_up_prepared, tear_down);
+	       cmocka_run_group_tests_name("shares", tests, set_up_prepared, tear_down);
 }
