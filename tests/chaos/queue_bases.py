@@ -12,7 +12,9 @@ import shlex
 import signal
 import sqlite3
 import struct
+import subprocess
 import sys
+import threading
 import time
 
 import commit_proxy
@@ -79,6 +81,40 @@ class Sqlite:
 		"""The folder is the test's."""
 
 
+class Psql:
+	"""One psql that stays, for a start costs more than a question. Anybody may ask, one after the other."""
+	END = "end of the answer"
+
+	def __init__(self, url):
+		self.url, self.lock, self.process = url, threading.Lock(), None
+
+	def ask(self, sql):
+		"""What it prints; "" when the server is away."""
+		with self.lock:
+			if self.process is None or self.process.poll() is not None:
+				self.close()
+				self.process = subprocess.Popen([f"{postgres_server.BIN}/psql", "-X", "-A", "-t", "-q", "-d", self.url],
+					stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+			try:
+				self.process.stdin.write(f"{sql};\n\\echo {self.END}\n")
+				self.process.stdin.flush()
+			except BrokenPipeError:
+				return ""
+			found = []
+			for line in self.process.stdout:
+				if line.rstrip("\n") == self.END:
+					return "".join(found)
+				found.append(line)
+			return ""
+
+	def close(self):
+		if self.process:
+			self.process.kill()
+			self.process.stdin.detach().close()
+			self.process.stdout.close()
+			self.process.wait()
+
+
 class Postgresql:
 	"""A server of its own, which drover reaches through the proxy that sees its commits."""
 	name = "postgresql"
@@ -95,6 +131,8 @@ class Postgresql:
 			self.kill_postmaster))
 		self.url = f"postgresql://{postgres_server.SUPERUSER}@/postgres?host={folder}"
 		self.dead = False
+		self.psql = Psql(self.server.url())
+		self.stack.callback(self.psql.close)
 
 	def begin(self, world):
 		self.server.sql("CREATE TABLE audit (n BIGSERIAL PRIMARY KEY, tab TEXT, id TEXT, op TEXT)")
@@ -148,8 +186,8 @@ class Postgresql:
 	def query(self, sql):
 		"""Rows as dicts; None while the server is away."""
 		try:
-			return json.loads(self.server.sql(f"SELECT coalesce(json_agg(t), '[]') FROM ({sql}) AS t"))
-		except RuntimeError:
+			return json.loads(self.psql.ask(f"SELECT coalesce(json_agg(t), '[]') FROM ({sql}) AS t"))
+		except ValueError:
 			return None
 
 	def end(self):

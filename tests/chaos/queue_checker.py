@@ -18,12 +18,15 @@ FOUND = {
 	"audit": "SELECT tab, id, op FROM audit",
 	"history": "SELECT id, run_id, outcome FROM drover_task_history",
 	"items": "SELECT id, name FROM items",
+	"items_history": "SELECT id, served FROM items_history",
 	"pages": "SELECT url, title, status FROM pages",
 	"parts": "SELECT id FROM parts",
+	"appended": "SELECT id FROM appended",
 	"poison": "SELECT id FROM poison",
 }
 # What each run of a job must have counted.
 Expected = collections.namedtuple("Expected", "state total done failed dead rows")
+APPENDED = {"appended"}  # a row for each time it was written
 PLANTED = {"poison": "failed", "deadly": "dead"}  # what becomes of their tasks
 
 
@@ -41,6 +44,7 @@ def expected_runs(truth, schedules):
 		# A page that is not there is a task that is done, without a row.
 		"pages": Expected("succeeded", pages + 1, pages + 1, 0, 0, pages),
 		"parts": Expected("succeeded", len(PARTS), len(PARTS), 0, 0, len(truth.parts)),
+		"appended": Expected("succeeded", 1, 1, 0, 0, len([key for key in truth.parts if key.startswith("up")])),
 		"poison": Expected("failed", 1, 0, 1, 0, 0),
 		"deadly": Expected("failed", 1, 0, 0, 1, 0),
 		**{name: Expected("succeeded", 1, 1, 0, 0, len(truth.ticks)) for name in schedules},
@@ -55,7 +59,7 @@ def few(what, items, most=5):
 def rows_are_there_once(found, wanted, runs_of):
 	"""
 	wanted: {table: {key: row}}. Each run of a job writes each row once, for it differs from what was there: so many runs,
-	so many writes. The first is an insert, the others are updates.
+	so many writes. The first is an insert, the others are updates; where rows are appended all are inserts.
 	"""
 	wrong = []
 	writes = collections.defaultdict(collections.Counter)
@@ -67,16 +71,27 @@ def rows_are_there_once(found, wanted, runs_of):
 		due = set(rows) if runs_of[table] else set()
 		wrong += few(f"lost rows of {table}", due - set(there))
 		wrong += few(f"unexpected rows of {table}", set(there) - set(rows))
-		wrong += few(f"duplicated rows of {table}", [k for k, n in there.items() if n > 1])
+		each = runs_of[table] if table in APPENDED else 1
+		wrong += few(f"lost rows of {table}", [k for k, n in there.items() if n < each])
+		wrong += few(f"duplicated rows of {table}", [k for k, n in there.items() if n > each])
 		wrong += few(f"wrong rows of {table}", [row for row in found[table]
 			if row[key] in rows and any(row[name] != value for name, value in rows[row[key]].items())])
 		for k in due:
 			n = writes[table, k]
-			if (n["INSERT"], n["UPDATE"], n["DELETE"]) != (1, runs_of[table] - 1, 0):
+			if (n["INSERT"], n["UPDATE"], n["DELETE"]) != (each, runs_of[table] - each, 0):
 				kind = "lost" if sum(n.values()) < runs_of[table] else "duplicated"
 				wrong.append(f"{kind} writes of {table} {k}: {dict(n)} in {runs_of[table]} runs")
 	wrong += few("unexpected writes", [pair for pair in writes if pair[1] not in wanted.get(pair[0], {})])
 	return wrong
+
+
+def each_version_is_kept_once(found, keys, runs):
+	"""Each run makes a new version of each row, for each record tells what call it was served to."""
+	versions = collections.Counter(row["id"] for row in found["items_history"])
+	same = collections.Counter((row["id"], row["served"]) for row in found["items_history"])
+	return [*few("rows without all of their versions", [key for key in keys if versions[key] < runs]),
+		*few("rows with too many versions", [key for key in versions if versions[key] > runs or key not in keys]),
+		*few("versions twice", [pair for pair, n in same.items() if n > 1])]
 
 
 def runs_are_as_they_must(found, expected, requests, answered):
@@ -204,12 +219,13 @@ def judge(found, world, operator, schedules, gone, seen, told):
 	runs_of["poison"] = 0  # nothing comes of it, nor of the deadly ones
 	wanted = {"items": {key: {"name": name} for key, name in truth.records.items()},
 		"pages": {world.site.url + path: {"title": path, "status": 200} for path in truth.links}, "poison": {},
-		"parts": {key: {} for key in truth.parts},
+		"parts": {key: {} for key in truth.parts}, "appended": {key: {} for key in truth.parts if key.startswith("up")},
 		**{name: {key: {} for key in truth.ticks} for name in schedules}}
 	expected = expected_runs(truth, schedules)
 	return [
 		*operator.wrong,
 		*rows_are_there_once(found, wanted, runs_of),
+		*each_version_is_kept_once(found, truth.records, runs_of["items"]),
 		*runs_are_as_they_must(found, expected, operator.requests, operator.answered),
 		*each_task_left_once(found, expected),
 		*dead_letters_are_the_planted(found, PLANTED),

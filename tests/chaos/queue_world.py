@@ -50,7 +50,7 @@ jobs:
     paginate: {{by: page, param: page, size: {page}, start: 1}}
     records: items
     fields: {{id: id, name: name, served: {{path: served, type: integer}}}}
-    store: {{table: items, key: [id], batch: {batch}}}
+    store: {{table: items, key: [id], batch: {batch}, history: month}}
     retry: {{attempts: 100}}
   pages:
     kind: crawl
@@ -70,6 +70,14 @@ jobs:
     records: items
     fields: {{id: id, served: {{path: served, type: integer}}}}
     store: {{table: parts, key: [id], batch: 7}}
+    retry: {{attempts: 100}}
+  appended:
+    kind: collect
+    request: {{provider: p, path: /parts, query: {{part: up}}}}
+    paginate: {{by: page, param: page, size: {part_page}, start: 1}}
+    records: items
+    fields: {{id: id, served: {{path: served, type: integer}}}}
+    store: {{table: appended, mode: append, batch: 4}}
     retry: {{attempts: 100}}
   poison:
     kind: collect
@@ -102,7 +110,8 @@ SCHEDULES = {
 	"zoned": ('{cron: "*/15 * * * * *", timezone: Asia/Kathmandu}', 15000),
 }
 # table -> its columns; each write of a row is one line of audit
-TABLES = {"items": "id TEXT NOT NULL, name TEXT, served BIGINT", "parts": "id TEXT NOT NULL, served BIGINT", "pages": "url TEXT NOT NULL", "poison": "id TEXT NOT NULL",
+TABLES = {"items": "id TEXT NOT NULL, name TEXT, served BIGINT", "parts": "id TEXT NOT NULL, served BIGINT",
+	"appended": "id TEXT, served BIGINT", "pages": "url TEXT NOT NULL", "poison": "id TEXT NOT NULL",
 	**{name: "id TEXT NOT NULL, served BIGINT" for name in SCHEDULES}}
 KEYS = {table: "url" if table == "pages" else "id" for table in TABLES}
 
@@ -295,7 +304,7 @@ class Operator(threading.Thread):
 	Has the jobs without a schedule run again and again, one run of each at a time. Who gets no answer asks again with the
 	same request id: it is one run all the same.
 	"""
-	JOBS = {"items": 0, "pages": 0, "parts": 0, "poison": 0.7, "deadly": 3}  # seconds from a run to the next
+	JOBS = {"items": 0, "pages": 0, "parts": 0, "appended": 0, "poison": 0.7, "deadly": 3}  # seconds from a run to the next
 
 	def __init__(self, world, seed):
 		super().__init__(daemon=True)

@@ -12,11 +12,12 @@ BEGAN, SEEN, TOLD = 1_000_000, 1_000_400, 1_009_000
 SCHEDULES = {"often": ("{every: 1s}", 1000), "seconds": ('{cron: "*/2 * * * * *"}', 2000)}
 SITE = "http://127.0.0.1:1"
 TRUTH = Truth(1)
+APPENDED = [key for key in TRUTH.parts if key.startswith("up")]
 
 
 def a_run(n, job, **more):
 	pages = len(TRUTH.links)
-	rows = {"items": len(TRUTH.records), "pages": pages, "poison": 0, "deadly": 0}.get(job, TICKS)
+	rows = {"items": len(TRUTH.records), "pages": pages, "appended": len(APPENDED), "poison": 0, "deadly": 0}.get(job, TICKS)
 	tasks = pages + 1 if job == "pages" else 1
 	good = job not in queue_checker.PLANTED
 	return {"id": n, "job": job, "request_id": None, "due_at": None, "created_at": BEGAN, "finished_at": TOLD,
@@ -27,7 +28,8 @@ def a_run(n, job, **more):
 def all_is_well():
 	"""Two runs of `items`, one of each other job, and what is scheduled: fired, then skipped, then coalesced."""
 	runs = [a_run(1, "items", request_id="a"), a_run(2, "items", request_id="b"), a_run(3, "pages", request_id="c"),
-		a_run(4, "poison", request_id="d"), a_run(5, "deadly", request_id="e")]
+		a_run(4, "poison", request_id="d"), a_run(5, "deadly", request_id="e"), a_run(6, "appended", request_id="f"),
+		a_run(7, "appended", request_id="g")]
 	dues = []
 	for name, first, step in ("often", BEGAN + 100, 1000), ("seconds", BEGAN + 2000, 2000):
 		for i, at in enumerate(range(first, TOLD + 1, step)):
@@ -38,25 +40,27 @@ def all_is_well():
 				row["run_id"] = len(runs) + 1
 				runs.append(a_run(len(runs) + 1, name, due_at=at))
 			dues.append(row)
-	found = {"runs": runs, "dues": dues, "tasks": [], "poison": [], "parts": [],
+	found = {"runs": runs, "dues": dues, "tasks": [], "poison": [], "parts": [], "appended": [{"id": key} for key in APPENDED * 2],
 		"history": [{"id": 1000 * run["id"] + i, "run_id": run["id"], "outcome": queue_checker.PLANTED.get(run["job"], "done")}
 			for run in runs for i in range(run["tasks_total"])],
 		"dead": [{"id": 9, "run_id": 4, "job": "poison", "error": "x"}, {"id": 10, "run_id": 5, "job": "deadly", "error": "x"}],
 		"urls": [{"run_id": 3, "url": SITE + path, "state": "failed" if path == GONE else "fetched"} for path in (*TRUTH.links, GONE)],
 		"items": [{"id": key, "name": name} for key, name in TRUTH.records.items()],
+		"items_history": [{"id": key, "served": served} for key in TRUTH.records for served in (1, 2)],
 		"pages": [{"url": SITE + path, "title": path, "status": 200} for path in TRUTH.links]}
-	keys = {"items": list(TRUTH.records), "pages": [SITE + path for path in TRUTH.links]}
+	keys = {"items": list(TRUTH.records), "pages": [SITE + path for path in TRUTH.links], "appended": APPENDED}
 	for name in SCHEDULES:
 		found[name] = [{"id": key} for key in TRUTH.ticks]
 		keys[name] = TRUTH.ticks
-	found["audit"] = [{"tab": table, "id": key, "op": "UPDATE" if again else "INSERT"} for table, of in keys.items() for key in of
+	found["audit"] = [{"tab": table, "id": key, "op": "UPDATE" if again and table != "appended" else "INSERT"} for table, of in keys.items() for key in of
 		for again in range(sum(run["job"] == table for run in runs))]
 	return found
 
 
 def judge(found, answered=None):
 	world = types.SimpleNamespace(truth=TRUTH, site=types.SimpleNamespace(url=SITE), began_ms=BEGAN)
-	operator = types.SimpleNamespace(wrong=[], requests={"a": "items", "b": "items", "c": "pages", "d": "poison", "e": "deadly"},
+	operator = types.SimpleNamespace(wrong=[], requests={"a": "items", "b": "items", "c": "pages", "d": "poison", "e": "deadly",
+		"f": "appended", "g": "appended"},
 		answered=answered or {"a": 1, "b": 2})
 	return queue_checker.judge(found, world, operator, SCHEDULES, GONE, SEEN, TOLD)
 
@@ -75,6 +79,26 @@ def lost_row(found):
 
 def duplicated_row(found):
 	found["items"].append(dict(found["items"][7]))
+
+
+def row_appended_twice(found):
+	found["appended"].append({"id": "up3"})
+
+
+def row_appended_once_in_two_runs(found):
+	found["appended"].remove({"id": "up3"})
+
+
+def version_lost(found):
+	found["items_history"].pop()
+
+
+def version_too_many(found):
+	found["items_history"].append({"id": "r0003", "served": 3})
+
+
+def version_twice(found):
+	found["items_history"][1]["served"] = found["items_history"][0]["served"]
 
 
 def row_written_twice(found):
@@ -228,7 +252,7 @@ def page_still_queued(found):
 
 
 @pytest.mark.parametrize("plant", [
-	lost_row, duplicated_row, row_written_twice, row_not_written_in_one_run, row_written_anew, unexpected_row, wrong_row,
+	lost_row, duplicated_row, version_lost, version_too_many, version_twice, row_appended_twice, row_appended_once_in_two_runs, row_written_twice, row_not_written_in_one_run, row_written_anew, unexpected_row, wrong_row,
 	row_of_a_poisoned_task, due_time_without_a_row, last_due_time_without_a_row, due_time_that_is_none, due_time_told_twice,
 	due_time_fired_twice, fired_without_a_run, fired_another_s_run, fired_before_it_was_due, coalesced_for_nothing,
 	skipped_for_a_run_that_was_not_there, skipped_without_a_reason, missed_within_the_window, never_due, cron_off_its_instants,
