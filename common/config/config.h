@@ -190,6 +190,12 @@ struct config_due {
 	} dst;
 };
 
+/* attempts: tries of a task without progress before it is a dead letter; backoff: between them. */
+struct config_job_retry {
+	int64_t attempts;
+	struct config_backoff backoff;
+};
+
 struct config_job {
 	const char *name;
 	const char *kind_name;
@@ -197,9 +203,10 @@ struct config_job {
 		kind; /* NULL only in a worker that does not know the kind; then spec is NULL too */
 	struct config_due due;
 	struct schedule schedule; /* made from due; kind SCHEDULE_NONE: only by `drover run` */
-	int64_t timeout_ms;	  /* of each task */
-	int64_t attempts; /* retry.attempts: tries of a task without progress before it is a dead
-			     letter */
+	int priority;	     /* enum task_priority of queue/schema.h: claims are shared 6:3:1 */
+	int64_t concurrency; /* tasks at a time over all processes, 0: no bound of its own */
+	int64_t timeout_ms;  /* of each task */
+	struct config_job_retry retry;
 	struct config_table store;
 	void *spec; /* the kind's own: struct collect_job, struct crawl_job */
 };

@@ -335,11 +335,16 @@ static const struct config_field schedule_fields[] = {
 	{ 0 },
 };
 #undef AT
-static const struct config_field attempts_fields[] = {
-	{ "attempts", CONFIG_INT, 0, .def = "5", .min = 1, .max = 100,
+#define AT(member) offsetof(struct config_job_retry, member)
+static const struct config_field job_retry_fields[] = {
+	{ "attempts", CONFIG_INT, AT(attempts), .def = "5", .min = 1, .max = 100,
 		.doc = "tries of a task without progress before it is a dead letter" },
+	{ "backoff", CONFIG_STRUCT, AT(backoff), .fields = backoff_fields,
+		.doc = "waits between tries" },
 	{ 0 },
 };
+#undef AT
+static const char *const priority_names[] = { "high", "medium", "low", NULL };
 static const char *const mode_names[] = { "upsert", "append", NULL };
 static const char *const history_names[] = { "none", "month", NULL };
 static const struct config_field index_fields[] = {
@@ -374,9 +379,13 @@ const struct config_field job_fields[] = {
 		.doc = "collect or crawl" },
 	{ "schedule", CONFIG_STRUCT, AT(due), .fields = schedule_fields, .applies = has_schedule,
 		.doc = "cron, every or at; none: only by drover run" },
+	{ "priority", CONFIG_ENUM, AT(priority), .def = "medium", .names = priority_names,
+		.doc = "share of the workers: six, three or one of ten; no class starves" },
+	{ "concurrency", CONFIG_INT, AT(concurrency), .def = "0", .min = 0, .max = 1000,
+		.doc = "tasks at a time over all processes; 0: no bound of its own" },
 	{ "timeout", CONFIG_DURATION_MS, AT(timeout_ms), .def = "30m", .min = 50,
 		.max = 30 * DAY_MS, .doc = "of each task" },
-	{ "retry", CONFIG_STRUCT, AT(attempts), .fields = attempts_fields, .doc = "of each task" },
+	{ "retry", CONFIG_STRUCT, AT(retry), .fields = job_retry_fields, .doc = "of each task" },
 	{ "store", CONFIG_STRUCT, AT(store), .fields = table_fields, .required = true,
 		.doc = "where the rows go" },
 	{ 0 },

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct config_backoff;
 struct err;
 struct loop;
 struct store;
@@ -24,12 +25,14 @@ struct store_tx;
 
 struct queue;
 struct queue_options {
-	const char *owner; /* "node/epoch/slot/incarnation", never reused */
-	const char *kind;  /* whose tasks are claimed here; NULL: none (scheduler, monitor) */
-	int64_t lease_ms;  /* 30 s; renewed by each guard and by queue_renew */
+	const char *owner;   /* "node/epoch/slot/incarnation", never reused */
+	const char *kind;    /* whose tasks are claimed here; NULL: none (scheduler, monitor) */
+	int64_t lease_ms;    /* 30 s; renewed by each guard and by queue_renew */
+	int64_t concurrency; /* claimed tasks of our kind, whoever's; 0: no bound */
 };
 int queue_open(
 	struct queue **out, struct store *store, const struct queue_options *options) MUST_CHECK;
+void queue_set_concurrency(struct queue *queue, int64_t concurrency);
 void queue_close(struct queue *queue); /* NULL is fine; the store stays */
 
 /* A claimed task; one block, free with task_free(). */
@@ -52,8 +55,16 @@ const char *queue_error(void);
 typedef void (*queue_claimed)(
 	void *arg, enum queue_status status, struct task **tasks, size_t count);
 /** Claims at most `max` (up to 1000) ready tasks of our kind, 6:3:1 by priority; within one the
- * runs in turn, whoever holds least first; of a run the oldest first. One claim at a time. */
+ * runs in turn, whoever holds least first; of a run the oldest first. Never more than the bounds of
+ * kind and job leave: they are judged in the same statement, by what is claimed in the database.
+ * One claim at a time. */
 void queue_claim(struct queue *queue, size_t max, queue_claimed cb, void *arg);
+/** The same as the last words of a transaction that acknowledges: one commit for both. cb comes
+ * before the transaction's done, also when that is forgotten; nothing is claimed when the
+ * transaction fails. */
+void queue_tx_claim(
+	struct queue *queue, struct store_tx *tx, size_t max, queue_claimed cb, void *arg);
+bool queue_is_claiming(const struct queue *queue);
 
 /** Fence check, lease and checkpoint (NULL: unchanged) in one statement; must come first. */
 void queue_tx_guard(
@@ -95,8 +106,9 @@ void queue_tx_frontier(struct store_tx *tx, const struct task *task,
 void queue_tx_url_state(struct store_tx *tx, const struct task *task, const char *state,
 	int64_t status, const char *reason);
 
-/** Full jitter: uniform in 0..min(max, initial * factor^(attempt - 1)) ms. */
-int64_t queue_backoff_ms(int64_t initial_ms, int64_t factor, int64_t max_ms, int64_t attempt);
+/** The wait after this attempt: min(max, initial * factor^(attempt - 1)) ms, or with jitter
+ * uniform in 0..that (full jitter). */
+int64_t queue_backoff_ms(const struct config_backoff *backoff, int64_t attempt);
 
 /** After QUEUE_LOST: should the task's run have been cancelled, this was the last that it waited
  * for.

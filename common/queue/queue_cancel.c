@@ -48,12 +48,11 @@ void queue_tx_drop_cancelled(struct store_tx *tx, int64_t now_ms)
 
 void queue_let_go(struct queue *q, const struct task *task)
 {
-	struct store *store = queue_store(q);
-	struct store_tx *tx = queue_tx_new(store, 0);
+	struct store_tx *tx = queue_tx_new(q->store, 0);
 	SQL(tx,
 		"UPDATE drover_task SET lease_until = NULL WHERE id = $1 AND fence = $2 AND state "
 		"= 3",
 		I(task->id), I(task->fence));
 	queue_tx_drop_cancelled(tx, clock_real_ms());
-	store_submit(store, tx, NULL, NULL);
+	store_submit(q->store, tx, NULL, NULL);
 }

@@ -47,7 +47,7 @@ static const char *const statements[] = {
 	" UNIQUE (run_id, unique_key))",
 	"CREATE INDEX IF NOT EXISTS drover_task_ready ON drover_task"
 	" (kind, priority, run_id, not_before, id) WHERE state = 0",
-	"CREATE INDEX IF NOT EXISTS drover_task_held ON drover_task (kind, priority, run_id)"
+	"CREATE INDEX IF NOT EXISTS drover_task_holding ON drover_task (kind, job, run_id)"
 	" WHERE state = 1",
 	"CREATE INDEX IF NOT EXISTS drover_task_owned ON drover_task (owner) WHERE owner IS NOT "
 	"NULL",
@@ -90,6 +90,7 @@ static const struct step {
 	{ 1, "ALTER TABLE drover_run ADD COLUMN cancelled_at BIGINT" },
 	{ 1, "ALTER TABLE drover_run ADD COLUMN tasks_cancelled BIGINT NOT NULL DEFAULT 0" },
 	{ 1, "DROP INDEX IF EXISTS drover_task_claimed" },
+	{ 1, "DROP INDEX IF EXISTS drover_task_held" },
 };
 
 static const char newer[] =

@@ -32,6 +32,19 @@
 	" RETURNING id, job, state, started_at, finished_at, tasks_total, tasks_failed," \
 	" tasks_dead"
 
+struct queue {
+	struct store *store;
+	char *owner, *kind;
+	int64_t lease_ms, concurrency;
+	size_t turn;	/* of queue_claim.c's shares[] */
+	int64_t cursor; /* the run behind which a claim begins to look */
+	bool far;	/* the last claim found nothing: the next one looks at more runs */
+	queue_claimed claimed;
+	void *claimed_arg;
+	size_t claim_statement, newest_statement; /* of the transaction that is on its way */
+	bool claiming, known;			  /* known: stands in drover_owner */
+};
+
 #define SQL(tx, sql, ...)                                                       \
 	store_tx_sql((tx), (sql), (const struct store_value[]) { __VA_ARGS__ }, \
 		ARRAY_SIZE(((const struct store_value[]) { __VA_ARGS__ })))
@@ -56,11 +69,13 @@ void queue_tx_tell_ends(struct store_tx *tx);
 /** Ends each run that has no task left. */
 void queue_tx_end_runs(struct store_tx *tx, int64_t now_ms);
 
+/** 0 or more: good enough to spread things. */
+int64_t queue_random(void);
+
 /** Notes status and words for queue_error(). @return queue_status_of(r) */
 enum queue_status queue_note(const struct store_result *r);
 enum queue_status queue_note_words(enum queue_status status, const char *words);
 
-struct store *queue_store(const struct queue *queue);
 /** A transaction whose done calls cb(arg, status). Dies without memory for it, as loop_defer(). */
 struct store_tx *queue_tx_new(struct store *store, unsigned flags);
 void queue_submit(struct store *store, struct store_tx *tx, queue_cb cb, void *arg);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mutant.h"
 #include "base/str.h"
+#include "config/config.h"
 #include "queue/queue_sql.h"
 #include <stdlib.h>
 #ifdef DROVER_MUTANTS
@@ -160,20 +161,28 @@ void queue_tx_put_back(struct store_tx *tx, const struct task *task, int64_t del
 	store_tx_expect(tx, 1);
 }
 
-int64_t queue_backoff_ms(int64_t initial_ms, int64_t factor, int64_t max_ms, int64_t attempt)
+int64_t queue_random(void)
 {
-	int64_t bound = MIN(MAX(initial_ms, (int64_t)0), max_ms);
-	for (int64_t i = 1; i < attempt && bound > 0 && bound < max_ms; i++)
-		bound = factor > 1 && bound > max_ms / factor ? max_ms
-							      : bound * MAX(factor, (int64_t)1);
 	static _Thread_local uint64_t random;
 	if (random == 0)
 		random = (uint64_t)clock_mono_us() * UINT64_C(0x9e3779b97f4a7c15) | 1;
-	/* xorshift64: good enough to spread retries */
+	/* xorshift64 */
 	random ^= random << 13;
 	random ^= random >> 7;
 	random ^= random << 17;
-	return bound > 0 ? (int64_t)(random % ((uint64_t)bound + 1)) : 0;
+	return (int64_t)(random >> 1);
+}
+
+int64_t queue_backoff_ms(const struct config_backoff *b, int64_t attempt)
+{
+	int64_t most = b->max_ms, bound = MIN(MAX(b->initial_ms, (int64_t)0), most);
+	for (int64_t i = 1; i < attempt && bound > 0 && bound < most; i++)
+		bound = b->factor > 1 && bound > most / b->factor
+				? most
+				: bound * MAX(b->factor, (int64_t)1);
+	if (bound <= 0)
+		return 0;
+	return b->jitter ? queue_random() % (bound + 1) : bound;
 }
 
 /* ---- the frontier ---- */

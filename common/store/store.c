@@ -133,6 +133,8 @@ void store_forget(struct store *store, const void *arg)
 		struct store_tx *tx = LIST_ENTRY(node, struct store_tx, pending);
 		if (tx->arg == arg)
 			tx->done = NULL;
+		if (tx->also_arg == arg)
+			tx->also = NULL;
 	}
 }
 
@@ -174,6 +176,8 @@ static void deliver(void *arg)
 		stats_set(store->stats, STAT_store_pending, (int64_t)--store->pending_count);
 		stats_sample(store->stats, STAT_store_seconds, clock_mono_us() - tx->submitted_us);
 		show_watched(&tx->result);
+		if (tx->also)
+			tx->also(tx->also_arg, &tx->result);
 		if (tx->done)
 			tx->done(tx->arg, &tx->result);
 		if (tx->then && tx->result.status == STORE_OK)

@@ -87,6 +87,8 @@ enum store_dialect store_dialect(const struct store *store);
 void store_trim(struct store *store);
 
 enum { STORE_READ_ONLY = 1 };
+typedef void (*store_done)(void *arg, const struct store_result *result);
+
 /** NULL when out of memory. */
 struct store_tx *store_tx_new(struct store *store, unsigned flags);
 void store_tx_free(struct store_tx *tx); /* only for one that was not submitted */
@@ -101,6 +103,9 @@ void store_tx_expect(struct store_tx *tx, int64_t rows);
  * the loop, before done, and also when done was forgotten. */
 void store_tx_watch(
 	struct store_tx *tx, void (*watch)(const struct store_result *result, size_t statement));
+/** Has `also` told the outcome too, on the loop and before done; store_forget() knows its arg as
+ * well. One for a transaction. */
+void store_tx_also(struct store_tx *tx, store_done also, void *arg);
 /** Zeroed memory that lives as long as tx, one block each; done finds it by store_result_data().
  * NULL when out of memory. */
 void *store_tx_data(struct store_tx *tx, size_t size);
@@ -133,7 +138,6 @@ enum store_status {
 	STORE_FAILED, /* the statement is wrong or the data violates the schema: trying again will
 			 not help */
 };
-typedef void (*store_done)(void *arg, const struct store_result *result);
 /**
  * Takes tx. done (may be NULL) is called once on the loop, in the order of submission for writing
  * transactions. A failed commit is STORE_UNAVAILABLE. Memory of tx that ran out on the way makes

@@ -45,8 +45,8 @@ struct store_tx {
 	struct store_result result;
 	/* Of the loop alone: an engine never looks at these. */
 	struct list pending;
-	store_done done;
-	void *arg;
+	store_done done, also;
+	void *arg, *also_arg;
 	int64_t submitted_us;
 	struct store_tx *then; /* submitted when this one is durable; planted bugs only */
 };

@@ -81,6 +81,13 @@ void store_tx_expect(struct store_tx *tx, int64_t rows)
 	tx->result.ops[tx->result.op_count - 1].expect = rows;
 }
 
+void store_tx_also(struct store_tx *tx, store_done also, void *arg)
+{
+	assert(!tx->also);
+	tx->also = also;
+	tx->also_arg = arg;
+}
+
 void store_tx_watch(
 	struct store_tx *tx, void (*watch)(const struct store_result *result, size_t statement))
 {

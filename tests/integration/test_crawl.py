@@ -449,7 +449,7 @@ jobs:
 	assert done.returncode == 0, done.stderr
 	run = json.loads(done.stdout)
 	assert run["rows"] == 527 and run["state"] == "succeeded"
-	assert run["tasks"] == {"total": 529, "done": 529, "failed": 0, "dead": 0}
+	assert run["tasks"] == {"total": 529, "done": 529, "failed": 0, "dead": 0, "cancelled": 0}
 	db = sqlite3.connect(f"file:{drover.state}/drover.db?mode=ro", uri=True)
 	assert db.execute("SELECT COUNT(*), COUNT(DISTINCT content_hash) FROM pages WHERE title <> ''").fetchone() == (527, 526)
 	db.close()

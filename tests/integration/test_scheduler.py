@@ -384,6 +384,7 @@ def test_a_newer_database_is_left_alone_and_told(house):
     house.start(("tick", "/ok", ", schedule: {every: 100ms}"))
     until(lambda: house.dues(), "it runs")
     with contextlib.closing(sqlite3.connect(house.database, isolation_level=None, timeout=10)) as db:
+        (version,) = db.execute("SELECT value FROM drover_meta WHERE key = 'schema_version'").fetchone()
         db.execute("UPDATE drover_meta SET value = '99' WHERE key = 'schema_version'")
         house.kill_scheduler()
         house.drover.wait_event("store_unavailable", process="scheduler")
@@ -392,7 +393,7 @@ def test_a_newer_database_is_left_alone_and_told(house):
         assert code == 1
         pid = house.scheduler()
         before = house.dues()
-        db.execute("UPDATE drover_meta SET value = '1' WHERE key = 'schema_version'")
+        db.execute("UPDATE drover_meta SET value = ? WHERE key = 'schema_version'", (version,))
     house.drover.wait_event("scheduler_ready")
     until(lambda: len(house.dues()) > len(before), "it goes on")
     assert house.scheduler() == pid and alive(pid)

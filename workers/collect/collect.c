@@ -43,7 +43,8 @@ static void on_claimed(void *arg, enum queue_status status, struct task **tasks,
 {
 	struct collector *c = arg;
 	c->claiming = false;
-	if (status != QUEUE_OK && (int)status != c->claim_trouble)
+	/* LOST: the task that it came with was, which is told there. */
+	if (status != QUEUE_OK && status != QUEUE_LOST && (int)status != c->claim_trouble)
 		log_warn(MAIN, "claim_failed", KV_STR("error", queue_error()));
 	c->claim_trouble = status;
 	for (size_t i = 0; i < count; i++) {
@@ -64,6 +65,16 @@ static void claim(struct collector *c)
 		return;
 	c->claiming = true;
 	queue_claim(c->queue, c->slots - c->running, on_claimed, c);
+}
+
+void collector_claim_with(struct collector *c, struct store_tx *tx)
+{
+	if (c->claiming || c->draining || c->holding)
+		return;
+	c->claiming = true;
+	/* Of the places of those that still run one is free when this is done. */
+	size_t others = MAX(c->running, (size_t)1) - 1;
+	queue_tx_claim(c->queue, tx, c->slots > others ? c->slots - others : 1, on_claimed, c);
 }
 
 static void on_poll(void *arg)
@@ -225,6 +236,7 @@ static int configure(struct worker *w, const struct config *config, struct err *
 	int64_t processes = own ? MAX(own->processes, (int64_t)1) : 1;
 	int64_t concurrency = own ? own->concurrency : worker_kind_collect.default_concurrency;
 	c->slots = (size_t)MAX((concurrency + processes - 1) / processes, (int64_t)1);
+	queue_set_concurrency(c->queue, concurrency);
 	loop_timer_start(c->poll, 0);
 	loop_timer_start(c->renew, RENEW_MS);
 	return 0;

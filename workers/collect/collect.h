@@ -20,6 +20,7 @@ struct loop_timer;
 struct plan;
 struct queue;
 struct store;
+struct store_tx;
 struct worker;
 struct worker_ops;
 
@@ -44,4 +45,6 @@ extern const struct worker_ops collect_ops;
 
 /** A task has ended and was freed. */
 void collector_task_over(struct collector *c);
+/** Claims with the transaction that acknowledges a task: one commit less for each. */
+void collector_claim_with(struct collector *c, struct store_tx *tx);
 const struct plan *collector_plan(const struct collector *c, const char *job);

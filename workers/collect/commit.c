@@ -125,6 +125,7 @@ static void on_written(void *arg, const struct store_result *result)
 		/* Its lease ended, somebody else has it: nothing of ours was written. */
 		log_info(MAIN, "task_lost", KV_STR("job", t->task->job),
 			KV_INT("task", t->task->id));
+		queue_let_go(t->collector->queue, t->task);
 		collect_task_free(t);
 		return;
 	case STORE_FAILED: break;
@@ -173,6 +174,8 @@ void collect_commit(struct collect_task *t)
 	queue_tx_count(tx, t->task, &counts);
 	if (t->ends_there)
 		collect_commit_ending(tx, t);
+	if (t->ends_there && t->ending == ENDING_DONE)
+		collector_claim_with(t->collector, tx);
 	t->in_store = true;
 	store_submit(t->collector->store, tx, on_written, t);
 }

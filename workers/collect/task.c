@@ -74,9 +74,7 @@ void collect_task_end(
 static void retry(struct collect_task *t, const char *words)
 {
 	char name[256];
-	const struct config_backoff *b = &t->plan->provider->retry.backoff;
-	int64_t delay = queue_backoff_ms(
-		b->initial_ms, b->factor, b->max_ms, MAX(t->task->attempt, (int64_t)1));
+	int64_t delay = queue_backoff_ms(&t->plan->job->retry.backoff, t->task->attempt);
 	collect_task_end(t, ENDING_RETRY, delay, "%s: %s",
 		request_name(name, sizeof(name), t->plan, t->value, t->page.at.page), words);
 }

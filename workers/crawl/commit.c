@@ -21,8 +21,6 @@
 
 enum {
 	REDIRECTS_MAX = 10,
-	BACKOFF_MS = 1000,
-	BACKOFF_MAX_MS = 60000,
 	STORE_AWAY_MS = 1000, /* what is done is kept, and tried again */
 };
 
@@ -246,8 +244,7 @@ static void add_row_end(struct page *page, struct store_tx *tx)
 static void add_retry(struct page *page, struct store_tx *tx)
 {
 	const struct task *task = page->task;
-	int64_t delay = MAX(
-		page->delay_ms, queue_backoff_ms(BACKOFF_MS, 2, BACKOFF_MAX_MS, task->attempt));
+	int64_t delay = MAX(page->delay_ms, queue_backoff_ms(&page->plan->backoff, task->attempt));
 	/* The last attempt: the URL's state says so too. */
 	if (task->attempt >= task->max_attempts)
 		queue_tx_url_state(tx, task, "failed", page->status, page->reason);
@@ -332,6 +329,7 @@ static void on_committed(void *arg, const struct store_result *result)
 	case STORE_CONFLICT: /* it was taken from us: what it did counts nowhere */
 		log_info(MAIN, "task_lost", KV_INT("task", page->task->id),
 			KV_STR("url", page->task->payload));
+		queue_let_go(crawl->queue, page->task);
 		break;
 	case STORE_UNAVAILABLE: loop_timer_start(page->again, STORE_AWAY_MS); return;
 	case STORE_FAILED:

@@ -301,6 +301,7 @@ static int crawl_configure(struct worker *w, const struct config *config, struct
 	plan_set_drop(crawl->plans);
 	crawl->plans = plans;
 	crawl->share = share_of(own, worker_name(w));
+	queue_set_concurrency(crawl->queue, own->concurrency);
 	parsers_set_count(crawl->parsers, (size_t)own->parsers);
 	return 0;
 }

@@ -215,6 +215,7 @@ static int build_plan(
 	plan->table.columns = b.columns;
 	plan->table.column_count = PAGE_COLUMNS;
 	plan->depth = spec->follow.depth;
+	plan->backoff = job->retry.backoff;
 	plan->max_pages = spec->follow.max_pages;
 	plan->is_private = spec->follow.is_private;
 	plan->obey_robots = spec->robots == ROBOTS_OBEY;

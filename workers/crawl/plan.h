@@ -6,6 +6,7 @@
  * them.
  */
 #include "base/compiler.h"
+#include "config/config.h"
 #include "html/frame.h"
 #include "store/store.h"
 #include <regex.h>
@@ -32,6 +33,7 @@ struct plan {
 	const char *name;
 	char (*domains)[256]; /* URL_HOST_MAX */
 	size_t domain_count;
+	struct config_backoff backoff;
 	int64_t depth, max_pages, delay_ms, per_host;
 	bool is_private, obey_robots, obey_nofollow;
 	struct plan_rule *rules;

@@ -301,11 +301,12 @@ static void write_job(struct timed_job *j, int64_t now)
 		store_text(j->hash),
 		j->next_due ? STORE_VALUE_INT(j->next_due) : STORE_VALUE_NULL,
 		STORE_VALUE_INT(now),
+		STORE_VALUE_INT(j->job->concurrency),
 	};
 	store_tx_sql(tx,
-		"INSERT INTO drover_job (name, kind, spec_hash, next_due_at, paused, updated_at) "
-		"VALUES ($1, $2, $3, $4, 0, $5) ON CONFLICT (name) DO UPDATE SET "
-		"kind = $2, spec_hash = $3, next_due_at = $4, updated_at = $5",
+		"INSERT INTO drover_job (name, kind, spec_hash, next_due_at, paused, updated_at,"
+		" concurrency) VALUES ($1, $2, $3, $4, 0, $5, $6) ON CONFLICT (name) DO UPDATE SET "
+		"kind = $2, spec_hash = $3, next_due_at = $4, updated_at = $5, concurrency = $6",
 		params, ARRAY_SIZE(params));
 	j->known = true;
 	j->busy = true;
@@ -325,6 +326,20 @@ static void forget_job(struct ticker *t, const char *name)
 	store_submit(store, tx, NULL, NULL);
 }
 
+/* What claims are bounded by (queue_claim.c) follows the configuration at once. */
+static void write_bound(const struct timed_job *j)
+{
+	struct store *store = j->ticker->scheduler->store;
+	struct store_tx *tx = store_tx_new(store, 0);
+	const struct store_value params[] = { store_text(j->name),
+		STORE_VALUE_INT(j->job->concurrency) };
+	if (!tx)
+		return;
+	store_tx_sql(tx, "UPDATE drover_job SET concurrency = $2 WHERE name = $1", params,
+		ARRAY_SIZE(params));
+	store_submit(store, tx, NULL, NULL);
+}
+
 static void on_jobs_read(void *arg, const struct store_result *r)
 {
 	struct ticker *t = arg;
@@ -338,6 +353,8 @@ static void on_jobs_read(void *arg, const struct store_result *r)
 		struct timed_job *j = find(t, name);
 		if (!j)
 			forget_job(t, name);
+		else if (store_result_int(r, 0, row, 3) != j->job->concurrency)
+			write_bound(j);
 		if (!j || j->known || j->busy || !hash || !str_eq(hash, j->hash))
 			continue;
 		j->next_due = store_result_int(r, 0, row, 2);
@@ -359,7 +376,8 @@ static void read_jobs(struct ticker *t)
 					 : store_tx_new(t->scheduler->store, STORE_READ_ONLY);
 	if (!tx)
 		return;
-	store_tx_sql(tx, "SELECT name, spec_hash, next_due_at FROM drover_job", NULL, 0);
+	store_tx_sql(
+		tx, "SELECT name, spec_hash, next_due_at, concurrency FROM drover_job", NULL, 0);
 	t->reading = true;
 	store_submit(t->scheduler->store, tx, on_jobs_read, t);
 }

@@ -176,7 +176,7 @@ static void make_run(struct worker *w)
 			.kind = "collect",
 			.trigger = "manual",
 			.request_id = w->request_id,
-			.max_attempts = job->attempts,
+			.max_attempts = job->retry.attempts,
 			.timeout_ms = job->timeout_ms,
 			.priority = PRIORITY_MEDIUM,
 			.payloads = payloads,

@@ -131,7 +131,7 @@ static void a_collect_job_is_read_whole(void **state)
 	assert_ptr_equal(job->kind, &worker_kind_collect);
 	assert_int_equal(job->schedule.kind, SCHEDULE_NONE);
 	assert_int_equal(job->timeout_ms, 90000);
-	assert_int_equal(job->attempts, 2);
+	assert_int_equal(job->retry.attempts, 2);
 	assert_ptr_equal(spec->provider, config_provider(c, "p"));
 	assert_string_equal(spec->request.path, "/list");
 	assert_int_equal(spec->request.query.count, 2);

@@ -58,7 +58,7 @@ static struct crawl_job spec = {
 static struct config_job job = { .name = "site",
 	.kind = &worker_kind_crawl,
 	.timeout_ms = 60000,
-	.attempts = 2,
+	.retry.attempts = 2,
 	.store = { .table = "pages", .batch = 100 },
 	.spec = &spec };
 static struct config_worker workers[] = {
@@ -218,7 +218,7 @@ static void on_migrated(void *arg, enum queue_status status)
 		.kind = "crawl",
 		.trigger = "manual",
 		.request_id = "one",
-		.max_attempts = job.attempts,
+		.max_attempts = job.retry.attempts,
 		.timeout_ms = job.timeout_ms,
 		.priority = PRIORITY_MEDIUM,
 		.payloads = starts,
@@ -267,7 +267,7 @@ static bool take_number(const char *name, const char *value)
 		{ "max_pages", &spec.follow.max_pages },
 		{ "delay", &spec.politeness.delay_ms },
 		{ "per_host", &spec.politeness.per_host },
-		{ "attempts", &job.attempts },
+		{ "attempts", &job.retry.attempts },
 		{ "timeout", &job.timeout_ms },
 		{ "concurrency", &workers[0].concurrency },
 		{ "parsers", &workers[0].parsers },

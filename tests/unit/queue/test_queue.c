@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "queue_fixture.h"
 
+#include "config/config.h"
+
 static void a_claim_counts_the_attempt_and_hands_out_a_new_fence(void **state)
 {
 	struct fixture *f = *state;
@@ -133,6 +135,12 @@ static void a_lost_task_writes_nothing(void **state)
 	assert_int_equal(run_tx(f, tx)->status, STORE_CONFLICT);
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM t"), 0);
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE owner = 'b'"), 1);
+	/* A batch in the middle of a task too: here only the guard stands between. */
+	tx = store_tx_new(f->store, 0);
+	queue_tx_guard(a, tx, first.tasks[0], "1");
+	store_tx_sql(tx, "INSERT INTO t VALUES (1)", NULL, 0);
+	assert_int_equal(run_tx(f, tx)->status, STORE_CONFLICT);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM t"), 0);
 	/* Each ending checks the fence by itself as well. */
 	for (int i = 0; i < 4; i++) {
 		tx = store_tx_new(f->store, 0);
@@ -328,16 +336,21 @@ static void only_other_epochs_of_this_node_are_freed(void **state)
 
 static void backoff_stays_within_its_bounds(void **state UNUSED)
 {
+	const struct config_backoff b = { 100, 2, 60000, true }, low = { 100, 2, 1000, true },
+				    huge = { INT64_MAX / 2, 1000, INT64_MAX / 2, true },
+				    none = { 0, 2, 60000, true }, fixed = { 100, 2, 1000, false };
 	int64_t most = 0;
 	for (int i = 0; i < 1000; i++) {
-		most = MAX(most, queue_backoff_ms(100, 2, 60000, 3));
-		assert_in_range(queue_backoff_ms(100, 2, 60000, 3), 0, 400);
-		assert_in_range(queue_backoff_ms(100, 2, 1000, 60), 0, 1000);
-		assert_in_range(
-			queue_backoff_ms(INT64_MAX / 2, 1000, INT64_MAX / 2, 9), 0, INT64_MAX / 2);
-		assert_int_equal(queue_backoff_ms(0, 2, 60000, 5), 0);
+		most = MAX(most, queue_backoff_ms(&b, 3));
+		assert_in_range(queue_backoff_ms(&b, 3), 0, 400);
+		assert_in_range(queue_backoff_ms(&low, 60), 0, 1000);
+		assert_in_range(queue_backoff_ms(&huge, 9), 0, INT64_MAX / 2);
+		assert_int_equal(queue_backoff_ms(&none, 5), 0);
 	}
 	assert_true(most > 300); /* full jitter uses the whole range */
+	assert_int_equal(queue_backoff_ms(&fixed, 1), 100);
+	assert_int_equal(queue_backoff_ms(&fixed, 3), 400);
+	assert_int_equal(queue_backoff_ms(&fixed, 9), 1000);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, queue_setup, fixture_teardown)

@@ -188,6 +188,21 @@ static void a_schedule_that_changed_while_the_scheduler_was_away_counts_from_now
 	assert_int_equal(world_number(NEXT), T0 + 4 * HOUR);
 }
 
+static void a_job_s_bound_follows_the_configuration(void **state UNUSED)
+{
+	world_configure(tick_config("{every: 1h}\n    concurrency: 3"));
+	assert_int_equal(world_number("SELECT concurrency FROM drover_job"), 3);
+	int64_t due = world_number("SELECT next_due_at FROM drover_job");
+	world_configure(tick_config("{every: 1h}\n    concurrency: 5"));
+	assert_int_equal(world_number("SELECT concurrency FROM drover_job"), 5);
+	world_configure(tick_config("{every: 1h}\n    priority: low"));
+	assert_int_equal(world_number("SELECT concurrency FROM drover_job"), 0);
+	assert_int_equal(world_number("SELECT next_due_at FROM drover_job"), due);
+	world_finish_runs();
+	world_advance(3600000);
+	assert_int_equal(world_number("SELECT MAX(priority) FROM drover_task"), PRIORITY_LOW);
+}
+
 static void a_job_that_left_the_configuration_fires_no_more(void **state UNUSED)
 {
 	world_configure(tick_config("{every: 10s}"));
@@ -367,6 +382,7 @@ int main(void)
 		TEST(at_that_was_over_when_first_seen_fires_within_the_window_only),
 		TEST(a_changed_schedule_counts_from_now_and_an_unchanged_one_goes_on),
 		TEST(a_schedule_that_changed_while_the_scheduler_was_away_counts_from_now),
+		TEST(a_job_s_bound_follows_the_configuration),
 		TEST(a_job_that_left_the_configuration_fires_no_more),
 		TEST(a_job_that_left_while_the_scheduler_was_away_is_forgotten),
 		TEST(a_restart_goes_on_where_the_store_is),
