@@ -163,14 +163,15 @@ def each_due_time_is_accounted_for(found, schedules, began, seen, told):
 	wrong = []
 	fired = collections.Counter(run["due_at"] and (run["job"], run["due_at"]) for run in found["runs"])
 	runs = {run["id"]: run for run in found["runs"]}
-	for name, (text, step) in schedules.items():
+	for name, schedule in schedules.items():
+		step = schedule.step
 		rows = [row for row in found["dues"] if row["job"] == name]
 		if not rows:
 			wrong.append(f"{name} was never due")
 			continue
 		instants = [row["due_at"] for row in rows]
 		first = min(instants)
-		if "cron" in text:
+		if "cron" in schedule.text:
 			if first % step:
 				wrong.append(f"{name} was due at {first}, which is no instant of its schedule")
 			latest = seen + step
@@ -183,7 +184,7 @@ def each_due_time_is_accounted_for(found, schedules, began, seen, told):
 		wrong += few(f"due times of {name} that are none", set(instants) - set(due_times(first, step, max(instants))))
 		wrong += few(f"due times of {name} told twice", [at for at, n in collections.Counter(instants).items() if n > 1])
 		for row in rows:
-			wrong += outcome_is_allowed(row, step, runs, found["runs"])
+			wrong += outcome_is_allowed(row, schedule, runs, found["runs"])
 			if fired[name, row["due_at"]] != (row["outcome"] == "fired"):
 				wrong.append(f"{name} {row['due_at']} was {row['outcome']} and has {fired[name, row['due_at']]} runs")
 	known = {(row["job"], row["due_at"]) for row in found["dues"]}
@@ -191,7 +192,7 @@ def each_due_time_is_accounted_for(found, schedules, began, seen, told):
 	return wrong
 
 
-def outcome_is_allowed(row, step, runs, all_runs):
+def outcome_is_allowed(row, schedule, runs, all_runs):
 	"""@return words when it is not"""
 	at, decided, what = row["due_at"], row["decided_at"], row["outcome"]
 	name = f"{row['job']} {at}"
@@ -204,12 +205,14 @@ def outcome_is_allowed(row, step, runs, all_runs):
 		return [f"{name} is {what} and has run {row['run_id']}"]
 	if not row["reason"]:
 		return [f"{name} is {what} without a reason"]
-	if what == "coalesced":
-		return [] if at + step <= decided else [f"{name} was coalesced when no later due time had come"]
-	if what == "skipped" and row["reason"] == "overlap":
-		return [] if any(run["job"] == row["job"] and run["created_at"] <= decided + OVERLAP_SLACK_MS and
-			run["finished_at"] + OVERLAP_SLACK_MS >= decided for run in all_runs if run["finished_at"]) else [
-			f"{name} was skipped for a run that was not there"]
+	busy = any(run["job"] == row["job"] and run["created_at"] <= decided + OVERLAP_SLACK_MS and
+		run["finished_at"] + OVERLAP_SLACK_MS >= decided for run in all_runs if run["finished_at"])
+	if what == "skipped" and row["reason"] == "overlap" and schedule.overlap == "skip":
+		return [] if busy else [f"{name} was skipped for a run that was not there"]
+	if what == "coalesced" and row["reason"] == "a run of the job waits already" and schedule.overlap == "queue":
+		return [] if busy else [f"{name} was coalesced with a run that was not there"]
+	if what == "coalesced" and schedule.catch_up == "last":
+		return [] if at + schedule.step <= decided else [f"{name} was coalesced when no later due time had come"]
 	return [f"{name} is {what}, {row['reason']}"]
 
 

@@ -122,7 +122,7 @@ def wind_up(world, operator, schedules):
 	def all_told():
 		rows = world.base.query("SELECT job, max(due_at) AS last FROM drover_due GROUP BY job")
 		last = {row["job"]: row["last"] for row in rows or []}
-		return all(last.get(name, 0) + step > told for name, (_, step) in schedules.items())
+		return all(last.get(name, 0) + one.step > told for name, one in schedules.items())
 	until(all_told, "each due time is decided", 60, 0.1)
 	world.drover.write(world.text(scheduled=False))
 	until(lambda: world.ask("reload"), "it is reloaded", 60, 0.1)

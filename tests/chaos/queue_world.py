@@ -4,6 +4,7 @@ What the queue's chaos is played with: a real droverd with jobs of every kind, a
 known here, and a database whose tables log each write of a row, so that one that was written twice can be seen.
 """
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -103,11 +104,22 @@ TICKING = """  {name}:
     store: {{table: {name}, key: [id], batch: 2}}
     retry: {{attempts: 100}}
 """
-# name -> (schedule as the file has it, step in ms; an `every` begins when the job is first seen, cron on the full second)
+
+
+@dataclasses.dataclass
+class Schedule:
+	"""As the file has it; an `every` begins when the job is first seen, cron on the full second."""
+	text: str
+	step: int  # ms from one due time to the next
+	overlap: str = "skip"
+	catch_up: str = "last"
+	slow: float = 0  # seconds that an answer may take
+
+
 SCHEDULES = {
-	"often": ("{every: 200ms}", 200),
-	"seconds": ('{cron: "*/2 * * * * *"}', 2000),
-	"zoned": ('{cron: "*/15 * * * * *", timezone: Asia/Kathmandu}', 15000),
+	"often": Schedule("{every: 200ms}", 200),
+	"seconds": Schedule('{cron: "*/2 * * * * *"}', 2000),
+	"zoned": Schedule('{cron: "*/15 * * * * *", timezone: Asia/Kathmandu}', 15000),
 }
 # table -> its columns; each write of a row is one line of audit
 TABLES = {"items": "id TEXT NOT NULL, name TEXT, served BIGINT", "parts": "id TEXT NOT NULL, served BIGINT",
@@ -181,7 +193,7 @@ class Serving:
 		return self.answer(of[(page - 1) * PART_PAGE:page * PART_PAGE], 0.02)
 
 	def tick(self, call):
-		return self.answer(self.truth.ticks, 0.01)
+		return self.answer(self.truth.ticks, 0.01 + SCHEDULES[call.path[1:]].slow * (call.n % 5) / 4)
 
 
 	def kill_the_caller(self, call):
@@ -241,8 +253,8 @@ class QueueWorld:
 		return bin / "droverd"
 
 	def text(self, scheduled=True):
-		ticking = "".join(TICKING.format(name=name, schedule=f"\n    schedule: {schedule}" if scheduled else "")
-			for name, (schedule, _) in SCHEDULES.items())
+		ticking = "".join(TICKING.format(name=name, schedule=f"\n    schedule: {one.text}" if scheduled else "")
+			for name, one in SCHEDULES.items())
 		return CONFIG.format(store=self.base.url, provider=self.provider.url, site=self.site.url, page=PAGE, batch=BATCH,
 			parts=", ".join(PARTS), part_page=PART_PAGE, ticking=ticking)
 

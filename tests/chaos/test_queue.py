@@ -43,7 +43,7 @@ def play(world, seed, kills, seconds):
 	world.drover.write(world.text())
 	world.start()
 	heal(world)
-	until(lambda: world.base.query("SELECT count(*) AS n FROM drover_job")[0]["n"] >= len(SCHEDULES), "jobs are known")
+	until(lambda: len(world.base.query("SELECT name FROM drover_job") or ()) >= len(SCHEDULES), "jobs are known")
 	seen = now_ms()
 	operator, killer = Operator(world, seed), Killer(world, seed)
 	operator.start()

@@ -6,10 +6,10 @@ import types
 import pytest
 
 import queue_checker
-from queue_world import GONE, TICKS, Truth
+from queue_world import GONE, TICKS, Schedule, Truth
 
 BEGAN, SEEN, TOLD = 1_000_000, 1_000_400, 1_009_000
-SCHEDULES = {"often": ("{every: 1s}", 1000), "seconds": ('{cron: "*/2 * * * * *"}', 2000)}
+SCHEDULES = {"often": Schedule("{every: 1s}", 1000), "seconds": Schedule('{cron: "*/2 * * * * *"}', 2000)}
 SITE = "http://127.0.0.1:1"
 TRUTH = Truth(1)
 APPENDED = [key for key in TRUTH.parts if key.startswith("up")]
