@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Other projects' facts about cron, read from ../shared/cases (SKIPPED where that is absent). Where
- * we decide otherwise than a table the row stands below with its reason; a row that agrees after
- * all fails the test too.
+ * we decide otherwise than a table the row stands in decided.tsv with our answer and its reason; a
+ * row that agrees after all fails the test too.
  */
 #include "unit.h"
 
@@ -12,71 +12,63 @@
 #include "schedule/due.h"
 #include "schedule/zone.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-struct otherwise {
-	const char *first, *last; /* ids, both included */
-	const char *why;
+/* A row of decided.tsv. */
+struct decision {
+	char row[80]; /* TABLE:ID */
+	char answer[1200], why[200];
+	bool met;
 };
 
-#define SEVEN_FIELDS "seven fields: drover has five or six, second first; a year is no field"
-#define YEAR_LAST    "six fields with the year last: drover's sixth field is the second, first"
-#define FULL_NAMES   "names are three letters (rejects.tsv: SUNDAY must be refused)"
-#define WRAPPING     "a range whose end is smaller wraps: 22-6 and FRI-MON are what people write"
-#define DAY_RULE     "day of month and weekday combine as in Vixie cron (spec 7), not by AND"
-#define STAR_RULE    "a day field that begins with * means AND (Vixie), steps included"
-#define SINGLE_RANGE "a range from a day to itself is that day, not the whole week"
-#define UNION	     "a list is the union of its elements; `*` holds all days"
-#define GAP_HOURS                                                                                 \
-	"a wildcard, range or step of hours goes on by elapsed time (spec 7): the hour that the " \
-	"gap "                                                                                    \
-	"swallowed has no substitute"
-#define GAP_FIXED "by default a fixed time inside the gap fires when the gap ends (spec 7)"
-#define INCLUSIVE                                                                          \
-	"the end of the gap is a due instant, and the start may be the answer when it is " \
-	"inclusive"
+static struct decision decisions[200];
+static size_t decision_count;
 
-static const struct otherwise against_supercronic[] = {
-	{ "supercronic-0001", "supercronic-0014", SEVEN_FIELDS },
-	{ "supercronic-0042", "supercronic-0044", FULL_NAMES },
-	{ "supercronic-0062", "supercronic-0063", YEAR_LAST },
-	{ "supercronic-0068", "supercronic-0069", WRAPPING },
-	{ "supercronic-0070", "supercronic-0070", YEAR_LAST },
-	{ NULL, NULL, NULL },
-};
-
-static const struct otherwise against_apscheduler[] = {
-	{ "apscheduler-0001", "apscheduler-0001", GAP_FIXED },
-	{ NULL, NULL, NULL },
-};
-
-static const struct otherwise against_none[] = { { NULL, NULL, NULL } };
-
-/* disputed.tsv: rows where the source is wrong for us; cronsim is right there unless it stands
- * below. */
-static const struct otherwise against_disputed_source[] = {
-	{ "cronos-0539", "cronos-0551", DAY_RULE },
-	{ "cronos-0735", "cronos-0737", GAP_HOURS },
-	{ "cronos-0743", "cronos-0747", GAP_HOURS },
-	{ "cronos-0749", "cronos-0751", GAP_HOURS },
-	{ "cronos-0756", "cronos-0759", GAP_HOURS },
-	{ "cronos-0985", "cronos-0987", INCLUSIVE },
-	{ "cronos-1244", "cronos-1456", DAY_RULE },
-	{ "robfig-cron-0025", "robfig-cron-0043", STAR_RULE },
-	{ "apscheduler-0001", "apscheduler-0001", GAP_FIXED },
-	{ "croniter-0005", "croniter-0005", STAR_RULE },
-	{ "croniter-0028", "croniter-0028", DAY_RULE },
-	{ "croniter-0034", "croniter-0034", UNION },
-	{ "croniter-0146", "croniter-0148", SINGLE_RANGE },
-	{ NULL, NULL, NULL },
-};
-
-static const struct otherwise *find(const struct otherwise *list, const char *id)
+static int read_decisions(void **state)
 {
-	for (; list->first; list++)
-		if (strcmp(list->first, id) <= 0 && strcmp(id, list->last) <= 0)
-			return list;
+	(void)state;
+	char path[4096], line[2048];
+	const char *source = getenv("DROVER_SOURCE");
+	snprintf(path, sizeof(path), "%s/tests/unit/schedule/decided.tsv", source ? source : ".");
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		struct decision *d = &decisions[decision_count];
+		if (*line == '#' || strncmp(line, "id\t", 3) == 0)
+			continue;
+		assert_true(decision_count++ < ARRAY_SIZE(decisions));
+		assert_int_equal(
+			sscanf(line, "%79[^\t]\t%1199[^\t]\t%199[^\n]", d->row, d->answer, d->why),
+			3);
+	}
+	fclose(f);
+	return 0;
+}
+
+static struct decision *find(const char *table, const char *id)
+{
+	char row[80];
+	snprintf(row, sizeof(row), "%s:%s", table, id);
+	for (size_t i = 0; i < decision_count; i++)
+		if (strcmp(decisions[i].row, row) == 0)
+			return &decisions[i];
 	return NULL;
+}
+
+/* How many decisions speak of no row of the table. */
+static size_t unmet(const char *table)
+{
+	size_t count = 0, len = strlen(table);
+	for (size_t i = 0; i < decision_count; i++) {
+		if (strncmp(decisions[i].row, table, len) != 0 || decisions[i].row[len] != ':' ||
+			decisions[i].met)
+			continue;
+		printf("%s: decided, but there is no such row\n", decisions[i].row);
+		count++;
+	}
+	return count;
 }
 
 static void expression(const struct cases *cases, char *out, size_t size)
@@ -156,31 +148,34 @@ static bool agrees(const char *got, const char *expected)
 	}
 }
 
-/* The rows of the list are not as `expected` says; where the table has a second opinion, they are
- * as that says. */
-static void judge(const char *table, const char *second, const struct otherwise *exceptions)
+/* Each row is as the table expects, or decided otherwise and then as it was decided. */
+static void judge(const char *table)
 {
 	struct cases cases;
-	if (!cases_open(&cases, table))
+	char path[64];
+	snprintf(path, sizeof(path), "cron/%s.tsv", table);
+	if (!cases_open(&cases, path))
 		skip();
 	CLEANUP(zone_cache_freep) struct zone_cache *zones = zone_cache_new();
 	assert_non_null(zones);
-	size_t wrong = 0, excepted = 0;
+	size_t wrong = 0, decided = 0;
 	while (cases_next(&cases)) {
 		char got[4096];
 		const char *expected = cases_get(&cases, "expected"), *id = cases_get(&cases, "id");
+		struct decision *d = find(table, id);
 		answer(&cases, zones, expected, got, sizeof(got));
-		const struct otherwise *e = find(exceptions, id);
-		excepted += e != NULL;
-		if (agrees(got, expected) == !e &&
-			(!e || !second || agrees(got, cases_get(&cases, second))))
+		if (d)
+			d->met = true;
+		decided += d != NULL;
+		if (d ? !agrees(got, expected) && agrees(got, d->answer) : agrees(got, expected))
 			continue;
 		wrong++;
 		printf("%s: %s from %s: expected %s, got %s%s%s\n", id, cases_get(&cases, "expr"),
-			cases_get(&cases, "start"), expected, got, e ? "; listed because " : "",
-			e ? e->why : "");
+			cases_get(&cases, "start"), expected, got, d ? "; decided: " : "",
+			d ? d->answer : "");
 	}
-	printf("%s: %zu rows, %zu decided otherwise, %zu wrong\n", table, cases.rows, excepted,
+	wrong += unmet(table);
+	printf("%s: %zu rows, %zu decided otherwise, %zu wrong\n", table, cases.rows, decided,
 		wrong);
 	assert_true(cases.rows > 0);
 	cases_close(&cases);
@@ -190,31 +185,31 @@ static void judge(const char *table, const char *second, const struct otherwise 
 static void where_two_judges_agree_so_do_we(void **state)
 {
 	(void)state;
-	judge("cron/consensus.tsv", NULL, against_none);
+	judge("consensus");
 }
 
 static void what_must_be_refused_is_refused(void **state)
 {
 	(void)state;
-	judge("cron/rejects.tsv", NULL, against_none);
+	judge("rejects");
 }
 
 static void supercronic_agrees_but_for_its_dialect(void **state)
 {
 	(void)state;
-	judge("cron/supercronic.tsv", NULL, against_supercronic);
+	judge("supercronic");
 }
 
 static void apscheduler_agrees_but_for_the_gap(void **state)
 {
 	(void)state;
-	judge("cron/apscheduler.tsv", NULL, against_apscheduler);
+	judge("apscheduler");
 }
 
-static void each_disputed_row_is_decided_for_one_of_the_two(void **state)
+static void each_disputed_row_is_right_or_decided(void **state)
 {
 	(void)state;
-	judge("cron/disputed.tsv", "cronsim_says", against_disputed_source);
+	judge("disputed");
 }
 
 int main(void)
@@ -224,7 +219,7 @@ int main(void)
 		cmocka_unit_test(what_must_be_refused_is_refused),
 		cmocka_unit_test(supercronic_agrees_but_for_its_dialect),
 		cmocka_unit_test(apscheduler_agrees_but_for_the_gap),
-		cmocka_unit_test(each_disputed_row_is_decided_for_one_of_the_two),
+		cmocka_unit_test(each_disputed_row_is_right_or_decided),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, read_decisions, NULL);
 }
