@@ -18,7 +18,7 @@ struct err;
 struct worker_kind;
 
 enum probe_kind { PROBE_NONE, PROBE_BEAT, PROBE_HTTP, PROBE_TCP, PROBE_EXEC, PROBE_NOTIFY };
-enum { PROBE_BODY_MAX = 1000, ENVIRONMENT_MAX = 500 };
+enum { PROBE_BODY_MAX = 1000, ENVIRONMENT_MAX = 500, AFTER_MAX = 100 };
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
 enum log_compress { COMPRESS_NONE, COMPRESS_ZSTD };
 enum when_held { HELD_DEFAULT, HELD_KEEP, HELD_STOP };
@@ -181,9 +181,14 @@ struct config_table {
 	int64_t batch;
 };
 
-/* A schedule as it is written: at most one of cron, every, at. */
+/* A schedule as it is written: at most one of cron, every, at, after. */
 struct config_due {
 	const char *cron, *timezone, *at;
+	struct config_strings after; /* names of jobs */
+	int on;			     /* enum after_end */
+	int overlap;		     /* enum overlap */
+	int catch_up;		     /* enum catch_up */
+	int64_t catch_up_window_ms;
 	int64_t every_ms, jitter_ms;
 	struct config_dst {
 		int gap, overlap; /* as in struct dst_policy */
@@ -202,7 +207,9 @@ struct config_job {
 	const struct worker_kind *
 		kind; /* NULL only in a worker that does not know the kind; then spec is NULL too */
 	struct config_due due;
-	struct schedule schedule; /* made from due; kind SCHEDULE_NONE: only by `drover run` */
+	struct schedule schedule; /* made from due; kind SCHEDULE_NONE: by `drover run` and after
+				     other jobs only */
+	bool followed;		  /* other jobs run after it */
 	int priority;	     /* enum task_priority of queue/schema.h: claims are shared 6:3:1 */
 	int64_t concurrency; /* tasks at a time over all processes, 0: no bound of its own */
 	int64_t timeout_ms;  /* of each task */
@@ -210,6 +217,13 @@ struct config_job {
 	struct config_table store;
 	void *spec; /* the kind's own: struct collect_job, struct crawl_job */
 };
+
+/** Is due by a clock or after other jobs. */
+static inline bool config_has_schedule(const struct config_job *job)
+{
+	const struct config_due *due = &job->due;
+	return due->cron || due->every_ms || due->at || due->after.count;
+}
 
 struct config {
 	struct arena *arena;

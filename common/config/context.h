@@ -155,6 +155,10 @@ void report_unknown_key(
 /** services[].needs from depends_on; no unknown names, no rings. */
 void check_depends(struct config_context *ctx);
 
+/* after.c: schedule.after names jobs, and no job may follow itself. In a worker nothing is
+ * reported: it may have been given some of the jobs only. */
+void check_after(struct config_context *ctx);
+
 /* cross.c */
 /** Cross-checks; fills in what they resolve (schedules, providers, zones). */
 void check_config(struct config_context *ctx);

@@ -54,17 +54,39 @@ static void check_cron(struct config_context *ctx, struct config_job *job)
 			check_shown_words(ctx, &job->due.timezone, err.text));
 }
 
+/* What a job that follows others cannot have: it has no due times of its own to miss. */
+static void check_no_clock(struct config_context *ctx, const struct config_job *job)
+{
+	static const char *const fields[] = { "catch_up", "catch_up_window" };
+	char path[40];
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		snprintf(path, sizeof(path), "schedule.%s", fields[i]);
+		if (context_node(ctx, job, path))
+			error_at(ctx, job, path,
+				"%s belongs to cron, every and at: the end of a job is never "
+				"missed",
+				fields[i]);
+	}
+}
+
 void check_schedule(struct config_context *ctx, struct config_job *job)
 {
 	const struct config_due *due = &job->due;
 	struct err err = { 0 };
 	char text[32];
-	int count = !!due->cron + !!due->every_ms + !!due->at;
+	int clocks = !!due->cron + !!due->every_ms + !!due->at, count = clocks + !!due->after.count;
 	if (count == 0 && context_node(ctx, job, "schedule") && !is_faulty(ctx, job))
-		error_at(ctx, job, "schedule", "a schedule needs one of cron, every, at");
+		error_at(ctx, job, "schedule", "a schedule needs one of cron, every, at, after");
 	if (count > 1)
-		error_at(ctx, job, due->cron && due->every_ms ? "schedule.every" : "schedule.at",
-			"a schedule has only one of cron, every, at");
+		error_at(ctx, job,
+			due->after.count	     ? "schedule.after"
+			: due->cron && due->every_ms ? "schedule.every"
+						     : "schedule.at",
+			"a schedule has only one of cron, every, at, after");
+	if (due->after.count && !clocks)
+		check_no_clock(ctx, job);
+	else if (clocks && !due->after.count && context_node(ctx, job, "schedule.on"))
+		error_at(ctx, job, "schedule.on", "on belongs to after");
 	if (due->timezone && !due->cron && count)
 		error_at(ctx, job, "schedule.timezone", "a timezone belongs to cron");
 	if (!due->cron && count && context_node(ctx, job, "schedule.dst"))
@@ -75,7 +97,7 @@ void check_schedule(struct config_context *ctx, struct config_job *job)
 			"a jitter of %s is not below every: the next due time would overtake it",
 			duration_text(text, due->jitter_ms));
 	job->schedule.jitter_ms = due->jitter_ms;
-	if (count != 1)
+	if (count != 1 || clocks != 1)
 		return;
 	if (due->cron) {
 		check_cron(ctx, job);
@@ -241,4 +263,5 @@ void check_config(struct config_context *ctx)
 	}
 	check_depends(ctx);
 	check_jobs(ctx);
+	check_after(ctx);
 }

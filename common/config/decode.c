@@ -304,6 +304,7 @@ static void resolve(struct config_context *ctx)
 		if (job->kind && job->spec)
 			job->kind->check_job(ctx, ctx->config, job);
 	}
+	check_after(ctx);
 }
 
 int handover_decode(struct config **out, const void *data, size_t len,

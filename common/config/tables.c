@@ -307,10 +307,24 @@ static bool has_cron(const void *due)
 
 static bool has_schedule(const void *job)
 {
-	const struct config_due *due = &((const struct config_job *)job)->due;
+	return config_has_schedule(job);
+}
+
+static bool has_clock(const void *object)
+{
+	const struct config_due *due = object;
 	return due->cron || due->every_ms || due->at;
 }
 
+static bool has_after(const void *due)
+{
+	return ((const struct config_due *)due)->after.count;
+}
+
+/* In the order of their enums. */
+static const char *const on_names[] = { "success", "failure", "end", NULL };
+static const char *const policy_names[] = { "allow", "skip", "queue", "replace", NULL };
+static const char *const catch_up_names[] = { "none", "last", "all", NULL };
 static const char *const gap_names[] = { "after", "skip", NULL };
 static const char *const overlap_names[] = { "first", "both", NULL };
 static const struct config_field dst_fields[] = {
@@ -328,8 +342,20 @@ static const struct config_field schedule_fields[] = {
 	{ "every", CONFIG_DURATION_MS, AT(every_ms), .min = 50, .max = 366 * DAY_MS,
 		.doc = "first when the job is first seen, then each time this much later" },
 	{ "at", CONFIG_STRING, AT(at), .doc = "once: 2026-12-01T00:00:00Z" },
+	{ "after", CONFIG_STRING_LIST, AT(after), .max = AFTER_MAX, .single = true,
+		.doc = "jobs; due each time all of them have ended since it was due last" },
+	{ "on", CONFIG_ENUM, AT(on), .def = "success", .names = on_names, .applies = has_after,
+		.doc = "which ends of those jobs count: success, failure, or any end" },
 	{ "jitter", CONFIG_DURATION_MS, AT(jitter_ms), .def = "0s", .max = DAY_MS,
 		.doc = "begin up to this much after the due time; the same for the same due time" },
+	{ "overlap", CONFIG_ENUM, AT(overlap), .def = "skip", .names = policy_names,
+		.doc = "when its run before is not finished: begin beside it, skip, wait for it, "
+		       "or cancel it" },
+	{ "catch_up", CONFIG_ENUM, AT(catch_up), .def = "last", .names = catch_up_names,
+		.applies = has_clock,
+		.doc = "which of the due times that passed while drover was down still run" },
+	{ "catch_up_window", CONFIG_DURATION_MS, AT(catch_up_window_ms), .def = "1d",
+		.max = 366 * DAY_MS, .applies = has_clock, .doc = "what is longer ago is missed" },
 	{ "dst", CONFIG_STRUCT, AT(dst), .fields = dst_fields, .applies = has_cron,
 		.doc = "what cron does when the zone's clock is set" },
 	{ 0 },
@@ -378,7 +404,7 @@ const struct config_field job_fields[] = {
 	{ "kind", CONFIG_STRING, AT(kind_name), .required = true, .unsubstituted = true,
 		.doc = "collect or crawl" },
 	{ "schedule", CONFIG_STRUCT, AT(due), .fields = schedule_fields, .applies = has_schedule,
-		.doc = "cron, every or at; none: only by drover run" },
+		.doc = "cron, every, at or after; none: only by drover run" },
 	{ "priority", CONFIG_ENUM, AT(priority), .def = "medium", .names = priority_names,
 		.doc = "share of the workers: six, three or one of ten; no class starves" },
 	{ "concurrency", CONFIG_INT, AT(concurrency), .def = "0", .min = 0, .max = 1000,

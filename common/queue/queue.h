@@ -12,6 +12,7 @@
  */
 #include "base/compiler.h"
 #include "queue/schema.h"
+#include "schedule/due.h" /* enum overlap */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -141,9 +142,11 @@ void queue_free_other_epochs(
 void queue_free_expired(struct store *store, int64_t now_ms, queue_cb cb, void *arg);
 
 struct run_request {
-	const char *job, *kind, *trigger; /* trigger: "schedule" or "manual" */
+	const char *job, *kind, *trigger; /* trigger: "schedule", "catch_up", "after", "manual" */
 	const char *request_id;		  /* manual: idempotency key, NULL: none */
-	int64_t due_at;			  /* schedule: the nominal instant; manual: 0 */
+	int64_t due_at;			  /* the nominal instant; manual: 0 */
+	enum overlap overlap;
+	bool followed; /* its end is told to the jobs that run after it: queue_followed() */
 	int64_t max_attempts, timeout_ms, priority;
 	/* The first tasks: payloads; crawl's are URLs that also enter the frontier with depth 0. */
 	const char *const *payloads;
@@ -157,10 +160,27 @@ struct due_decision {
 	int64_t due_at, next_due_at;  /* next_due_at 0: never again */
 	const char *outcome, *reason; /* "fired" needs `run` */
 	const struct run_request *run;
+	enum due_room {
+		ROOM_ANY,
+		ROOM_IN_FLIGHT, /* STORE_CONFLICT when as many runs as CATCH_UP_IN_FLIGHT are being
+				   caught up */
+		ROOM_OF_JOB	/* and when the job's run before has not ended */
+	} room;
 };
-/** Overlap is decided inside the transaction: a "fired" due time whose job still has a run becomes
- * "skipped". */
-void queue_tx_due(struct store_tx *tx, const struct due_decision *decision, int64_t now_ms);
+enum { CATCH_UP_IN_FLIGHT = 16 };
+/**
+ * Overlap is decided inside the transaction, by a unique index: a "fired" due time whose job still
+ * has a run becomes "skipped", or waits, or (when one waits already) "coalesced". Of a job that is
+ * paused, each is "skipped". Of a job that has no row in drover_job, nothing happens.
+ * @return the statement that returns what was decided: outcome, reason, run_id; no row when the due
+ * time was decided before
+ */
+size_t queue_tx_due(struct store_tx *tx, const struct due_decision *decision, int64_t now_ms);
+/** Only moves the job's next due time on, never back; first in the transaction, for
+ * queue_tx_account(). */
+void queue_tx_move_due(struct store_tx *tx, const char *job, int64_t next_due_at, int64_t now_ms);
+/** queue_tx_due() without that. */
+size_t queue_tx_account(struct store_tx *tx, const struct due_decision *decision, int64_t now_ms);
 /**
  * Ends the run, or with run_id 0 all open runs of the job, as `cancelled`: ready tasks leave with
  * this transaction, claimed ones when their holder finds out by its next guard (QUEUE_LOST).
@@ -169,5 +189,46 @@ void queue_tx_due(struct store_tx *tx, const struct due_decision *decision, int6
  */
 void queue_tx_cancel_run(
 	struct store_tx *tx, int64_t run_id, const char *job, const char *reason, int64_t now_ms);
-/** A manual run. Nothing happens when its request_id is known. A run without tasks ends at once. */
+/** A manual run. Nothing happens when its request_id is known. A run without tasks ends at once;
+ * one that the job's policy forbids is recorded as `skipped`. */
 void queue_tx_run(struct store_tx *tx, const struct run_request *run, int64_t now_ms);
+
+/* ---- runs that wait for a run, jobs that wait for jobs ---- */
+
+/** Begins each run whose run before has ended. @return the statement that returns (run, job, kind)
+ * of each task that is ready now */
+size_t queue_tx_begin_waiting(struct store_tx *tx, int64_t now_ms);
+
+/* A run that ended, and of which jobs that follow are to be told. */
+struct ended_run {
+	int64_t id, finished_at;
+	const char *job;
+	bool succeeded, failed; /* cancelled: neither */
+	bool again;		/* it had ended before, and was told of then */
+};
+enum { ENDED_RUNS_MAX = 100 };
+struct ended_runs {
+	struct ended_run items[ENDED_RUNS_MAX]; /* oldest first */
+	size_t count;
+	bool any_waiting; /* queue_tx_begin_waiting() has something to do */
+};
+typedef void (*queue_ended_cb)(void *arg, enum queue_status status, const struct ended_runs *ended);
+/** What ended and was not yet told. arg is the one that store_forget() knows; `ended` is valid
+ * during the call. */
+void queue_ended_runs(struct store *store, queue_ended_cb cb, void *arg);
+/** Takes the end as told; STORE_CONFLICT when somebody else has. First in the transaction. */
+void queue_tx_told(struct store_tx *tx, const struct ended_run *run);
+/**
+ * One of the jobs that `job` follows has ended. When that was the last of `parents` since `job` was
+ * due last, it is due now: its next due time is set. STORE_CONFLICT while it has one that is not
+ * decided. @return the statement that returns name, next_due_at
+ */
+size_t queue_tx_follow(struct store_tx *tx, const char *job, size_t parents,
+	const struct ended_run *run, int64_t now_ms);
+/** What was known of ends for `job` is void (its list has changed); `parent`'s open runs are told
+ * of from now on. */
+void queue_tx_unfollow(struct store_tx *tx, const char *job);
+void queue_tx_watch_parent(struct store_tx *tx, const char *parent);
+/** While it is paused, due times are skipped; after it, those until now are. Expects the job's
+ * row. */
+void queue_tx_pause(struct store_tx *tx, const char *job, bool paused, int64_t now_ms);

@@ -366,7 +366,8 @@ static void ask_counts(struct queue_answer *a, struct store_tx *tx)
 	SQL(tx,
 		"SELECT (SELECT COUNT(*) FROM drover_task WHERE state = 0 AND not_before <= $1),"
 		" (SELECT COUNT(*) FROM drover_task WHERE state = 1),"
-		" (SELECT COUNT(*) FROM drover_task WHERE state = 0 AND not_before > $1),"
+		" (SELECT COUNT(*) FROM drover_task WHERE state = 0 AND not_before > $1) +"
+		" (SELECT COUNT(*) FROM drover_task WHERE state = 4),"
 		" (SELECT COUNT(*) FROM drover_dead)",
 		I(clock_real_ms()));
 }
@@ -448,6 +449,7 @@ static void bring_back(struct queue_answer *a, struct store_tx *tx)
 		CHOOSE);
 	SQL(tx,
 		"UPDATE drover_run SET state = 'running', finished_at = NULL, cancelled_at = NULL,"
+		" followed = CASE WHEN followed = 1 THEN 1 ELSE 2 END,"
 		" exclusive = CASE WHEN EXISTS (SELECT 1 FROM drover_run o WHERE o.exclusive ="
 		" drover_run.exclusive AND o.id <> drover_run.id AND (o.finished_at IS NULL"
 		" OR o.id > drover_run.id AND o.id IN " RUNS_OF_CHOSEN "))"

@@ -37,7 +37,8 @@ static void add_task(struct store_tx *tx, const char *token, const struct run_re
 	SQL(tx,
 		"INSERT INTO drover_task (run_id, job, kind, priority, state, not_before, attempt,"
 		" max_attempts, fence, checkpoint, payload, depth, unique_key, timeout_ms,"
-		" created_at) SELECT id, CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS BIGINT), 0,"
+		" created_at) SELECT id, CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS BIGINT),"
+		" CASE WHEN waiting IS NULL THEN 0 ELSE 4 END,"
 		" CAST($5 AS BIGINT), 0, CAST($6 AS BIGINT), 0, '', CAST($7 AS TEXT), 0,"
 		" CAST($8 AS TEXT), CAST($9 AS BIGINT), CAST($5 AS BIGINT)"
 		" FROM drover_run WHERE token = $1 ON CONFLICT (run_id, unique_key) DO NOTHING",
@@ -74,73 +75,191 @@ static void add_tasks(
 	queue_tx_tell_ends(tx);
 }
 
+/*
+ * Makes a run, at most one. Which of two that would overlap is made is not asked beforehand: a row
+ * that says that it is the job's only open one, or the only one that waits, is refused by a unique
+ * index, whoever else writes at the same time.
+ */
+/* clang-format off */
+#define MAKE_RUN(exclusive, waiting, condition)                                                  \
+	"INSERT INTO drover_run (job, trigger, request_id, token, due_at, created_at, state,"    \
+	" followed, exclusive, waiting) SELECT CAST($1 AS TEXT), CAST($2 AS TEXT),"              \
+	" CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS BIGINT), CAST($6 AS BIGINT), 'queued'," \
+	" CAST($7 AS BIGINT), " exclusive ", " waiting " WHERE " condition                       \
+	" ON CONFLICT DO NOTHING"
+/* clang-format on */
+#define JOB  "CAST($1 AS TEXT)"
+#define NONE "CAST(NULL AS TEXT)"
+/* Saves the number that a refused row would take; two that look at once are both let through here,
+ * and one of them is refused by the index. */
+#define NOBODY_RUNS                                                           \
+	" AND NOT EXISTS (SELECT 1 FROM drover_run WHERE exclusive = $1 AND " \
+	"finished_at IS NULL)"
+/* What waits goes first. */
+#define NOBODY_WAITS                                                        \
+	" AND NOT EXISTS (SELECT 1 FROM drover_run WHERE waiting = $1 AND " \
+	"finished_at IS NULL)"
+#define NOT_MADE " AND NOT EXISTS (SELECT 1 FROM drover_run WHERE token = $4)"
+/* A due time that nobody has decided, of a job that is not paused. */
+#define UNDECIDED                                                                         \
+	"NOT EXISTS (SELECT 1 FROM drover_due WHERE job = $1 AND due_at = $5) AND EXISTS" \
+	" (SELECT 1 FROM drover_job WHERE name = $1 AND paused = 0 AND resumed_at < $5)"
+#define ASKED "NOT EXISTS (SELECT 1 FROM drover_run WHERE request_id = $3)"
+
+struct run_texts {
+	const char *beside, *alone, *behind, *checked;
+};
+static const struct run_texts by_clock = {
+	MAKE_RUN(NONE, NONE, UNDECIDED),
+	MAKE_RUN(JOB, NONE, UNDECIDED NOBODY_RUNS NOBODY_WAITS),
+	MAKE_RUN(NONE, JOB, UNDECIDED NOT_MADE NOBODY_WAITS),
+	MAKE_RUN(NONE, NONE,
+		UNDECIDED " AND NOT EXISTS (SELECT 1 FROM drover_run WHERE job = $1 AND "
+			  "finished_at IS NULL)"),
+};
+static const struct run_texts by_hand = {
+	MAKE_RUN(NONE, NONE, ASKED),
+	MAKE_RUN(JOB, NONE, ASKED NOBODY_RUNS NOBODY_WAITS),
+	MAKE_RUN(NONE, JOB, ASKED NOT_MADE NOBODY_WAITS),
+	MAKE_RUN(NONE, NONE,
+		ASKED " AND NOT EXISTS (SELECT 1 FROM drover_run WHERE job = $1 AND "
+		      "finished_at IS NULL)"),
+};
+
+static void make_run(
+	struct store_tx *tx, const char *token, const struct run_request *run, int64_t now)
+{
+	const struct run_texts *texts = run->due_at ? &by_clock : &by_hand;
+	const struct store_value params[] = { T(run->job), T(run->trigger), T(run->request_id),
+		T(token), run->due_at ? I(run->due_at) : STORE_VALUE_NULL, I(now),
+		I(run->followed) };
+	size_t count = ARRAY_SIZE(params);
+	if (run->overlap == OVERLAP_ALLOW) {
+		store_tx_sql(tx, texts->beside, params, count);
+		return;
+	}
+	if (MUTANT(OVERLAP_BY_CHECK)) {
+		store_tx_sql(tx, texts->checked, params, count);
+		return;
+	}
+	if (run->overlap == OVERLAP_REPLACE)
+		queue_tx_replace(tx, run, now);
+	store_tx_sql(tx, texts->alone, params, count);
+	if (run->overlap != OVERLAP_SKIP)
+		store_tx_sql(tx, texts->behind, params, count);
+}
+
 void queue_tx_run(struct store_tx *tx, const struct run_request *run, int64_t now_ms)
 {
-	char token[TOKEN_TEXT];
+	char token[TOKEN_TEXT], error[ERROR_JSON];
 	make_token(token);
-	SQL(tx,
-		"INSERT INTO drover_run (job, trigger, request_id, token, due_at, created_at, "
-		"state)"
-		" VALUES ($1, $2, $3, $4, $5, $6, 'queued') ON CONFLICT (request_id) DO NOTHING",
-		T(run->job), T(run->trigger), T(run->request_id), T(token),
-		run->due_at ? I(run->due_at) : STORE_VALUE_NULL, I(now_ms));
+	queue_tx_lock_job(tx, run->job, now_ms);
+	make_run(tx, token, run, now_ms);
 	add_tasks(tx, token, run, now_ms);
+	if (run->overlap == OVERLAP_ALLOW)
+		return;
+	queue_error_json(
+		error, run->overlap == OVERLAP_SKIP
+			       ? "the job's run before is not finished (schedule.overlap: skip)"
+			       : "another run of the job waits already for the one before it");
+	SQL(tx,
+		"INSERT INTO drover_run (job, trigger, request_id, token, created_at, started_at,"
+		" finished_at, state, error_count, errors) SELECT CAST($1 AS TEXT),"
+		" CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS BIGINT),"
+		" CAST($5 AS BIGINT), CAST($5 AS BIGINT), 'skipped', 1, '[' || CAST($6 AS TEXT) ||"
+		" ']' WHERE NOT EXISTS (SELECT 1 FROM drover_run WHERE token = $4)"
+		" ON CONFLICT DO NOTHING",
+		T(run->job), T(run->trigger), T(run->request_id), T(token), I(now_ms), T(error));
 }
 
 /* ---- due times ---- */
 
-#define UNFINISHED "EXISTS (SELECT 1 FROM drover_run WHERE job = $1 AND finished_at IS NULL)"
-
-static void move_next_due(struct store_tx *tx, const struct due_decision *d, int64_t now)
+void queue_tx_lock_job(struct store_tx *tx, const char *job, int64_t now_ms)
 {
-	SQL(tx, "UPDATE drover_job SET next_due_at = $2, updated_at = $3 WHERE name = $1",
-		T(d->job), d->next_due_at ? I(d->next_due_at) : STORE_VALUE_NULL, I(now));
+	SQL(tx, "UPDATE drover_job SET updated_at = $2 WHERE name = $1", T(job), I(now_ms));
 }
 
-static void fire(struct store_tx *tx, const struct due_decision *d, int64_t now)
+static void move_due(struct store_tx *tx, const char *job, int64_t next_due_at, int64_t now)
 {
-	char token[TOKEN_TEXT];
-	make_token(token);
-	/* Fired and without a run: decided by this transaction. */
-	SQL(tx,
-		"INSERT INTO drover_run (job, trigger, token, due_at, created_at, state)"
-		" SELECT job, CAST($3 AS TEXT), CAST($4 AS TEXT), due_at, CAST($5 AS BIGINT), "
-		"'queued'"
-		" FROM drover_due WHERE job = $1 AND due_at = $2 AND outcome = 'fired'"
-		" AND run_id IS NULL",
-		T(d->job), I(d->due_at), T(d->run->trigger), T(token), I(now));
-	SQL(tx,
-		"UPDATE drover_due SET run_id = (SELECT id FROM drover_run WHERE token = $3)"
-		" WHERE job = $1 AND due_at = $2 AND run_id IS NULL AND outcome = 'fired'",
-		T(d->job), I(d->due_at), T(token));
-	add_tasks(tx, token, d->run, now);
+	if (next_due_at)
+		SQL(tx,
+			"UPDATE drover_job SET next_due_at = $2, updated_at = $3 WHERE name = $1"
+			" AND (next_due_at IS NULL OR next_due_at < $2)",
+			T(job), I(next_due_at), I(now));
+	else
+		SQL(tx, "UPDATE drover_job SET next_due_at = NULL, updated_at = $2 WHERE name = $1",
+			T(job), I(now));
 }
 
-void queue_tx_due(struct store_tx *tx, const struct due_decision *d, int64_t now_ms)
+/* First of all: where writers work side by side, the next one of the same job waits here until this
+ * transaction is durable, and sees what it decided. One that comes late moves nothing back. */
+void queue_tx_move_due(struct store_tx *tx, const char *job, int64_t next_due_at, int64_t now_ms)
 {
 #ifdef DROVER_MUTANTS
 	if (MUTANT(NEXT_DUE_IN_OWN_TRANSACTION)) {
 		struct store_tx *own = queue_tx_new(store_tx_store(tx), 0);
-		move_next_due(own, d, now_ms);
+		move_due(own, job, next_due_at, now_ms);
 		store_submit(store_tx_store(tx), own, NULL, NULL);
+		return;
 	}
 #endif
-	bool fires = str_eq(d->outcome, "fired") && d->run;
-	/* The key (job, due_at) lets no one decide twice; overlap is judged in here, where no run
-	 * can begin or end meanwhile. */
+	move_due(tx, job, next_due_at, now_ms);
+}
+
+/* Nobody has decided it, and it cannot begin now: not at all then. */
+static void need_room(struct store_tx *tx, const struct due_decision *d, const char *token)
+{
 	SQL(tx,
-		"INSERT INTO drover_due (job, due_at, outcome, reason, decided_at)"
-		" SELECT CAST($1 AS TEXT), CAST($2 AS BIGINT),"
-		" CASE WHEN $3 = 'fired' AND " UNFINISHED
-		" THEN 'skipped' ELSE CAST($3 AS TEXT) END,"
-		" CASE WHEN $3 = 'fired' AND " UNFINISHED
-		" THEN 'overlap' ELSE CAST($4 AS TEXT) END,"
-		" CAST($5 AS BIGINT) WHERE true ON CONFLICT (job, due_at) DO NOTHING",
-		T(d->job), I(d->due_at), T(d->outcome), T(d->reason), I(now_ms));
+		"SELECT 1 WHERE (SELECT COUNT(*) FROM drover_run WHERE finished_at IS NULL AND"
+		" trigger = 'catch_up') <= $4 AND ($5 = 0 OR EXISTS (SELECT 1 FROM drover_run"
+		" WHERE token = $3 AND waiting IS NULL)) OR EXISTS (SELECT 1 FROM drover_due WHERE "
+		"job = $1 AND"
+		" due_at = $2) OR EXISTS (SELECT 1 FROM drover_job WHERE name = $1 AND"
+		" (paused <> 0 OR resumed_at >= $2))",
+		T(d->job), I(d->due_at), T(token), I(CATCH_UP_IN_FLIGHT),
+		I(d->room == ROOM_OF_JOB));
+	store_tx_expect(tx, 1);
+}
+
+#define PAUSED "j.paused <> 0 OR j.resumed_at >= $2"
+
+size_t queue_tx_account(struct store_tx *tx, const struct due_decision *d, int64_t now_ms)
+{
+	char token[TOKEN_TEXT] = "";
+	const char *outcome = d->outcome, *reason = d->reason;
+	bool fires = str_eq(outcome, "fired") && d->run;
+	if (fires) {
+		struct run_request run = *d->run;
+		bool waits = run.overlap == OVERLAP_QUEUE;
+		run.due_at = d->due_at;
+		make_token(token);
+		make_run(tx, token, &run, now_ms);
+		/* What is said when it was not made. */
+		outcome = waits ? "coalesced" : "skipped";
+		reason = waits ? "a run of the job waits already" : "overlap";
+		if (d->room != ROOM_ANY)
+			need_room(tx, d, token);
+	}
+	/* The key (job, due_at) lets no one decide twice. */
+	size_t statement = SQL(tx,
+		"INSERT INTO drover_due (job, due_at, outcome, reason, run_id, decided_at)"
+		" SELECT j.name, CAST($2 AS BIGINT), CASE WHEN r.id IS NOT NULL THEN 'fired'"
+		" WHEN " PAUSED " THEN 'skipped' ELSE CAST($3 AS TEXT) END,"
+		" CASE WHEN r.waiting IS NOT NULL THEN 'waits for the run before'"
+		" WHEN r.id IS NOT NULL THEN '' WHEN " PAUSED
+		" THEN 'paused' ELSE CAST($4 AS TEXT) END, r.id, CAST($5 AS BIGINT)"
+		" FROM drover_job j LEFT JOIN drover_run r ON r.token = $6 WHERE j.name = $1"
+		" ON CONFLICT (job, due_at) DO NOTHING RETURNING outcome, reason, run_id",
+		T(d->job), I(d->due_at), T(outcome), T(reason), I(now_ms), T(token));
 	if (fires)
-		fire(tx, d, now_ms);
-	if (!MUTANT(NEXT_DUE_IN_OWN_TRANSACTION))
-		move_next_due(tx, d, now_ms);
+		add_tasks(tx, token, d->run, now_ms);
+	return statement;
+}
+
+size_t queue_tx_due(struct store_tx *tx, const struct due_decision *d, int64_t now_ms)
+{
+	queue_tx_move_due(tx, d->job, d->next_due_at, now_ms);
+	return queue_tx_account(tx, d, now_ms);
 }
 
 /* ---- tasks of the dead ---- */

@@ -13,7 +13,11 @@ _Static_assert(QUEUE_SCHEMA_VERSION == 2, "a new version needs its steps in step
 static const char *const statements[] = {
 	"CREATE TABLE IF NOT EXISTS drover_job (name TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL,"
 	" spec_hash TEXT NOT NULL, next_due_at BIGINT, paused BIGINT NOT NULL DEFAULT 0,"
-	" updated_at BIGINT NOT NULL, concurrency BIGINT NOT NULL DEFAULT 0)",
+	" updated_at BIGINT NOT NULL, concurrency BIGINT NOT NULL DEFAULT 0,"
+	" resumed_at BIGINT NOT NULL DEFAULT 0)",
+
+	"CREATE TABLE IF NOT EXISTS drover_after (job TEXT NOT NULL, parent TEXT NOT NULL,"
+	" run_id BIGINT NOT NULL, ended_at BIGINT NOT NULL, PRIMARY KEY (job, parent))",
 
 	"CREATE TABLE IF NOT EXISTS drover_due (job TEXT NOT NULL, due_at BIGINT NOT NULL,"
 	" outcome TEXT NOT NULL, reason TEXT, run_id BIGINT, decided_at BIGINT NOT NULL,"
@@ -29,11 +33,17 @@ static const char *const statements[] = {
 	" rows BIGINT NOT NULL DEFAULT 0, rejected BIGINT NOT NULL DEFAULT 0,"
 	" bytes BIGINT NOT NULL DEFAULT 0, error_count BIGINT NOT NULL DEFAULT 0,"
 	" errors TEXT NOT NULL DEFAULT '[]', exclusive TEXT, cancelled_at BIGINT,"
-	" tasks_cancelled BIGINT NOT NULL DEFAULT 0)",
+	" tasks_cancelled BIGINT NOT NULL DEFAULT 0, waiting TEXT,"
+	" followed BIGINT NOT NULL DEFAULT 0)",
 	"CREATE INDEX IF NOT EXISTS drover_run_job ON drover_run (job, id)",
 	"CREATE INDEX IF NOT EXISTS drover_run_open ON drover_run (job) WHERE finished_at IS NULL",
 	"CREATE UNIQUE INDEX IF NOT EXISTS drover_run_exclusive ON drover_run (exclusive)"
 	" WHERE finished_at IS NULL AND exclusive IS NOT NULL",
+	"CREATE UNIQUE INDEX IF NOT EXISTS drover_run_waiting ON drover_run (waiting)"
+	" WHERE finished_at IS NULL AND waiting IS NOT NULL",
+	"CREATE INDEX IF NOT EXISTS drover_run_followed ON drover_run (id) WHERE followed > 0",
+	"CREATE INDEX IF NOT EXISTS drover_run_caught_up ON drover_run (id)"
+	" WHERE finished_at IS NULL AND trigger = 'catch_up'",
 	"CREATE INDEX IF NOT EXISTS drover_run_ended ON drover_run (finished_at)"
 	" WHERE finished_at IS NOT NULL",
 
@@ -53,6 +63,7 @@ static const char *const statements[] = {
 	"NULL",
 	"CREATE INDEX IF NOT EXISTS drover_task_leaving ON drover_task (run_id) WHERE state = 2",
 	"CREATE INDEX IF NOT EXISTS drover_task_cancelled ON drover_task (run_id) WHERE state = 3",
+	"CREATE INDEX IF NOT EXISTS drover_task_behind ON drover_task (run_id) WHERE state = 4",
 
 	"CREATE TABLE IF NOT EXISTS drover_task_history (id BIGINT NOT NULL,"
 	" run_id BIGINT NOT NULL, job TEXT NOT NULL, kind TEXT NOT NULL,"
@@ -91,6 +102,9 @@ static const struct step {
 	{ 1, "ALTER TABLE drover_run ADD COLUMN tasks_cancelled BIGINT NOT NULL DEFAULT 0" },
 	{ 1, "DROP INDEX IF EXISTS drover_task_claimed" },
 	{ 1, "DROP INDEX IF EXISTS drover_task_held" },
+	{ 1, "ALTER TABLE drover_job ADD COLUMN resumed_at BIGINT NOT NULL DEFAULT 0" },
+	{ 1, "ALTER TABLE drover_run ADD COLUMN waiting TEXT" },
+	{ 1, "ALTER TABLE drover_run ADD COLUMN followed BIGINT NOT NULL DEFAULT 0" },
 };
 
 static const char newer[] =

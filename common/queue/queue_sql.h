@@ -60,6 +60,11 @@ const char *queue_error_cut(char buf[ERROR_CUT + 1], const char *text);
 /** What is TASK_LEAVING becomes dead letters (given_up: counted failed, else dead), with its
  * last_error; `why` enters the errors of their runs. */
 void queue_tx_bury(struct store_tx *tx, bool given_up, const char *why, int64_t now_ms);
+/** Cancels the job's open runs, those that wait too, to make room for `run`, unless that was made
+ * or decided before. */
+void queue_tx_replace(struct store_tx *tx, const struct run_request *run, int64_t now_ms);
+/** Where writers work side by side: what follows is about this job, one transaction at a time. */
+void queue_tx_lock_job(struct store_tx *tx, const char *job, int64_t now_ms);
 /** The cancelled tasks that nobody has a lease of leave, and with the last one their run ends. */
 void queue_tx_drop_cancelled(struct store_tx *tx, int64_t now_ms);
 /** execution_time_measured for each run that the last statement (ENDED) ends, when that is durable:

@@ -8,8 +8,15 @@ enum { QUEUE_SCHEMA_VERSION = 2 };
 
 /* drover_task.state. LEAVING is seen by nobody: it marks, inside one transaction, what becomes a
  * dead letter. CANCELLED: its run was cancelled while somebody held it, who finds out at the next
- * guard; it leaves when its holder lets go, dies, or lets the lease run out. */
-enum task_state { TASK_READY = 0, TASK_CLAIMED = 1, TASK_LEAVING = 2, TASK_CANCELLED = 3 };
+ * guard; it leaves when its holder lets go, dies, or lets the lease run out. BEHIND: its run waits
+ * for the job's run before. */
+enum task_state {
+	TASK_READY = 0,
+	TASK_CLAIMED = 1,
+	TASK_LEAVING = 2,
+	TASK_CANCELLED = 3,
+	TASK_BEHIND = 4
+};
 /* drover_task.priority; claims are shared 6:3:1 */
 enum task_priority { PRIORITY_HIGH = 0, PRIORITY_MEDIUM = 1, PRIORITY_LOW = 2 };
 
@@ -17,15 +24,20 @@ enum task_priority { PRIORITY_HIGH = 0, PRIORITY_MEDIUM = 1, PRIORITY_LOW = 2 };
 /*
  * drover_meta   key PK, value                       schema_version
  * drover_job    name PK, kind, spec_hash, next_due_at NULL, paused, updated_at, concurrency (tasks at a
- *               time over all processes, 0: no bound of its own)
+ *               time over all processes, 0: no bound of its own), resumed_at (due times until then
+ *               were paused)
  * drover_due    job, due_at, outcome, reason, run_id NULL, decided_at, PRIMARY KEY (job, due_at)
  *               outcome: fired, coalesced, skipped, missed
- * drover_run    id PK, job, trigger (schedule, manual), request_id UNIQUE NULL (idempotency of manual
+ * drover_after  job, parent, run_id, ended_at, PRIMARY KEY (job, parent)
+ *               of a job that runs after others: which of them have ended since it was due last
+ * drover_run    id PK, job, trigger (schedule, catch_up, after, manual), request_id UNIQUE NULL (idempotency of manual
  *               runs), token UNIQUE (how one transaction finds the run it made), due_at NULL,
  *               created_at, started_at NULL, finished_at NULL, state (queued, running, succeeded,
- *               failed, cancelled), tasks_total = tasks_done + tasks_failed (given up) + tasks_dead
+ *               failed, cancelled, skipped), tasks_total = tasks_done + tasks_failed (given up) + tasks_dead
  *               (attempts used up) + tasks_cancelled + those still in drover_task, exclusive NULL (the
  *               job, when its policy forbids two open runs: UNIQUE over runs that are not finished),
+ *               waiting NULL (the job, while it waits for the run before: UNIQUE over the same),
+ *               followed (other jobs run after it, and are not yet told of its end; 2: it had ended before)
  *               cancelled_at NULL (told to end: it ends `cancelled` when no task is left), pages (URLs to be fetched or
  *               fetched), requests, rows, rejected, bytes, error_count, errors (JSON list, the first
  *               20 at most)

@@ -13,6 +13,19 @@
 
 struct err;
 
+/* What becomes of a due time whose job still has a run that is not finished. */
+enum overlap {
+	OVERLAP_ALLOW, /* it runs beside */
+	OVERLAP_SKIP,  /* it is skipped */
+	OVERLAP_QUEUE, /* it waits; at most one does, further ones are told that they are part of it
+			*/
+	OVERLAP_REPLACE /* the run before is cancelled, and when it has ended this one begins */
+};
+/* What becomes of due times that passed while nobody was there to see. */
+enum catch_up { CATCH_UP_NONE, CATCH_UP_LAST, CATCH_UP_ALL };
+/* Which ends of the jobs it follows a job runs after. */
+enum after_end { AFTER_SUCCESS, AFTER_FAILURE, AFTER_END };
+
 struct schedule {
 	enum schedule_kind { SCHEDULE_NONE, SCHEDULE_CRON, SCHEDULE_EVERY, SCHEDULE_AT } kind;
 	/* SCHEDULE_CRON */

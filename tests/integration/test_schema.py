@@ -36,7 +36,7 @@ UNSEEN = {
     "65_tables_disagree": OTHER, "68_private_address": OTHER, "69_regular_expression": LANGUAGE,
     "70_listen_not_loopback": LANGUAGE, "73_command_relative": OTHER, "74_probe_slower_than_interval": OTHER,
     "75_probe_timeout_inherited": OTHER, "78_column_reserved_by_crawl": OTHER, "99_request_path": LANGUAGE,
-    "120_depends_ring": OTHER, "124_memory_levels": OTHER,
+    "120_depends_ring": OTHER, "151_after_in_a_ring": OTHER, "124_memory_levels": OTHER,
     "130_two_kinds_of_probe": OTHER, "144_dst_without_cron": OTHER, "146_jitter_above_every": OTHER,
     "150_for_each_without_places": OTHER, "151_for_each_unknown_name": OTHER, "152_place_without_for_each": OTHER,
     "153_for_each_values": OTHER, "154_for_each_secret": OTHER,

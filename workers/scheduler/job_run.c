@@ -90,6 +90,10 @@ int job_run_init(struct job_run *r, const struct config_job *job, const char *tr
 			.max_attempts = job->retry.attempts,
 			.timeout_ms = job->timeout_ms,
 			.priority = job->priority,
+			/* What has no schedule is begun by hand alone, as often as one likes. */
+			.overlap = config_has_schedule(job) ? (enum overlap)job->due.overlap
+							    : OVERLAP_ALLOW,
+			.followed = job->followed,
 			.frontier = crawls },
 		.texts = calloc(room + 1, sizeof(*r->texts)),
 		.payloads = calloc(room + 1, sizeof(*r->payloads)),

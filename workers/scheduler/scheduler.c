@@ -12,6 +12,7 @@
 #include "loop/loop.h"
 #include "queue/queue.h"
 #include "scheduler/answers.h"
+#include "scheduler/chain.h"
 #include "scheduler/tables.h"
 #include "scheduler/ticker.h"
 #include "store/store.h"
@@ -52,6 +53,7 @@ static void start_over(struct scheduler *s)
 		return;
 	s->ready = false;
 	ticker_stop(s->ticker);
+	chain_stop(s->chain);
 	loop_timer_stop(s->leases);
 	loop_timer_start(s->retry, RETRY_MS);
 }
@@ -97,6 +99,7 @@ static void on_earlier_freed(void *arg, enum queue_status status)
 	wake_all(s);
 	ticker_start(s->ticker);
 	tables_start(s->tables);
+	chain_start(s->chain);
 	loop_timer_start(s->leases, LEASE_CHECK_MS);
 }
 
@@ -205,6 +208,7 @@ static void stop(struct worker *w)
 	struct scheduler *s = worker_state(w);
 	answers_free(s->answers);
 	tables_free(s->tables);
+	chain_free(s->chain);
 	ticker_free(s->ticker);
 	loop_timer_free(s->retry);
 	loop_timer_free(s->leases);
@@ -237,9 +241,10 @@ static int open_all(struct worker *w, const struct config *config, struct err *e
 	s->retry = loop_timer_new(s->loop, start_up, s);
 	s->leases = loop_timer_new(s->loop, check_leases, s);
 	s->ticker = ticker_new(s);
+	s->chain = chain_new(s);
 	s->answers = answers_new(s);
 	s->tables = tables_new(s);
-	if (!s->retry || !s->leases || !s->ticker || !s->answers || !s->tables) {
+	if (!s->retry || !s->leases || !s->ticker || !s->chain || !s->answers || !s->tables) {
 		stop(w);
 		worker_set_state(w, NULL);
 		return err_set(err, -ENOMEM, "out of memory");

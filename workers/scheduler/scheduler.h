@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct answers;
+struct chain;
 struct config;
 struct loop;
 struct tables;
@@ -25,6 +26,7 @@ struct scheduler {
 	struct loop *loop;
 	struct store *store;
 	struct ticker *ticker;
+	struct chain *chain;
 	struct answers *answers;
 	struct tables *tables;
 	struct loop_timer *retry;  /* of the start-up steps */

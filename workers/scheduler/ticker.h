@@ -2,8 +2,11 @@
 #pragma once
 /*
  * Watches the clock for all jobs. Each due time is decided once, in one transaction that also makes
- * its run and moves the job's next due time (D2): fired, coalesced (a later one stands for it),
- * missed (too long ago) or skipped (the job's run before is not finished).
+ * its run and moves the job's next due time (D2): fired, coalesced (a later one stands for it, or
+ * a run waits already), missed (too long ago), or skipped (the job's run before is not finished, or
+ * the job is paused). Transactions run back to back, and each carries what fell due during the one
+ * before. What was not seen in time is caught up as the job says: oldest first, after each other,
+ * at most CATCH_UP_IN_FLIGHT runs at a time.
  */
 #include "base/compiler.h"
 #include <stdbool.h>
@@ -11,12 +14,10 @@
 #include <stdint.h>
 
 struct config;
-struct config_job;
+struct config_due;
 struct err;
 struct scheduler;
 struct ticker;
-
-enum { CATCH_UP_WINDOW_MS = 86400000 };
 
 struct ticker *ticker_new(struct scheduler *s); /* NULL: out of memory */
 void ticker_free(struct ticker *t);
@@ -30,9 +31,20 @@ void ticker_stop(struct ticker *t);
 const struct config *ticker_config(const struct ticker *t);
 /** 0: never, or not known yet. */
 int64_t ticker_next_due(const struct ticker *t, const char *job);
+/** Whether the store has a row for it. */
+bool ticker_is_known(const struct ticker *t, const char *job);
+/** Has no due time that is not decided: one may be set. */
+bool ticker_is_free(const struct ticker *t, const char *job);
+/** The store has this next due time for the job: it runs after others, which have ended. */
+void ticker_set_due(struct ticker *t, const char *job, int64_t due_at);
+/** Another scheduler has gone on with something: reads again what the store knows. */
+void ticker_refresh(struct ticker *t);
+/** The store has it so. */
+void ticker_set_paused(struct ticker *t, const char *job, bool paused);
 /** What becomes of one due time, given the clock: pure, for tests. `later`: a later due time is due
  * as well. */
 struct due_verdict {
 	const char *outcome, *reason;
 };
-struct due_verdict ticker_judge(int64_t due_at, int64_t now_ms, bool later);
+struct due_verdict ticker_judge(
+	const struct config_due *due, int64_t due_at, int64_t now_ms, bool later);

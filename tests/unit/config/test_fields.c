@@ -45,6 +45,10 @@ static const struct companion {
 	{ "retry.backoff.max", "retry.backoff.initial", "50ms", NULL },
 	{ "paginate.by", "paginate.param", "page", "page" },
 	{ "schedule.timezone", "schedule.cron", "\"0 3 * * *\"", NULL },
+	{ "schedule.overlap", "schedule.cron", "\"0 3 * * *\"", NULL },
+	{ "schedule.catch_up", "schedule.cron", "\"0 3 * * *\"", NULL },
+	{ "schedule.catch_up_window", "schedule.cron", "\"0 3 * * *\"", NULL },
+	{ "schedule.on", "schedule.after", "[first]", NULL },
 	{ "schedule.jitter", "schedule.cron", "\"0 3 * * *\"", NULL },
 	{ "schedule.dst.gap", "schedule.cron", "\"0 3 * * *\"", NULL },
 	{ "schedule.dst.overlap", "schedule.cron", "\"0 3 * * *\"", NULL },
@@ -193,6 +197,12 @@ static void start(struct document *doc, const struct root *root)
 		char path[160];
 		snprintf(path, sizeof(path), "%s.%s", root->path, root->base[i][0]);
 		set(doc, path, root->base[i][1]);
+	}
+	/* One that may be followed. */
+	if (str_starts(root->path, "jobs.")) {
+		set(doc, "jobs.first.kind", "crawl");
+		set(doc, "jobs.first.start", "[\"https://first.example.org/\"]");
+		set(doc, "jobs.first.store", "{table: first, key: [url]}");
 	}
 }
 
@@ -406,7 +416,7 @@ static const char *list_for(const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		if (str_eq(lists[i][0], name))
 			return lists[i][1];
-	assert_true(str_eq(name, "key") || str_eq(name, "depends_on"));
+	assert_true(str_eq(name, "key") || str_eq(name, "depends_on") || str_eq(name, "after"));
 	return NULL;
 }
 

@@ -8,6 +8,7 @@ static const struct run_request scheduled = { .job = "j",
 	.max_attempts = 3,
 	.timeout_ms = 1000,
 	.priority = PRIORITY_MEDIUM,
+	.overlap = OVERLAP_SKIP,
 	.payloads = two,
 	.payload_count = 2 };
 

@@ -3,6 +3,7 @@
 
 #include "config/config.h"
 #include "config/kind.h"
+#include "scheduler/chain.h"
 #include "scheduler/job_run.h"
 #include "scheduler/ticker.h"
 
@@ -24,10 +25,11 @@
 
 static void of_several_due_times_the_last_stands_for_the_others(void **state UNUSED)
 {
-	assert_string_equal(ticker_judge(1000, 5000, true).outcome, "coalesced");
-	assert_string_equal(ticker_judge(5000, 5000, false).outcome, "fired");
-	assert_string_equal(ticker_judge(5000, 5000 + CATCH_UP_WINDOW_MS, false).outcome, "fired");
-	const struct due_verdict v = ticker_judge(5000, 5001 + CATCH_UP_WINDOW_MS, false);
+	const struct config_due last = { .catch_up = CATCH_UP_LAST, .catch_up_window_ms = DAY };
+	assert_string_equal(ticker_judge(&last, 1000, 5000, true).outcome, "coalesced");
+	assert_string_equal(ticker_judge(&last, 5000, 5000, false).outcome, "fired");
+	assert_string_equal(ticker_judge(&last, 5000, 5000 + DAY, false).outcome, "fired");
+	const struct due_verdict v = ticker_judge(&last, 5000, 5001 + DAY, false);
 	assert_string_equal(v.outcome, "missed");
 	assert_string_not_equal(v.reason, "");
 }
@@ -128,6 +130,210 @@ static void a_due_time_while_the_run_before_is_not_finished_is_skipped(void **st
 	world_finish_runs();
 	world_advance(10 * SECOND);
 	assert_int_equal(world_number(FIRED), 2);
+}
+
+/* ---- catching up ---- */
+
+static void without_catch_up_what_was_not_seen_in_time_is_missed(void **state UNUSED)
+{
+	world_configure(tick_config("{every: 10m, catch_up: none}"));
+	world_finish_runs();
+	world_advance(65 * 60 * SECOND);
+	assert_int_equal(world_number(MISSED " AND reason LIKE '%catch_up is none'"), 6);
+	assert_int_equal(world_number(RUNS), 1);
+	/* A little late is in time. */
+	world_advance(5 * 60 * SECOND + 30 * SECOND);
+	assert_int_equal(world_number(FIRED), 2);
+}
+
+static void the_window_bounds_what_is_caught_up(void **state UNUSED)
+{
+	world_configure(tick_config("{every: 10m, catch_up_window: 30m}"));
+	world_finish_runs();
+	world_advance(65 * 60 * SECOND);
+	assert_int_equal(world_number(MISSED " AND reason LIKE '%window%'"), 3);
+	assert_int_equal(world_number(COALESCED), 2);
+	assert_int_equal(world_number(FIRED), 2);
+	assert_int_equal(
+		world_number("SELECT COUNT(*) FROM drover_run WHERE trigger = 'catch_up'"), 1);
+}
+
+/* Until nothing more is due. */
+static void catch_up(int steps)
+{
+	for (int i = 0; i < steps; i++)
+		world_advance(300);
+}
+
+static void all_are_caught_up_oldest_first_one_after_the_other(void **state UNUSED)
+{
+	world_configure(tick_config("{every: 10m, catch_up: all}"));
+	world_finish_runs();
+	world_advance(65 * 60 * SECOND);
+	catch_up(3);
+	for (int i = 1; i <= 6; i++) {
+		/* The next one waits for the end of this one: none is skipped. */
+		assert_int_equal(world_number(RUNS), i + 1);
+		assert_int_equal(world_number("SELECT due_at FROM drover_run ORDER BY id DESC"
+					      " LIMIT 1"),
+			T0 + i * 600 * SECOND);
+		world_finish_runs();
+		catch_up(3);
+	}
+	assert_int_equal(world_number(FIRED), 7);
+	assert_int_equal(world_number(DUES), 7);
+	assert_int_equal(world_number(GAPS("600000")), 0);
+}
+
+static struct config *many_jobs(int count, const char *schedule)
+{
+	struct buf yaml = BUF_INIT;
+	buf_add_str(&yaml, "jobs:\n");
+	for (int i = 0; i < count; i++)
+		buf_addf(&yaml,
+			"  j%02d: {kind: crawl, schedule: %s, start: [\"https://a.example.org/\"],"
+			" store: {table: t%02d, key: [url]}}\n",
+			i, schedule, i);
+	struct config *config = must_load(buf_str(&yaml));
+	buf_finish(&yaml);
+	return config;
+}
+
+static void what_is_caught_up_is_spread_and_bounded(void **state UNUSED)
+{
+	world_configure(many_jobs(40, "{cron: \"0 * * * *\"}"));
+	assert_int_equal(world_number(RUNS), 0);
+	world_advance(2 * HOUR + HOUR / 2);
+	/* One at once, the others after it. */
+	assert_int_equal(world_number(RUNS), 1);
+	for (int i = 0; i < 60; i++)
+		world_advance(20);
+	assert_int_equal(world_number(RUNS), 16);
+	assert_int_equal(world_number(DUES " WHERE outcome = 'coalesced'"), 40);
+	world_finish_runs();
+	catch_up(60);
+	assert_int_equal(world_number(RUNS), 32);
+	world_finish_runs();
+	catch_up(30);
+	assert_int_equal(world_number(RUNS), 40);
+	assert_int_equal(world_number(DUES), 80);
+}
+
+static void a_paused_job_s_due_times_are_skipped_and_nothing_fires_on_resume(void **state UNUSED)
+{
+	world_configure(tick_config("{every: 10m, catch_up: all}"));
+	world_finish_runs();
+	assert_ok(run_sql(world->f, "UPDATE drover_job SET paused = 1"));
+	ticker_set_paused(world->s.ticker, "tick", true);
+	world_advance(HOUR);
+	assert_int_equal(world_number(SKIPPED " AND reason = 'paused'"), 6);
+	fake_clock_advance_ms(600 * SECOND);
+	assert_ok(
+		run_sql(world->f, "UPDATE drover_job SET paused = 0, resumed_at = 1800004200000"));
+	ticker_set_paused(world->s.ticker, "tick", false);
+	world_settle();
+	catch_up(3);
+	assert_int_equal(world_number(SKIPPED), 7);
+	assert_int_equal(world_number(RUNS), 1);
+	world_advance(600 * SECOND);
+	assert_int_equal(world_number(RUNS), 2);
+}
+
+/* ---- jobs that follow, runs that wait ---- */
+
+static struct config *chain_config(const char *of_c)
+{
+	char yaml[1024];
+	snprintf(yaml, sizeof(yaml),
+		"x-job: &j {kind: crawl, start: [\"https://a.example.org/\"],"
+		" store: {table: t, key: [url]}}\n"
+		"jobs:\n"
+		"  a: {<<: *j, schedule: {every: 1h, overlap: queue}}\n"
+		"  b: {<<: *j, schedule: {every: 1h}}\n"
+		"  c: {<<: *j, schedule: %s}\n",
+		of_c);
+	return must_load(yaml);
+}
+
+static void end_runs_of(const char *job, const char *state)
+{
+	char sql[256];
+	snprintf(sql, sizeof(sql), "DELETE FROM drover_task WHERE state = 0 AND job = '%s'", job);
+	assert_ok(run_sql(world->f, sql));
+	snprintf(sql, sizeof(sql),
+		"UPDATE drover_run SET state = '%s', finished_at = %lld WHERE job = '%s' AND"
+		" finished_at IS NULL AND waiting IS NULL",
+		state, (long long)clock_real_ms(), job);
+	assert_ok(run_sql(world->f, sql));
+	world_look();
+}
+
+#define RUNS_OF(job) "SELECT COUNT(*) FROM drover_run WHERE job = '" job "'"
+
+static void a_job_runs_when_all_it_follows_have_succeeded(void **state UNUSED)
+{
+	world_configure(chain_config("{after: [a, b]}"));
+	assert_int_equal(world_number(RUNS_OF("c")), 0);
+	end_runs_of("a", "succeeded");
+	assert_int_equal(world_number(RUNS_OF("c")), 0);
+	end_runs_of("b", "failed");
+	assert_int_equal(world_number(RUNS_OF("c")), 0);
+	world_advance(HOUR);
+	end_runs_of("b", "succeeded");
+	assert_int_equal(world_number(RUNS_OF("c") " AND trigger = 'after'"), 1);
+	assert_int_equal(world_number(FIRED " AND job = 'c' AND due_at = 1800003600000"), 1);
+	end_runs_of("c", "succeeded");
+	end_runs_of("a", "succeeded");
+	assert_int_equal(world_number(RUNS_OF("c")), 1);
+	world_advance(HOUR);
+	end_runs_of("b", "succeeded");
+	assert_int_equal(world_number(RUNS_OF("c")), 2);
+	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_run WHERE followed > 0 AND"
+				      " finished_at IS NOT NULL"),
+		0);
+}
+
+static void an_end_that_nobody_saw_is_told_after_a_restart(void **state UNUSED)
+{
+	world_configure(chain_config("{after: a, on: failure}"));
+	ticker_stop(world->s.ticker);
+	chain_stop(world->s.chain);
+	end_runs_of("a", "failed");
+	assert_int_equal(world_number(RUNS_OF("c")), 0);
+	world_restart_ticker();
+	world_look();
+	assert_int_equal(world_number(RUNS_OF("c")), 1);
+	end_runs_of("c", "failed");
+	world_look();
+	assert_int_equal(world_number(RUNS_OF("c")), 1);
+}
+
+static void a_due_time_that_was_set_and_not_decided_is_decided_after_a_restart(void **state UNUSED)
+{
+	world_configure(chain_config("{after: a, on: end}"));
+	/* What queue_tx_follow() leaves when the scheduler dies then. */
+	assert_ok(run_sql(world->f, "UPDATE drover_job SET next_due_at = 5 WHERE name = 'c'"));
+	world_restart_ticker();
+	assert_int_equal(world_number(FIRED " AND job = 'c' AND due_at = 5"), 1);
+	assert_int_equal(world_number(RUNS_OF("c")), 1);
+}
+
+static void a_run_that_waits_begins_when_the_one_before_has_ended(void **state UNUSED)
+{
+	world_configure(chain_config("{every: 9h}"));
+	world_advance(HOUR);
+	world_advance(HOUR);
+	assert_int_equal(world_number(RUNS_OF("a")), 2);
+	assert_int_equal(world_number(COALESCED " AND reason LIKE '%waits already'"), 1);
+	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_task WHERE job = 'a'"
+				      " AND state = 0"),
+		1);
+	int wakes = world->wakes;
+	end_runs_of("a", "failed");
+	assert_int_equal(world_number("SELECT run_id FROM drover_task WHERE job = 'a' AND state ="
+				      " 0"),
+		world_number("SELECT MAX(id) FROM drover_run WHERE job = 'a'"));
+	assert_true(world->wakes > wakes);
 }
 
 static void at_fires_once_and_not_again_after_a_restart(void **state UNUSED)
@@ -378,6 +584,15 @@ int main(void)
 		TEST(each_due_time_of_a_pause_has_one_row),
 		TEST(what_is_longer_ago_than_the_window_is_missed),
 		TEST(a_due_time_while_the_run_before_is_not_finished_is_skipped),
+		TEST(without_catch_up_what_was_not_seen_in_time_is_missed),
+		TEST(the_window_bounds_what_is_caught_up),
+		TEST(all_are_caught_up_oldest_first_one_after_the_other),
+		TEST(what_is_caught_up_is_spread_and_bounded),
+		TEST(a_paused_job_s_due_times_are_skipped_and_nothing_fires_on_resume),
+		TEST(a_job_runs_when_all_it_follows_have_succeeded),
+		TEST(an_end_that_nobody_saw_is_told_after_a_restart),
+		TEST(a_due_time_that_was_set_and_not_decided_is_decided_after_a_restart),
+		TEST(a_run_that_waits_begins_when_the_one_before_has_ended),
 		TEST(at_fires_once_and_not_again_after_a_restart),
 		TEST(at_that_was_over_when_first_seen_fires_within_the_window_only),
 		TEST(a_changed_schedule_counts_from_now_and_an_unchanged_one_goes_on),

@@ -4,6 +4,7 @@
 #include "config/config.h"
 #include "ipc/messages.h"
 #include "scheduler/answers.h"
+#include "scheduler/chain.h"
 #include "scheduler/ticker.h"
 #include "worker/worker.h"
 #include <errno.h>
@@ -52,7 +53,9 @@ int world_setup(void **state)
 	world->s.ready = true;
 	list_init(&world->s.gone);
 	world->s.ticker = ticker_new(&world->s);
+	world->s.chain = chain_new(&world->s);
 	world->s.answers = answers_new(&world->s);
+	assert_non_null(world->s.chain);
 	assert_non_null(world->s.ticker);
 	assert_non_null(world->s.answers);
 	return 0;
@@ -61,6 +64,7 @@ int world_setup(void **state)
 int world_teardown(void **state)
 {
 	answers_free(world->s.answers);
+	chain_free(world->s.chain);
 	ticker_free(world->s.ticker);
 	config_free(world->config);
 	for (size_t i = 0; i < world->page_count; i++)
@@ -108,8 +112,10 @@ void world_configure(struct config *config)
 {
 	bool first = !world->config;
 	take_up(config);
-	if (first)
+	if (first) {
 		ticker_start(world->s.ticker);
+		chain_start(world->s.chain);
+	}
 	world_settle();
 }
 
@@ -129,12 +135,24 @@ void world_set_clock(int64_t real_ms)
 
 void world_restart_ticker(void)
 {
+	chain_free(world->s.chain);
 	ticker_free(world->s.ticker);
+	world->s.chain = chain_new(&world->s);
+	assert_non_null(world->s.chain);
 	world->s.ticker = ticker_new(&world->s);
 	assert_non_null(world->s.ticker);
 	take_up(world->config);
 	ticker_start(world->s.ticker);
+	chain_start(world->s.chain);
 	world_settle();
+}
+
+void world_look(void)
+{
+	for (int i = 0; i < 3; i++) {
+		chain_look(world->s.chain);
+		world_settle();
+	}
 }
 
 void world_finish_runs(void)

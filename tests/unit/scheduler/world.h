@@ -44,6 +44,8 @@ void world_configure(struct config *config);
 /** The wall clock goes on; all that is due then is decided. */
 void world_advance(int64_t ms);
 void world_set_clock(int64_t real_ms);
+/** What has ended is seen, and all that follows from it. */
+void world_look(void);
 /** Dies and starts again: only the store remembers. */
 void world_restart_ticker(void);
 /** Waits until no transaction is on its way. */
