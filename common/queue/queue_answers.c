@@ -424,8 +424,8 @@ static bool dead_row(struct queue_answer *a, struct json_out *j, const char *key
 /* The chunk that all statements of one transaction mean: nothing changes the table between them. */
 #define CHOSEN                                                              \
 	"(SELECT id FROM drover_dead WHERE id < $1 AND ($2 = 0 OR id = $2)" \
-	" ORDER BY id DESC LIMIT $3)"
-#define CHOOSE	       I(a->last_id), I(a->id), I(CHUNK)
+	" AND ($4 = '' OR job = $4) ORDER BY id DESC LIMIT $3)"
+#define CHOOSE	       I(a->last_id), I(a->id), I(CHUNK), T(a->job ? a->job : "")
 #define RUNS_OF_CHOSEN "(SELECT run_id FROM drover_dead WHERE id IN " CHOSEN ")"
 #define COUNT_OF_RUN(given_up)                                                                    \
 	"(SELECT COUNT(*) FROM drover_dead WHERE run_id = drover_run.id AND given_up = " given_up \
@@ -439,7 +439,7 @@ static void bring_back(struct queue_answer *a, struct store_tx *tx)
 		"INSERT INTO drover_task (id, run_id, job, kind, priority, state, not_before,"
 		" attempt, max_attempts, fence, checkpoint, payload, depth, unique_key,"
 		" timeout_ms, created_at, last_error) SELECT id, run_id, job, kind, priority, 0,"
-		" CAST($4 AS BIGINT), 0, max_attempts, fence, checkpoint, payload, depth,"
+		" CAST($5 AS BIGINT), 0, max_attempts, fence, checkpoint, payload, depth,"
 		" unique_key, timeout_ms, created_at, error FROM drover_dead WHERE id IN " CHOSEN,
 		CHOOSE, I(now));
 	SQL(tx,
@@ -484,15 +484,24 @@ static const struct answer_kind dead_change_kind = { .key = "dead",
 	.none = "no such dead letter" };
 
 struct queue_answer *queue_answer_dead(
-	struct store *store, enum dead_verb verb, int64_t id, queue_page page, void *arg)
+	struct store *store, const struct dead_question *q, queue_page page, void *arg)
 {
-	bool writes = verb == DEAD_RETRY || verb == DEAD_DROP;
+	bool writes = q->verb == DEAD_RETRY || q->verb == DEAD_DROP;
 	struct queue_answer *a = answer_new(
 		store, writes ? &dead_change_kind : &dead_kind, page, arg);
 	if (!a)
 		return NULL;
-	a->verb = verb;
-	a->id = id;
+	a->job = q->job ? strdup(q->job) : NULL;
+	if (q->job && !a->job) {
+		answer_free(a);
+		return NULL;
+	}
+	a->verb = q->verb;
+	a->id = q->id;
+	if (q->before > 0)
+		a->last_id = q->before;
+	if (q->verb == DEAD_LIST && q->limit > 0)
+		a->left = q->limit;
 	next_step(a);
 	return a;
 }

@@ -57,10 +57,17 @@ enum dead_verb {
 	DEAD_RETRY, /* ready again with attempt 0 and its checkpoint; its run is running again */
 	DEAD_DROP   /* forgotten; its run stays as it ended */
 };
+struct dead_question {
+	enum dead_verb verb;
+	const char *job; /* NULL: of all */
+	int64_t id;	 /* 0: any */
+	int64_t before;	 /* only older ones, 0: no bound */
+	int64_t limit;	 /* 0: no limit; of DEAD_LIST alone */
+};
 /** {"dead": [{id, run, job, kind, payload, attempt, error, failed_at}]}, newest first: those shown,
- * retried or dropped. id 0: all. */
+ * retried or dropped. */
 struct queue_answer *queue_answer_dead(
-	struct store *store, enum dead_verb verb, int64_t id, queue_page page, void *arg);
+	struct store *store, const struct dead_question *question, queue_page page, void *arg);
 
 struct queue_metrics {
 	int64_t ready, claimed, delayed, dead;

@@ -8,11 +8,17 @@
 #include "show.h"
 #include "text.h"
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 
 int verb_dead(struct cli *cli);
 extern const struct cli_option verb_dead_options[];
-const struct cli_option verb_dead_options[] = { { 0 } };
+const struct cli_option verb_dead_options[] = {
+	{ "job", 'j', "JOB", "of this job alone; retry and drop: all of it" },
+	{ "limit", 'n', "N", "list: how many, newest first (all)" },
+	{ "before", 0, "ID", "list: only those older than this one, for the next page" },
+	{ 0 },
+};
 
 static int print_list(struct cli *cli, const json_t *dead)
 {
@@ -66,7 +72,22 @@ static void print_in_full(struct cli *cli, const json_t *dead)
 static int list(struct cli *cli)
 {
 	CLEANUP(json_freep) json_t *answer = NULL;
-	int code = ask(cli, "dead", "{}", &answer);
+	CLEANUP(json_freep) json_t *args = json_object();
+	const char *job = cli_value(cli, "job");
+	long limit = 0, before = 0;
+	int code = cli_number(cli, "limit", 1, 10000, 0, &limit);
+	if (code == CLI_DONE)
+		code = cli_number(cli, "before", 1, LONG_MAX, 0, &before);
+	if (code != CLI_DONE)
+		return code;
+	if (args && job)
+		json_object_set_new(args, "job", json_string(job));
+	if (args && limit)
+		json_object_set_new(args, "limit", json_integer(limit));
+	if (args && before)
+		json_object_set_new(args, "before", json_integer(before));
+	CLEANUP(freep) char *text = args ? json_dumps(args, JSON_COMPACT) : NULL;
+	code = text ? ask(cli, "dead", text, &answer) : cli_fail(cli, CLI_FAILED, "out of memory");
 	if (code != CLI_DONE)
 		return code;
 	if (cli->json)
@@ -77,9 +98,11 @@ static int list(struct cli *cli)
 	return print_list(cli, dead);
 }
 
-static json_t *arguments(const char *what, bool may_be_all)
+static json_t *arguments(const char *what, const char *job, bool may_be_all)
 {
 	int64_t id = 0;
+	if (job)
+		return json_pack("{s:s}", "job", job);
 	if (may_be_all && str_eq(what, "all"))
 		return json_pack("{s:b}", "all", 1);
 	if (str_to_i64(what, 1, INT64_MAX, &id) < 0)
@@ -87,11 +110,11 @@ static json_t *arguments(const char *what, bool may_be_all)
 	return json_pack("{s:I}", "id", (json_int_t)id);
 }
 
-/* show, retry or drop of one id, or of all. */
-static int act(struct cli *cli, const char *verb, const char *what, json_t *all)
+/* show, retry or drop of one id, of all, or of a job. */
+static int act(struct cli *cli, const char *verb, const char *what, const char *job, json_t *all)
 {
 	bool show = str_eq(verb, "dead.show");
-	CLEANUP(json_freep) json_t *args = arguments(what, !show);
+	CLEANUP(json_freep) json_t *args = arguments(what, job, !show);
 	if (!args)
 		return cli_fail(cli, CLI_USAGE,
 			"'%s' is no number of a dead letter%s; see: drover dead list", what,
@@ -105,31 +128,23 @@ static int act(struct cli *cli, const char *verb, const char *what, json_t *all)
 	return code;
 }
 
-int verb_dead(struct cli *cli)
+static int act_on_each(struct cli *cli, size_t which, const char *word)
 {
-	static const char *const words[] = { "list", "show", "retry", "drop" };
 	static const char *const verbs[] = { NULL, "dead.show", "dead.retry", "dead.drop" };
-	const char *word = cli->name_count ? cli->names[0] : "list";
-	size_t which = 0;
-	while (which < ARRAY_SIZE(words) && !str_eq(words[which], word))
-		which++;
-	if (which == ARRAY_SIZE(words)) {
-		const char *near = str_nearest(word, words, ARRAY_SIZE(words));
-		return cli_fail(cli, CLI_USAGE, "dead %s? %s%s%s", word,
-			near ? "did you mean '" : "",
-			near ? near : "list, show ID, retry ID|all, drop ID|all", near ? "'?" : "");
-	}
-	if (which == 0)
-		return cli->name_count > 1
-			       ? cli_fail(cli, CLI_USAGE, "dead list takes no more words")
-			       : list(cli);
-	if (cli->name_count < 2)
+	const char *job = which > 1 ? cli_value(cli, "job") : NULL;
+	if (cli_value(cli, "limit") || cli_value(cli, "before") ||
+		(which == 1 && cli_value(cli, "job")))
+		return cli_fail(cli, CLI_USAGE,
+			"dead %s takes no such option; see: drover help dead", word);
+	if (job && cli->name_count > 1)
+		return cli_fail(cli, CLI_USAGE, "dead %s: numbers, or --job, not both", word);
+	if (!job && cli->name_count < 2)
 		return cli_fail(
 			cli, CLI_USAGE, "dead %s which? Give numbers of: drover dead list", word);
 	CLEANUP(json_freep) json_t *all = json_array();
-	int worst = CLI_DONE;
+	int worst = job && all ? act(cli, verbs[which], NULL, job, all) : CLI_DONE;
 	for (size_t i = 1; i < cli->name_count && all; i++) {
-		int code = act(cli, verbs[which], cli->names[i], all);
+		int code = act(cli, verbs[which], cli->names[i], NULL, all);
 		worst = worst == CLI_DONE ? code : worst;
 	}
 	if (cli->json) {
@@ -143,4 +158,24 @@ int verb_dead(struct cli *cli)
 		cli_note(cli, "%zu %s", json_array_size(all),
 			which == 2 ? "put back into the queue" : "dropped");
 	return worst;
+}
+
+int verb_dead(struct cli *cli)
+{
+	static const char *const words[] = { "list", "show", "retry", "drop" };
+	const char *word = cli->name_count ? cli->names[0] : "list";
+	size_t which = 0;
+	while (which < ARRAY_SIZE(words) && !str_eq(words[which], word))
+		which++;
+	if (which == ARRAY_SIZE(words)) {
+		const char *near = str_nearest(word, words, ARRAY_SIZE(words));
+		return cli_fail(cli, CLI_USAGE, "dead %s? %s%s%s", word,
+			near ? "did you mean '" : "",
+			near ? near : "list, show ID, retry ID|all|--job J, drop ID|all|--job J",
+			near ? "'?" : "");
+	}
+	if (which > 0)
+		return act_on_each(cli, which, word);
+	return cli->name_count > 1 ? cli_fail(cli, CLI_USAGE, "dead list takes no more words")
+				   : list(cli);
 }

@@ -274,6 +274,18 @@ static struct queue_answer *ask_runs(struct question *q)
 	return queue_answer_runs(s->store, &question, on_page, q);
 }
 
+static struct queue_answer *ask_dead(struct question *q, enum dead_verb verb)
+{
+	struct scheduler *s = q->answers->scheduler;
+	const struct dead_question question = { .verb = verb,
+		.job = q->args.job,
+		.id = q->args.id,
+		.before = q->args.before,
+		.limit = q->args.limit };
+	q->of_unknown_job = q->args.job && !config_job(ticker_config(s->ticker), q->args.job);
+	return queue_answer_dead(s->store, &question, on_page, q);
+}
+
 /* ---- run ---- */
 
 static void on_run_made(void *arg, const struct store_result *r)
@@ -363,15 +375,14 @@ static struct queue_answer *ask_store(struct question *q, const char *verb)
 		{ "dead.retry", DEAD_RETRY },
 		{ "dead.drop", DEAD_DROP },
 	};
-	struct store *store = q->answers->scheduler->store;
 	for (size_t i = 0; i < ARRAY_SIZE(dead); i++)
 		if (str_eq(verb, dead[i].verb))
-			return queue_answer_dead(store, dead[i].dead, q->args.id, on_page, q);
+			return ask_dead(q, dead[i].dead);
 	if (str_eq(verb, "jobs"))
 		return ask_jobs(q);
 	if (str_eq(verb, "runs"))
 		return ask_runs(q);
-	return queue_answer_counts(store, on_page, q);
+	return queue_answer_counts(q->answers->scheduler->store, on_page, q);
 }
 
 static void ask(struct answers *a, const struct msg_question *m, struct args *args,
@@ -418,7 +429,7 @@ void answers_ask(struct answers *a, const struct msg_question *m)
 	if (!may_ask(m))
 		send_error(a, m->id, EXIT_NOT_PERMITTED,
 			"not permitted: only root and drover's own user may change something");
-	else if (args.job && !job && !str_eq(m->verb, "runs"))
+	else if (args.job && !job && !str_eq(m->verb, "runs") && strncmp(m->verb, "dead", 4) != 0)
 		send_no_such_job(a, m->id, args.job);
 	else if (str_eq(m->verb, "next"))
 		answer_next(a, m->id, &args, job);

@@ -16,6 +16,7 @@ enum {
 	LIMIT = 16,
 	FROM = 32,
 	ALL = 64,
+	BEFORE = 128,
 	REQUEST_ID_MAX = 128
 };
 
@@ -29,10 +30,10 @@ static const struct verb_args {
 	{ "runs", JOB | ID | LIMIT, 0 },
 	{ "run", JOB | REQUEST_ID, JOB | REQUEST_ID },
 	{ "next", JOB | N | FROM, JOB },
-	{ "dead", 0, 0 },
+	{ "dead", JOB | LIMIT | BEFORE, 0 },
 	{ "dead.show", ID, ID },
-	{ "dead.retry", ID | ALL, 0 },
-	{ "dead.drop", ID | ALL, 0 },
+	{ "dead.retry", ID | ALL | JOB, 0 },
+	{ "dead.drop", ID | ALL | JOB, 0 },
 };
 
 static int take_int(
@@ -83,8 +84,8 @@ static int take_all(struct args *a, const json_t *v, struct err *err)
 
 static unsigned key_of(const char *key)
 {
-	static const char *const names[] = { "job", "request_id", "id", "n", "limit", "from",
-		"all" };
+	static const char *const names[] = { "job", "request_id", "id", "n", "limit", "from", "all",
+		"before" };
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (str_eq(names[i], key))
 			return 1u << i;
@@ -99,6 +100,7 @@ static int take(struct args *a, unsigned key, const json_t *v, struct err *err)
 	case ID: return take_int(v, "id", 1, INT64_MAX, &a->id, err);
 	case N: return take_int(v, "n", 1, ARGS_TIMES_MAX, &a->n, err);
 	case LIMIT: return take_int(v, "limit", 1, ARGS_RUNS_MAX, &a->limit, err);
+	case BEFORE: return take_int(v, "before", 1, INT64_MAX, &a->before, err);
 	case FROM: return take_from(a, v, err);
 	default: return take_all(a, v, err);
 	}
@@ -125,8 +127,9 @@ static int take_each(struct args *a, const struct verb_args *verb, struct err *e
 			verb->needs & ~given & JOB ? "the name of a job"
 			: verb->needs & ID	   ? "the id of a dead letter"
 						   : "a request_id");
-	if (verb->takes & ALL && !(given & ID) == !(given & ALL))
-		return err_set(err, -EINVAL, "%s needs an id, or all", verb->verb);
+	given &= ID | ALL | JOB;
+	if (verb->takes & ALL && given != ID && given != ALL && given != JOB)
+		return err_set(err, -EINVAL, "%s needs an id, a job, or all", verb->verb);
 	return 0;
 }
 
@@ -135,7 +138,9 @@ int args_parse(struct args *out, const char *verb, const char *text, size_t len,
 	const struct verb_args *known = NULL;
 	json_error_t bad;
 	struct args a = {
-		.n = ARGS_TIMES_DEFAULT, .limit = ARGS_RUNS_DEFAULT, .from_ms = INT64_MIN
+		.n = ARGS_TIMES_DEFAULT,
+		.limit = str_eq(verb, "dead") ? 0 : ARGS_RUNS_DEFAULT,
+		.from_ms = INT64_MIN,
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		if (str_eq(verbs[i].verb, verb))

@@ -20,8 +20,9 @@ struct args {
 	const char *job;	/* NULL: not given; the name of a job */
 	const char *request_id; /* 1..128 printable ASCII characters */
 	int64_t id;		/* 0: not given */
-	int64_t n, limit;
-	int64_t from_ms; /* INT64_MIN: not given */
+	int64_t before;		/* 0: not given */
+	int64_t n, limit;	/* limit of dead 0: none */
+	int64_t from_ms;	/* INT64_MIN: not given */
 	bool all;
 };
 

@@ -169,13 +169,20 @@ static void make_dead(struct fixture *f, int count)
 	queue_close(q);
 }
 
+static struct queue_answer *ask_dead(
+	struct store *store, enum dead_verb verb, int64_t id, queue_page page, void *arg)
+{
+	const struct dead_question question = { .verb = verb, .id = id };
+	return queue_answer_dead(store, &question, page, arg);
+}
+
 static void a_dead_letter_can_be_shown_retried_and_dropped(void **state)
 {
 	struct fixture *f = *state;
 	struct pages p;
 	make_dead(f, 4);
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_run WHERE state = 'failed'"), 4);
-	ASK(f, p, queue_answer_dead(f->store, DEAD_LIST, 0, on_page, &p));
+	ASK(f, p, ask_dead(f->store, DEAD_LIST, 0, on_page, &p));
 	json_t *dead = json_object_get(p.joined, "dead");
 	assert_int_equal(json_array_size(dead), 4);
 	assert_int_equal(int_of(json_array_get(dead, 0), "id"), 4);
@@ -183,13 +190,13 @@ static void a_dead_letter_can_be_shown_retried_and_dropped(void **state)
 	assert_string_equal(text_of(json_array_get(dead, 1), "error"), "used up");
 	json_decref(p.joined);
 
-	ASK(f, p, queue_answer_dead(f->store, DEAD_SHOW, 2, on_page, &p));
+	ASK(f, p, ask_dead(f->store, DEAD_SHOW, 2, on_page, &p));
 	dead = json_object_get(p.joined, "dead");
 	assert_int_equal(json_array_size(dead), 1);
 	assert_string_equal(text_of(json_array_get(dead, 0), "checkpoint"), "7");
 	json_decref(p.joined);
 
-	ASK(f, p, queue_answer_dead(f->store, DEAD_RETRY, 2, on_page, &p));
+	ASK(f, p, ask_dead(f->store, DEAD_RETRY, 2, on_page, &p));
 	assert_int_equal(json_array_size(json_object_get(p.joined, "dead")), 1);
 	json_decref(p.joined);
 	assert_string_equal(run_state(f, 2), "running");
@@ -211,14 +218,61 @@ static void a_dead_letter_can_be_shown_retried_and_dropped(void **state)
 	queue_close(q);
 	assert_string_equal(run_state(f, 2), "succeeded");
 
-	ASK(f, p, queue_answer_dead(f->store, DEAD_DROP, 1, on_page, &p));
+	ASK(f, p, ask_dead(f->store, DEAD_DROP, 1, on_page, &p));
 	assert_int_equal(json_array_size(json_object_get(p.joined, "dead")), 1);
 	json_decref(p.joined);
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_dead"), 2);
 	assert_string_equal(run_state(f, 1), "failed");
-	ASK(f, p, queue_answer_dead(f->store, DEAD_RETRY, 1, on_page, &p));
+	ASK(f, p, ask_dead(f->store, DEAD_RETRY, 1, on_page, &p));
 	assert_int_equal(p.status, QUEUE_LOST);
 	json_decref(p.joined);
+}
+
+static void dead_letters_come_by_job_and_page_by_page(void **state)
+{
+	struct fixture *f = *state;
+	struct pages p;
+	make_dead(f, 6);
+	assert_ok(run_sql(f, "UPDATE drover_dead SET job = 'other' WHERE id IN (2, 5)"));
+	const struct dead_question newest = { .verb = DEAD_LIST, .limit = 2 },
+				   next = { .verb = DEAD_LIST, .limit = 2, .before = 5 },
+				   other = { .verb = DEAD_DROP, .job = "other", .limit = 1 },
+				   none = { .verb = DEAD_LIST, .job = "none" };
+	ASK(f, p, queue_answer_dead(f->store, &newest, on_page, &p));
+	json_t *dead = json_object_get(p.joined, "dead");
+	assert_int_equal(json_array_size(dead), 2);
+	assert_int_equal(int_of(json_array_get(dead, 1), "id"), 5);
+	json_decref(p.joined);
+	ASK(f, p, queue_answer_dead(f->store, &next, on_page, &p));
+	dead = json_object_get(p.joined, "dead");
+	assert_int_equal(json_array_size(dead), 2);
+	assert_int_equal(int_of(json_array_get(dead, 0), "id"), 4);
+	json_decref(p.joined);
+	ASK(f, p, queue_answer_dead(f->store, &other, on_page, &p));
+	assert_int_equal(json_array_size(json_object_get(p.joined, "dead")), 2);
+	json_decref(p.joined);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_dead WHERE job = 'j'"), 4);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_dead"), 4);
+	ASK(f, p, queue_answer_dead(f->store, &none, on_page, &p));
+	assert_int_equal(json_array_size(json_object_get(p.joined, "dead")), 0);
+	json_decref(p.joined);
+}
+
+/* Of the runs of a job that forbids two, the newest is the one that the next must wait for. */
+static void runs_that_are_open_again_keep_to_their_index(void **state)
+{
+	struct fixture *f = *state;
+	struct pages p;
+	make_dead(f, 3);
+	assert_ok(run_sql(f, "UPDATE drover_run SET exclusive = 'j'"));
+	ASK(f, p, ask_dead(f->store, DEAD_RETRY, 2, on_page, &p));
+	json_decref(p.joined);
+	assert_int_equal(p.status, QUEUE_OK);
+	ASK(f, p, ask_dead(f->store, DEAD_RETRY, 0, on_page, &p));
+	json_decref(p.joined);
+	assert_int_equal(p.status, QUEUE_OK);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_run WHERE finished_at IS NULL"), 3);
+	assert_int_equal(peek(f, "SELECT id FROM drover_run WHERE exclusive = 'j'"), 2);
 }
 
 static void all_dead_letters_are_retried_in_steps(void **state)
@@ -226,7 +280,7 @@ static void all_dead_letters_are_retried_in_steps(void **state)
 	struct fixture *f = *state;
 	struct pages p;
 	make_dead(f, 120);
-	ASK(f, p, queue_answer_dead(f->store, DEAD_RETRY, 0, on_page, &p));
+	ASK(f, p, ask_dead(f->store, DEAD_RETRY, 0, on_page, &p));
 	assert_int_equal(json_array_size(json_object_get(p.joined, "dead")), 120);
 	json_decref(p.joined);
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_dead"), 0);
@@ -235,7 +289,7 @@ static void all_dead_letters_are_retried_in_steps(void **state)
 		peek(f, "SELECT COUNT(*) FROM drover_run WHERE state = 'running'"
 			" AND tasks_failed = 0 AND tasks_dead = 0 AND finished_at IS NULL"),
 		120);
-	ASK(f, p, queue_answer_dead(f->store, DEAD_DROP, 0, on_page, &p));
+	ASK(f, p, ask_dead(f->store, DEAD_DROP, 0, on_page, &p));
 	assert_int_equal(json_array_size(json_object_get(p.joined, "dead")), 0);
 	assert_int_equal(p.status, QUEUE_OK);
 	json_decref(p.joined);
@@ -321,6 +375,8 @@ int main(void)
 		TEST(one_run_is_found_by_its_request_or_id),
 		TEST(jobs_have_their_state_and_last_run),
 		TEST(a_dead_letter_can_be_shown_retried_and_dropped),
+		TEST(dead_letters_come_by_job_and_page_by_page),
+		TEST(runs_that_are_open_again_keep_to_their_index),
 		TEST(all_dead_letters_are_retried_in_steps),
 		TEST(the_queue_is_counted_by_state),
 		TEST(a_cancelled_answer_sends_no_more_pages),

@@ -105,6 +105,9 @@ static void wrong_arguments_have_exit_code_2_and_words(void **state UNUSED)
 		{ "dead.retry", "{}" },
 		{ "dead.retry", "{\"all\": false}" },
 		{ "dead.retry", "{\"all\": true, \"id\": 1}" },
+		{ "dead.retry", "{\"job\": \"tick\", \"id\": 1}" },
+		{ "dead", "{\"before\": 0}" },
+		{ "runs", "{\"before\": 1}" },
 		{ "dead.drop", "{\"id\": 0}" },
 		{ "dead.drop", "{\"id\": -1}" },
 		{ "fetch", "{}" },
@@ -305,12 +308,17 @@ static void next_of_a_job_that_is_never_due_is_empty(void **state UNUSED)
 	assert_string_equal(world->pages[0].json, "{\"times\":[]}");
 }
 
-static void make_dead(int count)
+static void kill_the_holder(void)
 {
-	make_run(world->f, "dead", (size_t)count, PRIORITY_MEDIUM, 1);
 	assert_ok(run_sql(world->f, "UPDATE drover_task SET state = 1, owner = 'n/1/collect/1',"
 				    " attempt = max_attempts"));
 	assert_int_equal(WAIT(world->f, queue_free_owner, "n/1/collect/1"), QUEUE_OK);
+}
+
+static void make_dead(int count)
+{
+	make_run(world->f, "dead", (size_t)count, PRIORITY_MEDIUM, 1);
+	kill_the_holder();
 }
 
 static void dead_letters_are_listed_shown_retried_and_dropped(void **state UNUSED)
@@ -334,6 +342,17 @@ static void dead_letters_are_listed_shown_retried_and_dropped(void **state UNUSE
 	assert_int_equal(ask("queue", "{}"), 0);
 	assert_string_equal(world->pages[0].json,
 		"{\"queue\":{\"ready\":1,\"claimed\":0,\"delayed\":0,\"dead\":298}}");
+	assert_int_equal(ask("dead", "{\"job\": \"never\"}"), 4);
+	assert_int_equal(ask("dead", "{\"job\": \"j\", \"limit\": 3, \"before\": 9}"), 0);
+	dead = list("dead");
+	assert_int_equal(json_array_size(dead), 3);
+	json_decref(dead);
+	/* The job is gone from the configuration, its dead letters are not. */
+	assert_int_equal(ask("dead.retry", "{\"job\": \"j\"}"), 0);
+	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_dead"), 0);
+	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_task"), 299);
+	kill_the_holder();
+	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_dead"), 299);
 	assert_int_equal(ask("dead.drop", "{\"all\": true}"), 0);
 	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_dead"), 0);
 	assert_int_equal(ask("dead.retry", "{\"all\": true}"), 0);
