@@ -35,6 +35,7 @@ enum {
 	OUTPUT_MAX = 8192,
 	SETTLE_MS = 50,	       /* how often we look whether all are answered */
 	SETTLE_MOST_MS = 5000, /* commands that take longer lose their answer */
+	LAST_TURNS = 2,
 };
 
 enum stage {
@@ -42,7 +43,8 @@ enum stage {
 	UPGRADE_TRYING,
 	UPGRADE_DRAINING,
 	UPGRADE_TRYING_AGAIN,
-	UPGRADE_SETTLING
+	UPGRADE_SETTLING,
+	UPGRADE_LEAVING /* signals wait for the next one's loop */
 };
 
 struct upgrade {
@@ -54,6 +56,7 @@ struct upgrade {
 	struct rehearsal *rehearsal;
 	struct loop_timer *timer;
 	int64_t settle_until_ms; /* loop time */
+	int turns_left;
 	char version[HAND_OVER_VERSION];
 	int records;
 	bool accepted; /* of the last rehearsal */
@@ -160,11 +163,22 @@ void upgrade_free(struct upgrade *u)
 
 /* --- how it went --- */
 
+static void block_signals(int how)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	for (size_t i = 0; i < SUPERVISOR_SIGNALS; i++)
+		sigaddset(&set, supervisor_signals[i]);
+	sigprocmask(how, &set, NULL);
+}
+
 static void end(struct upgrade *u)
 {
 	loop_cancel_deferred(u->sv->loop, u);
 	loop_timer_stop(u->timer);
 	rehearsal_free(TAKE(u->rehearsal));
+	if (u->stage == UPGRADE_LEAVING)
+		block_signals(SIG_UNBLOCK);
 	u->stage = UPGRADE_NONE;
 	/* Workers that were held back start again. */
 	supervisor_changed(u->sv, NULL);
@@ -293,16 +307,6 @@ static int give(const struct upgrade *u, struct hand_over *h)
 	return rc;
 }
 
-/* What comes now waits for the next one's loop. */
-static void block_signals(int how)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	for (size_t i = 0; i < SUPERVISOR_SIGNALS; i++)
-		sigaddset(&set, supervisor_signals[i]);
-	sigprocmask(how, &set, NULL);
-}
-
 /* @return only when it failed: then all is as before */
 static int execute(struct upgrade *u, struct hand_over *h, struct err *err)
 {
@@ -311,10 +315,8 @@ static int execute(struct upgrade *u, struct hand_over *h, struct err *err)
 		return rc;
 	service_manager_pass_on(u->sv->manager, true);
 	spawn_lower_fd_limit();
-	block_signals(SIG_BLOCK);
 	execv(u->program, (char *const *)(uintptr_t)u->argv);
 	rc = -errno;
-	block_signals(SIG_UNBLOCK);
 	spawn_raise_fd_limit();
 	service_manager_pass_on(u->sv->manager, false);
 	hand_over_close(h);
@@ -344,12 +346,22 @@ static void replace_us(struct upgrade *u)
 	refuse(u, 1, err.text, "");
 }
 
+/* A signal that comes from now on waits for the next one's loop; one that was caught before, and
+ * would be forgotten by the exec, is heard in these last turns. */
+static void leave(struct upgrade *u)
+{
+	block_signals(SIG_BLOCK);
+	u->stage = UPGRADE_LEAVING;
+	u->turns_left = LAST_TURNS;
+	loop_timer_start(u->timer, 0);
+}
+
 static void settle(struct upgrade *u)
 {
 	if (control_waits(u->sv->control) && loop_now_ms(u->sv->loop) < u->settle_until_ms)
 		loop_timer_start(u->timer, SETTLE_MS);
 	else
-		replace_us(u);
+		leave(u);
 }
 
 static void on_timer(void *arg)
@@ -357,6 +369,12 @@ static void on_timer(void *arg)
 	struct upgrade *u = arg;
 	if (u->stage == UPGRADE_SETTLING)
 		settle(u);
+	else if (u->stage == UPGRADE_LEAVING && u->sv->state == SUPERVISOR_STOPPING)
+		upgrade_look(u);
+	else if (u->stage == UPGRADE_LEAVING && u->turns_left-- > 0)
+		loop_timer_start(u->timer, 0);
+	else if (u->stage == UPGRADE_LEAVING)
+		replace_us(u);
 }
 
 static void next_stage(void *arg)
