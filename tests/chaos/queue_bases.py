@@ -23,6 +23,7 @@ from queue_world import BUILD, KEYS, KINDS, TABLES, harness
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import postgres_server  # noqa: E402
 
+COMMITS_BETWEEN, WORK_WAIT_S = 30, 4
 PLACES = {"header_only": 1, "half_a_page": 2, "before_sync": 3, "after_sync": 4, "checkpoint": 5}
 
 
@@ -68,6 +69,9 @@ class Sqlite:
 	def own_pids(self):
 		return ()
 
+	def wait_for_work(self, rng):
+		"""Nothing but drover is ever away here."""
+
 	def query(self, sql):
 		"""Rows as dicts; None while the database cannot be read."""
 		try:
@@ -110,7 +114,8 @@ class Psql:
 	def close(self):
 		if self.process:
 			self.process.kill()
-			self.process.stdin.detach().close()
+			with contextlib.suppress(OSError):
+				self.process.stdin.close()
 			self.process.stdout.close()
 			self.process.wait()
 
@@ -182,6 +187,12 @@ class Postgresql:
 
 	def own_pids(self):
 		return (self.server.pid,)
+
+	def wait_for_work(self, rng):
+		"""A server that is killed again and again before anybody is back would see nothing: some commits come in between."""
+		enough = self.proxy.seen + rng.randrange(COMMITS_BETWEEN)
+		with contextlib.suppress(AssertionError):
+			harness.until(lambda: self.proxy.seen >= enough, "there are commits", WORK_WAIT_S)
 
 	def query(self, sql):
 		"""Rows as dicts; None while the server is away."""

@@ -59,6 +59,7 @@ class Killer:
 			self.counts[kill.kind] += self.base.kill(kill.kind, rng)
 		else:
 			self.counts[kill.kind] += self.kill_process(kill.kind, rng)
+		self.base.wait_for_work(rng)
 		time.sleep(kill.pause_s)  # the instant is what is drawn
 		reap({self.world.drover.pid, *self.base.own_pids()})
 
