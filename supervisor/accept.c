@@ -24,23 +24,37 @@ static int no_account(const struct config *config, const char *section, const ch
 	return -EINVAL;
 }
 
+static int check_command_accounts(const struct config *config, const char *section,
+	const struct config_service *s, struct buf *report)
+{
+	int rc = 0;
+	if (s->user && !getpwnam(s->user))
+		rc = no_account(config, section, "user", &s->user, report);
+	if (s->group && !getgrnam(s->group))
+		rc = no_account(config, section, "group", &s->group, report);
+	if (s->log_group && !getgrnam(s->log_group))
+		rc = no_account(config, section, "group", &s->log_group, report);
+	for (size_t k = 0; k < s->groups.count; k++)
+		if (!getgrnam(s->groups.items[k]))
+			rc = no_account(config, section, "group", &s->groups.items[k], report);
+	return rc;
+}
+
 static int check_accounts(const struct config *config, struct buf *report)
 {
 	int rc = 0;
 	char section[128];
 	for (size_t i = 0; i < config->service_count; i++) {
-		const struct config_service *s = &config->services[i];
-		snprintf(section, sizeof(section), "services.%s", s->name);
-		if (s->user && !getpwnam(s->user))
-			rc = no_account(config, section, "user", &s->user, report);
-		if (s->group && !getgrnam(s->group))
-			rc = no_account(config, section, "group", &s->group, report);
-		if (s->log_group && !getgrnam(s->log_group))
-			rc = no_account(config, section, "group", &s->log_group, report);
-		for (size_t k = 0; k < s->groups.count; k++)
-			if (!getgrnam(s->groups.items[k]))
-				rc = no_account(
-					config, section, "group", &s->groups.items[k], report);
+		snprintf(section, sizeof(section), "services.%s", config->services[i].name);
+		if (check_command_accounts(config, section, &config->services[i], report) < 0)
+			rc = -EINVAL;
+	}
+	for (size_t i = 0; i < config->job_count; i++) {
+		const struct config_job *job = &config->jobs[i];
+		snprintf(section, sizeof(section), "jobs.%s", job->name);
+		if (job->kind && job->kind->runs_commands &&
+			check_command_accounts(config, section, job->spec, report) < 0)
+			rc = -EINVAL;
 	}
 	for (size_t i = 0; i < config->worker_count; i++) {
 		const struct config_worker *w = &config->workers[i];

@@ -15,6 +15,7 @@
 #include "records.h"
 #include "reserve.h"
 #include "supervisor.h"
+#include "task_slot.h"
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -163,7 +164,9 @@ static void on_record(void *arg, const struct record *r)
 		record_remove(t->sv->slots_fd, r->name);
 		return;
 	}
-	struct process *p = slot_for(t->sv, r->name);
+	struct process *p = task_slot_restore(t->sv, r);
+	if (!p)
+		p = slot_for(t->sv, r->name);
 	if (!p)
 		return;
 	restore(p, r);
@@ -208,7 +211,7 @@ static bool was_ending(const struct record *r)
 	return r->state != PROCESS_STARTING && r->state != PROCESS_RUNNING;
 }
 
-static void fence(struct process *p, const struct record *r)
+void adopt_fence(struct process *p, const struct record *r)
 {
 	bool ending = r && was_ending(r);
 	log_warn(MAIN, "leftover_found", KV_STR("name", p->name), KV_INT("pid", p->pid),
@@ -224,7 +227,7 @@ static void fence(struct process *p, const struct record *r)
 	process_fence(p);
 }
 
-static void adopt(struct process *p, const struct record *r)
+void adopt_as_it_is(struct process *p, const struct record *r)
 {
 	p->strikes = r->strikes;
 	p->told_interval_ms = MUTANT(TOLD_INTERVAL_FORGOTTEN) ? 0 : r->told_interval_ms;
@@ -235,6 +238,11 @@ static void adopt(struct process *p, const struct record *r)
 	process_adopt(p, r->state == PROCESS_RUNNING);
 	if (p->state == PROCESS_STARTING)
 		instance_await_exec(p);
+}
+
+static void adopt(struct process *p, const struct record *r)
+{
+	adopt_as_it_is(p, r);
 	p->outdated = !is_as_configured(p, r);
 	if (p->removed)
 		order_stop(p, CAUSE_CONFIG, false, false);
@@ -268,12 +276,16 @@ static void go_on_down(struct process *p, const struct record *r)
 static void settle(struct process *p, const struct record *r)
 {
 	bool lives = p->instance && !p->main_ended;
+	if (p->task) {
+		task_slot_settle(p, r);
+		return;
+	}
 	if (lives && r && !p->kind && !was_ending(r)) {
 		adopt(p, r);
 		return;
 	}
 	if (p->instance && p->ops->living(p) > 0) {
-		fence(p, r);
+		adopt_fence(p, r);
 		return;
 	}
 	if (p->instance)

@@ -8,6 +8,8 @@
 #include "base/compiler.h"
 
 struct err;
+struct process;
+struct record;
 struct supervisor;
 
 /** Chooses our epoch, and learns (or makes) the mark that all instances of this runtime directory
@@ -17,3 +19,9 @@ int adopt_marks(struct supervisor *sv, struct err *err) MUST_CHECK;
  * ended. @return 0; -EMFILE, -ENFILE, -ENOMEM: some of it could not be looked at, and nothing was
  * touched */
 int adopt_and_start(struct supervisor *sv, struct err *err) MUST_CHECK;
+
+/* For transient slots, which go on otherwise. */
+/** It lives and goes on as ours. */
+void adopt_as_it_is(struct process *p, const struct record *r);
+/** It has to go, or its main process has gone. r NULL: only its marks are known. */
+void adopt_fence(struct process *p, const struct record *r);

@@ -78,6 +78,10 @@ static int add(struct command *c, const struct process *p)
 /* What is meant when nothing is named: who can do it. */
 static bool can(enum goal goal, const struct process *p)
 {
+	/* A job's command is started by its task alone. */
+	if (p->task)
+		return goal == GOAL_STOP && p->state != PROCESS_FAILED &&
+		       p->state != PROCESS_STOPPED;
 	return goal == GOAL_TRIM ? p->kind != NULL
 				 : goal != GOAL_DRAIN || (p->kind && p->kind->takes_tasks);
 }
@@ -94,7 +98,7 @@ static int add_named(struct command *c, const char *name, struct err *err)
 	LIST_FOR_EACH (node, &c->sv->processes) {
 		const struct process *p = LIST_ENTRY(node, struct process, node);
 		bool all = str_eq(name, "all") && can(c->goal, p);
-		if (p->removed || !(all || process_is_of(p, name)))
+		if (p->removed || !(all || process_is_of(p, name)) || (p->task && !can(c->goal, p)))
 			continue;
 		found = true;
 		if (add(c, p) < 0)
@@ -240,7 +244,7 @@ static void settle(struct item *item, const struct process *p, bool ok, const ch
 
 static void judge_stop(struct item *item, const struct process *p)
 {
-	if (p->state == PROCESS_STOPPED)
+	if (p->state == PROCESS_STOPPED || (p->task && p->state == PROCESS_FAILED))
 		settle(item, p, true, "stopped");
 	else if (p->state == PROCESS_STUCK)
 		settle(item, p, false, "killed, and the kernel does not let it die");

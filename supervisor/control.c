@@ -22,6 +22,7 @@
 #include "reserve.h"
 #include "status.h"
 #include "supervisor.h"
+#include "task_slot.h"
 #include "upgrade.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -406,7 +407,8 @@ static void answer_one(struct client *client, struct process *p)
 static bool any_of(const struct supervisor *sv, const char *name)
 {
 	LIST_FOR_EACH (node, &sv->processes)
-		if (process_is_of(LIST_ENTRY(node, struct process, node), name))
+		if (process_is_of(LIST_ENTRY(node, struct process, node), name) &&
+			!task_slot_is_over(LIST_ENTRY(node, struct process, node)))
 			return true;
 	return false;
 }
@@ -426,7 +428,7 @@ static void answer_all(struct client *client, const char *name)
 		json_open_array(&j, "processes");
 		for (; node != &sv->processes && json.len < PAGE_FILL / 2; node = node->next) {
 			struct process *p = LIST_ENTRY(node, struct process, node);
-			if (!name || process_is_of(p, name))
+			if ((!name || process_is_of(p, name)) && !task_slot_is_over(p))
 				status_process(&j, p);
 		}
 		json_close_array(&j);
@@ -443,7 +445,7 @@ static void on_status(struct client *client, const char *name)
 		return;
 	}
 	struct process *p = supervisor_process(client->control->sv, name);
-	if (p)
+	if (p && !task_slot_is_over(p))
 		answer_one(client, p);
 	else if (any_of(client->control->sv, name))
 		answer_all(client, name);
@@ -461,12 +463,20 @@ static void write_log_file(struct json_out *j, const char *dir, const char *name
 	json_close_object(j);
 }
 
+/* Of a job's commands: it is there between two runs, too. */
+static void write_job_log(struct json_out *j, const struct supervisor *sv, const char *job)
+{
+	if (task_slot_job(sv, job) && !supervisor_process(sv, job))
+		write_log_file(j, sv->log_dir, job, job);
+}
+
 static void on_logs(struct client *client)
 {
 	struct supervisor *sv = client->control->sv;
 	const char *dir = sv->log_dir;
 	struct list *node = sv->processes.next;
-	for (bool first = true; first || node != &sv->processes; first = false) {
+	size_t job = 0, jobs = sv->config->job_count;
+	for (bool first = true; first || node != &sv->processes || job < jobs; first = false) {
 		CLEANUP(buf_finish) struct buf json = BUF_INIT;
 		struct json_out j;
 		json_out_init(&j, &json);
@@ -481,9 +491,11 @@ static void on_logs(struct client *client)
 			const struct process *p = LIST_ENTRY(node, struct process, node);
 			write_log_file(&j, dir, p->name, p->name);
 		}
+		for (; job < jobs && json.len < PAGE_FILL / 2; job++)
+			write_job_log(&j, sv, sv->config->jobs[job].name);
 		json_close_array(&j);
 		json_close_object(&j);
-		page_buf(client, &json, node == &sv->processes, 0);
+		page_buf(client, &json, node == &sv->processes && job == jobs, 0);
 	}
 }
 

@@ -32,10 +32,20 @@ static void match_size(int fifo, int pipe)
 		fcntl(pipe, F_SETPIPE_SZ, size);
 }
 
+/* By way of the other pipe: the FIFO's own description blocks. */
+bool half_line_put(int fifo, const int aux[2], const char *text, size_t len)
+{
+	if (sys_write(aux[1], text, len) != (ssize_t)len)
+		return false;
+	if (sys_splice(aux[0], fifo, len, SPLICE_F_NONBLOCK) == (ssize_t)len)
+		return true;
+	last_byte(aux[0], (ssize_t)len);
+	return false;
+}
+
 enum half_line half_line_end(int fifo, const int aux[2])
 {
 	static const char mark[] = " [drover: line not ended]\n";
-	const ssize_t len = sizeof(mark) - 1;
 	int waiting = 0;
 	if (ioctl(fifo, FIONREAD, &waiting) == 0 && waiting == 0)
 		return HALF_LINE_IN_FILE;
@@ -45,11 +55,6 @@ enum half_line half_line_end(int fifo, const int aux[2])
 		return HALF_LINE_IN_FILE;
 	if (last_byte(aux[0], n) == '\n')
 		return HALF_LINE_NONE;
-	/* By way of the other pipe: the FIFO's own description blocks. */
-	if (sys_write(aux[1], mark, (size_t)len) != len)
-		return HALF_LINE_NO_ROOM;
-	if (sys_splice(aux[0], fifo, (size_t)len, SPLICE_F_NONBLOCK) == len)
-		return HALF_LINE_NONE;
-	last_byte(aux[0], len);
-	return HALF_LINE_NO_ROOM;
+	return half_line_put(fifo, aux, mark, sizeof(mark) - 1) ? HALF_LINE_NONE
+								: HALF_LINE_NO_ROOM;
 }

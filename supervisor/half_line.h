@@ -6,6 +6,8 @@
  * can follow it in the FIFO itself: no drover-log is needed for that. Only when the FIFO is empty
  * the file must be asked.
  */
+#include <stdbool.h>
+#include <stddef.h>
 
 enum half_line {
 	HALF_LINE_NONE,	   /* the FIFO's last byte ends a line: also when a mark was just written
@@ -19,3 +21,6 @@ enum half_line {
  * @param aux  a pipe of the caller's, not blocking, empty before and afterwards
  */
 enum half_line half_line_end(int fifo, const int aux[2]);
+/** Puts a whole line behind what is in the FIFO. aux as above. @return false: there is no room for
+ * it */
+bool half_line_put(int fifo, const int aux[2], const char *text, size_t len);

@@ -24,6 +24,7 @@
 #include "reserve.h"
 #include "spawn.h"
 #include "supervisor.h"
+#include "task_slot.h"
 #include "upgrade.h"
 #include "worker_link.h"
 #include <errno.h>
@@ -77,6 +78,13 @@ static void fill_record(const struct process *p, struct record *r)
 	str_copy(r->name, sizeof(r->name), p->name);
 	str_copy(r->mark, sizeof(r->mark), sv->mark);
 	str_copy(r->epoch, sizeof(r->epoch), p->instance ? p->instance->epoch : sv->epoch);
+	if (p->task) {
+		r->task.id = p->task->id;
+		r->task.fence = p->task->fence;
+		r->task.run = p->task->run;
+		r->task.attempt = p->task->attempt;
+		r->task.deadline_ms = p->task->deadline_ms;
+	}
 	if (p->instance) {
 		r->pid = p->instance->pid;
 		r->start_time = p->instance->start_time;
@@ -182,6 +190,17 @@ void instance_add_variable(struct instance_plan *plan, const char *name, const c
 			value };
 }
 
+/* For its own records, and for who wants to do a run's work only once. */
+static void plan_task(struct instance_plan *plan, const struct process *p)
+{
+	struct process_task *t = p->task;
+	snprintf(t->run_text, sizeof(t->run_text), "%llu", (unsigned long long)t->run);
+	snprintf(t->attempt_text, sizeof(t->attempt_text), "%llu", (unsigned long long)t->attempt);
+	instance_add_variable(plan, "DROVER_JOB", p->service->name);
+	instance_add_variable(plan, "DROVER_RUN", t->run_text);
+	instance_add_variable(plan, "DROVER_ATTEMPT", t->attempt_text);
+}
+
 static void plan_environment(struct instance_plan *plan, const struct process *p, const char *label)
 {
 	const struct supervisor *sv = p->owner;
@@ -190,6 +209,8 @@ static void plan_environment(struct instance_plan *plan, const struct process *p
 	for (size_t i = 0; p->service && i < p->service->environment.count; i++)
 		instance_add_variable(plan, p->service->environment.items[i].name,
 			p->service->environment.items[i].value);
+	if (p->task)
+		plan_task(plan, p);
 	instance_add_variable(plan, MARK_SLOT, label);
 	instance_add_variable(plan, MARK_INSTANCE, plan->mark);
 #ifdef DROVER_MUTANTS
@@ -340,6 +361,11 @@ static int start(struct process *p, struct instance *i, struct err *err)
 		if (open_rc < 0)
 			return err_set(err, open_rc, "notify socket");
 	}
+	/* What is not on record might be run once more after a crash. */
+	if (p->task && !p->saved)
+		return err_set(err, -EIO, "record");
+	if (p->task)
+		task_slot_say_start(p);
 	CLEANUP(closep) int record_fd = record_open(sv->slots_fd, p->name, &why);
 	if (record_fd < 0)
 		return err_set(err, why.code, "record");

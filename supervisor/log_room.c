@@ -215,6 +215,14 @@ void log_room_half_line(struct log_room *room, const char *name, bool with_all)
 		send_name(room, MSG_LOG_HALF_LINE, name);
 }
 
+void log_room_say(struct log_room *room, const char *name, const char *line)
+{
+	struct err err = { 0 };
+	const struct log_fifo *f = log_room_open(room, name, &err) < 0 ? NULL : find(room, name);
+	if (f)
+		(void)half_line_put(f->fd, room->aux, line, strlen(line));
+}
+
 bool log_room_was_left(const struct log_room *room)
 {
 	return room->was_left;

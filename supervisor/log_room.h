@@ -53,6 +53,9 @@ void log_room_close(struct log_room *room, const char *name);
 /** An instance's whole tree is gone: a half line of it is ended and marked. @param with_all  by
  * log_room_end(), which is to come: no other instance will write */
 void log_room_half_line(struct log_room *room, const char *name, bool with_all);
+/** A line of ours in the slot's log, whole or, when there is no room for it, not at all. Between
+ * two writers: while nobody is in the midst of a line. */
+void log_room_say(struct log_room *room, const char *name, const char *line);
 /** The droverd before us did not come to log_room_end(). */
 bool log_room_was_left(const struct log_room *room);
 /**

@@ -242,7 +242,10 @@ static bool have_programs(void)
 	char directory[PROGRAM_PATH];
 	bool all = access_program(directory, sizeof(directory), "drover-log");
 	for (size_t i = 0; worker_kinds[i]; i++)
-		all = access_program(directory, sizeof(directory), worker_kinds[i]->program) && all;
+		if (worker_kinds[i]->program)
+			all = access_program(
+				      directory, sizeof(directory), worker_kinds[i]->program) &&
+			      all;
 	return all;
 }
 

@@ -87,6 +87,9 @@ void process_free(struct process *p)
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		process_words(words[i], "");
 	probe_finish(&p->probe);
+	if (p->task)
+		loop_timer_free(p->task->timer);
+	free(p->task);
 	free(p->kept_rules);
 	loop_timer_free(p->start_timer);
 	loop_timer_free(p->deadline_timer);
@@ -96,7 +99,7 @@ void process_free(struct process *p)
 
 const char *process_kind_name(const struct process *p)
 {
-	return p->kind ? p->kind->name : "service";
+	return p->kind ? p->kind->name : p->task ? "exec" : "service";
 }
 
 bool process_is_of(const struct process *p, const char *name)
@@ -529,6 +532,8 @@ static void kill_tree(struct process *p)
 
 static enum process_event gone_event(const struct process *p)
 {
+	if (p->task && !MUTANT(COMMAND_STARTED_AGAIN))
+		return EV_GONE_FINAL;
 	if (!p->wanted || p->removed)
 		return EV_GONE_DOWN;
 	/* A worker leaves when its supervisor is lost: that is no end of its own. */

@@ -71,6 +71,16 @@ struct process_exit {
 	int64_t at_ms;
 };
 
+/* A transient slot's: the task whose command it is for. */
+struct process_task {
+	uint64_t id, fence, run, attempt;
+	int64_t deadline_ms; /* CLOCK_BOOTTIME */
+	enum start_cause stopped_for;
+	bool said, told; /* its end: in its log, to the scheduler */
+	struct loop_timer *timer;
+	char run_text[24], attempt_text[24]; /* for its environment */
+};
+
 /* There may be thousands: what is small stands together, and what few have is allocated. */
 struct process {
 	struct list node;
@@ -99,7 +109,8 @@ struct process {
 
 	const char *name; /* at most SLOT_NAME_SIZE with its end */
 	const struct process_ops *ops;
-	void *owner; /* the supervisor, for ops */
+	void *owner;		   /* the supervisor, for ops */
+	struct process_task *task; /* NULL: an ordinary slot. Its command is started once */
 	struct loop *loop;
 	const struct worker_kind *kind; /* NULL: a service */
 	const struct config_worker *worker;

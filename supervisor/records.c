@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { RECORD_VERSION = 3 };
+enum { RECORD_VERSION = 4 };
 static const char magic[8] = "droverS";
 
 /* Read and written by one machine in one boot: raw. Each checksum covers all of its part before it.
@@ -33,6 +33,8 @@ struct head {
 	int64_t last_start_ms, last_automatic_ms, before_automatic_ms, due_ms, started_at_ms;
 	int64_t strikes, told_interval_ms;
 	uint64_t restarts, fingerprint;
+	uint64_t task_id, task_fence, task_run, task_attempt;
+	int64_t task_deadline_ms;
 	int64_t exit_at_ms;
 	int32_t exit_cause, exit_code, exit_signal;
 	int32_t state, next_cause, end_cause;
@@ -100,6 +102,11 @@ static void fill(struct head *h, const struct record *r)
 	/* One that died before we could ask when it started: its claim knows. */
 	h->pid = r->start_time ? r->pid : 0;
 	h->start_time = r->start_time;
+	h->task_id = r->task.id;
+	h->task_fence = r->task.fence;
+	h->task_run = r->task.run;
+	h->task_attempt = r->task.attempt;
+	h->task_deadline_ms = r->task.deadline_ms;
 	h->exit_at_ms = r->last_exit.at_ms;
 	h->exit_cause = (int32_t)r->last_exit.cause;
 	h->exit_code = r->last_exit.code;
@@ -204,13 +211,19 @@ static bool makes_sense(const struct head *h)
 	       h->told_interval_ms <= INT32_MAX && h->state > PROCESS_INVALID &&
 	       h->state < PROCESS_STATES && is_cause(h->next_cause) && is_cause(h->end_cause) &&
 	       is_cause(h->exit_cause) && h->exit_code >= -1 && h->exit_code <= 255 &&
-	       h->exit_signal >= -1 && h->exit_signal < NSIG && h->exit_at_ms >= 0;
+	       h->exit_signal >= -1 && h->exit_signal < NSIG && h->exit_at_ms >= 0 &&
+	       h->task_deadline_ms >= 0;
 }
 
 static void take(const struct head *h, struct record *out)
 {
 	*out = (struct record) { .pid = h->pid,
 		.start_time = h->start_time,
+		.task = { .id = h->task_id,
+			.fence = h->task_fence,
+			.run = h->task_run,
+			.attempt = h->task_attempt,
+			.deadline_ms = h->task_deadline_ms },
 		.state = (enum process_state)h->state,
 		.next_cause = (enum start_cause)h->next_cause,
 		.end_cause = (enum start_cause)h->end_cause,

@@ -43,6 +43,10 @@ struct record {
 		int32_t code, signal;	/* -1: none or unknown */
 		int64_t at_ms;
 	} last_exit;
+	struct {
+		uint64_t id, fence, run, attempt;
+		int64_t deadline_ms; /* CLOCK_BOOTTIME */
+	} task;			     /* of a transient slot; id 0: none */
 	bool wanted;
 	bool closed; /* the supervisor ended in order: nothing of this slot was left */
 	bool held, ready, end_failed;

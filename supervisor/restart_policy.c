@@ -13,7 +13,7 @@ enum {
 const char *start_cause_name(enum start_cause cause)
 {
 	static const char *const names[START_CAUSES] = { "first", "exit", "signal", "probe",
-		"operator", "config", "lost", "shutdown", "upgrade", "memory" };
+		"operator", "config", "lost", "shutdown", "upgrade", "memory", "timeout" };
 	return names[cause];
 }
 

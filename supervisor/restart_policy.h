@@ -22,6 +22,7 @@ enum start_cause {
 	CAUSE_SHUTDOWN, /* droverd itself ends */
 	CAUSE_UPGRADE,	/* a new droverd replaces its workers */
 	CAUSE_MEMORY,	/* its tree reached its memory_limit */
+	CAUSE_TIMEOUT,	/* a job's command took longer than the job allows */
 	START_CAUSES
 };
 

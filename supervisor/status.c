@@ -11,6 +11,7 @@
 #include "process.h"
 #include "process_memory.h"
 #include "supervisor.h"
+#include "task_slot.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -191,11 +192,13 @@ struct status_counts status_count(const struct supervisor *sv)
 	struct status_counts c = { 0 };
 	LIST_FOR_EACH (node, &sv->processes) {
 		const struct process *p = LIST_ENTRY(node, struct process, node);
+		c.leaving += p->removed && process_is_down(p);
+		if (task_slot_is_over(p))
+			continue;
 		c.up += p->state == PROCESS_RUNNING;
 		c.starting += p->state == PROCESS_STARTING || p->state == PROCESS_STOPPING;
 		c.down += p->state == PROCESS_STOPPED || p->state == PROCESS_WAITING;
 		c.failing += p->state == PROCESS_FAILED || p->state == PROCESS_STUCK;
-		c.leaving += p->removed && process_is_down(p);
 		c.waiting += p->turn != TURN_NONE || p->blocked;
 	}
 	return c;

@@ -32,6 +32,7 @@
 #include "spawn.h"
 #include "stats/stats.h"
 #include "status.h"
+#include "task_slot.h"
 #include "upgrade.h"
 #include "worker_link.h"
 #include <errno.h>
@@ -105,7 +106,7 @@ static const struct worker_kind *kind_of_name(const char *name)
 {
 	for (size_t i = 0; worker_kinds[i]; i++) {
 		size_t len = strlen(worker_kinds[i]->name);
-		if (strncmp(name, worker_kinds[i]->name, len) == 0 &&
+		if (worker_kinds[i]->program && strncmp(name, worker_kinds[i]->name, len) == 0 &&
 			(name[len] == '\0' || name[len] == ':'))
 			return worker_kinds[i];
 	}
@@ -170,7 +171,9 @@ static void want_nothing(struct supervisor *sv)
 static void remove_slot(struct supervisor *sv, struct process *p)
 {
 	log_info(MAIN, "process_removed", KV_STR("name", p->name));
-	log_room_close(sv->logs, p->name);
+	/* A job's next run writes there. */
+	if (!p->task || !task_slot_job(sv, p->name) || strchr(p->name, ':'))
+		log_room_close(sv->logs, p->name);
 	record_remove(sv->slots_fd, p->name);
 	process_free(p);
 }
@@ -192,7 +195,7 @@ static bool is_own(void *arg, int pid)
 
 static bool log_is_used(void *arg, const char *name)
 {
-	return supervisor_process(arg, name) != NULL;
+	return supervisor_process(arg, name) || task_slot_job(arg, name);
 }
 
 /* --- what follows from a change, once a turn --- */
@@ -247,6 +250,7 @@ static void look(void *arg)
 		order_settle(&sv->processes);
 		counts = status_count(sv);
 	}
+	task_slots_look(sv);
 	control_settle(sv->control);
 	upgrade_look(sv->upgrade);
 	if (counts.leaving) {
@@ -271,7 +275,8 @@ static void write_summary(struct supervisor *sv, struct buf *json)
 	/* One message holds it: of very many slots the first. */
 	for (struct list *n = sv->processes.next; n != &sv->processes && json->len < SUMMARY_BYTES;
 		n = n->next)
-		status_process(&j, LIST_ENTRY(n, struct process, node));
+		if (!task_slot_is_over(LIST_ENTRY(n, struct process, node)))
+			status_process(&j, LIST_ENTRY(n, struct process, node));
 	json_close_array(&j);
 	json_close_object(&j);
 }
@@ -399,6 +404,8 @@ static int change_slot(
 	struct process *p = supervisor_process(sv, slot->name);
 	/* An earlier reload may have had no room for it. */
 	bool added = !p;
+	if (p && p->task)
+		return err_set(err, -EBUSY, "a command of the job that had this name runs still");
 	if (added)
 		p = supervisor_add(sv, slot->name, slot->worker, slot->service, err);
 	if (!p)
@@ -466,7 +473,9 @@ static void take_over(struct supervisor *sv, struct config *fresh, const struct 
 				KV_STR("error", err.text));
 	slots_finish(&slots);
 	log_set_level((enum log_level)fresh->logs.level);
+	task_slots_configure(sv);
 	log_room_configure(sv->logs, &fresh->logs);
+	log_room_tidy(sv->logs, log_is_used, sv);
 	memory_watch_configure(sv->memory);
 	config_free(old);
 	malloc_trim(0);

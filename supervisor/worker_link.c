@@ -17,6 +17,7 @@
 #include "reserve.h"
 #include "stats/stats.h"
 #include "supervisor.h"
+#include "task_slot.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -152,6 +153,10 @@ static const char *only_speaker(enum message_id id)
 	case MSG_WATCHED:
 	case MSG_CHECK_RESULT: return "monitor";
 	case MSG_OWNER_FREED:
+	case MSG_EXEC_START:
+	case MSG_EXEC_STOP:
+	case MSG_EXEC_FORGET:
+	case MSG_EXEC_SYNC:
 	case MSG_WAKE: return "scheduler";
 	default: return NULL;
 	}
@@ -178,6 +183,10 @@ void worker_link_message(struct process *p, struct message *m)
 	case MSG_OWNER_FREED: owners_freed(sv->owners, m->body.owner_gone.owner); break;
 	case MSG_WAKE: pass_on_work(sv, m->body.wake.kind); break;
 	case MSG_CHECK_RESULT: on_check_result(sv, &m->body.check_result); break;
+	case MSG_EXEC_START:
+	case MSG_EXEC_STOP:
+	case MSG_EXEC_FORGET:
+	case MSG_EXEC_SYNC: task_slot_message(sv, m); break;
 	case MSG_WATCHED: supervisor_watched(sv); break;
 	case MSG_ANSWER: relay_answer(sv->relay, p, &m->body.answer); break;
 	default: break;

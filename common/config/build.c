@@ -625,9 +625,14 @@ static bool build_job(struct config_context *ctx, void *element, const struct no
 	if (!job->kind)
 		return build_job_of_no_kind(ctx, job, map, owner);
 	job->spec = context_alloc(ctx, job->kind->job_size);
-	if (!job->spec)
+	const struct config_field *fields = job_fields_of(ctx->scratch, job->kind);
+	if (!job->spec || !fields) {
+		context_no_memory(ctx);
 		return false;
-	struct build_part parts[] = { { job_fields, job, false },
+	}
+	if (job->kind->job_defaults)
+		job->kind->job_defaults(ctx->config, job->spec);
+	struct build_part parts[] = { { fields, job, false },
 		{ job->kind->job_fields, job->spec, false } };
 	bool ok = build_parts(ctx, map, owner, parts, 2);
 	context_add_object(ctx, job->spec, node, owner, parts[1].faulty);
@@ -652,11 +657,14 @@ static void build_worker(struct config_context *ctx, struct config_worker *worke
 
 static void build_workers(struct config_context *ctx, struct node *node)
 {
-	const char *known[32];
+	const struct worker_kind *kinds[32];
+	const char *known[ARRAY_SIZE(kinds)];
 	size_t count = 0;
-	while (count < ARRAY_SIZE(known) && ctx->kinds[count]) {
-		known[count] = ctx->kinds[count]->name;
-		count++;
+	for (size_t i = 0; count < ARRAY_SIZE(known) && ctx->kinds[i]; i++) {
+		if (!ctx->kinds[i]->program)
+			continue;
+		kinds[count] = ctx->kinds[i];
+		known[count++] = ctx->kinds[i]->name;
 	}
 	struct config *config = ctx->config;
 	config->workers = context_alloc(ctx, count * sizeof(config->workers[0]));
@@ -677,7 +685,7 @@ static void build_workers(struct config_context *ctx, struct node *node)
 			report_unknown_key(ctx, node->pairs[i].key, known, count);
 	}
 	for (size_t i = 0; i < count; i++)
-		build_worker(ctx, &config->workers[i], node, ctx->kinds[i]);
+		build_worker(ctx, &config->workers[i], node, kinds[i]);
 	context_pop(ctx, length);
 }
 

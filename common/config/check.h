@@ -8,6 +8,7 @@ struct config_column;
 struct config_context;
 struct config_job;
 struct config_provider;
+struct config_service;
 
 /* For .check of rows. */
 void check_http_url(struct config_context *ctx, const struct config_mark *mark, const void *value);
@@ -45,6 +46,14 @@ void check_column(struct config_context *ctx, const struct config_mark *mark, co
 const char *check_shown(struct config_context *ctx, const void *member);
 /** The same for an err's words about it, which may repeat it. */
 const char *check_shown_words(struct config_context *ctx, const void *member, const char *words);
+
+/* For kinds whose jobs are commands. */
+/** The program is absolute or a name; a command is not empty. what: "service" */
+void check_command(
+	struct config_context *ctx, const struct config_service *command, const char *what);
+/** The name is none of drover's own slots, logs and words; of a job also none of a service. */
+void check_slot_name(
+	struct config_context *ctx, const void *object, const char *name, const char *what);
 
 /* For check_job of kinds. Members that had an error may be NULL. */
 /** The provider that a member of object names; NULL: reported at object's path. *member NULL:

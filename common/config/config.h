@@ -215,7 +215,8 @@ struct config_job {
 	int64_t timeout_ms;  /* of each task */
 	struct config_job_retry retry;
 	struct config_table store;
-	void *spec; /* the kind's own: struct collect_job, struct crawl_job */
+	/* the kind's own: struct collect_job, struct crawl_job; of exec struct config_service */
+	void *spec;
 };
 
 /** Is due by a clock or after other jobs. */
@@ -232,7 +233,8 @@ struct config {
 	struct config_logs logs;
 	struct config_store store;
 	struct config_http http;
-	struct config_worker *workers; /* one for each kind in kinds.def order */
+	struct config_worker
+		*workers; /* one for each kind that has a program, in kinds.def order */
 	size_t worker_count;
 	struct config_provider *providers;
 	size_t provider_count;

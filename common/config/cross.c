@@ -199,32 +199,37 @@ static void check_memory(struct config_context *ctx)
 			check_shown(ctx, &m->critical), check_shown(ctx, &m->warning));
 }
 
-/* A service shares the namespace of slots and of log files with drover's own; and of commands,
- * where "all" is everybody. */
-static void check_service_name(struct config_context *ctx, const struct config_service *service)
+/* A service shares the namespace of slots and of log files with drover's own and with the commands
+ * of jobs; and of the command line, where "all" is everybody. */
+void check_slot_name(
+	struct config_context *ctx, const void *object, const char *name, const char *what)
 {
-	bool taken = str_eq(service->name, "drover-log") || str_eq(service->name, "droverd") ||
-		     str_eq(service->name, "all");
+	bool taken = str_eq(name, "drover-log") || str_eq(name, "droverd") || str_eq(name, "all");
 	for (int category = 0; category < LOG_CATEGORIES; category++)
-		taken |= str_eq(service->name, log_category_file((enum log_category)category));
+		taken |= str_eq(name, log_category_file((enum log_category)category));
 	for (size_t i = 0; ctx->kinds[i]; i++)
-		taken |= str_eq(service->name, ctx->kinds[i]->name);
+		taken |= ctx->kinds[i]->program && str_eq(name, ctx->kinds[i]->name);
 	if (taken)
-		error_at(ctx, service, "",
-			"the name \"%s\" is drover's own: name the service otherwise",
-			service->name);
+		error_at(ctx, object, "", "the name \"%s\" is drover's own: name the %s otherwise",
+			name, what);
+	const struct config_service *other = config_service(ctx->config, name);
+	if (other && other != object)
+		error_at(ctx, object, "",
+			"a service is named \"%s\" too: slot and log of both would be one", name);
 }
 
-static void check_command(struct config_context *ctx, const struct config_service *service)
+void check_command(
+	struct config_context *ctx, const struct config_service *command, const char *what)
 {
-	const struct config_strings *command = &service->command;
-	if (!command->count) {
-		if (!is_faulty(ctx, service))
-			error_at(ctx, service, "command",
-				"the command of a service cannot be empty");
+	const struct config_strings *words = &command->command;
+	if (!words->count) {
+		if (!is_faulty(ctx, command))
+			error_at(ctx, command, "command", "the command of a %s cannot be empty",
+				what);
 		return;
 	}
-	check_program(ctx, service, "command.0", command->items[0]);
+	if (words->items[0])
+		check_program(ctx, command, "command.0", words->items[0]);
 }
 
 /* ---- providers ---- */
@@ -247,7 +252,8 @@ static void check_jobs(struct config_context *ctx)
 		if (!job->kind)
 			continue;
 		job->kind->check_job(ctx, ctx->config, job);
-		check_job_table(ctx, job);
+		if (job->kind->job_columns)
+			check_job_table(ctx, job);
 	}
 }
 
@@ -258,8 +264,9 @@ void check_config(struct config_context *ctx)
 	for (size_t i = 0; i < ctx->config->provider_count; i++)
 		check_one_provider(ctx, &ctx->config->providers[i]);
 	for (size_t i = 0; i < ctx->config->service_count; i++) {
-		check_service_name(ctx, &ctx->config->services[i]);
-		check_command(ctx, &ctx->config->services[i]);
+		const struct config_service *service = &ctx->config->services[i];
+		check_slot_name(ctx, service, service->name, "service");
+		check_command(ctx, service, "service");
 	}
 	check_depends(ctx);
 	check_jobs(ctx);

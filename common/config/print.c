@@ -283,13 +283,20 @@ static void print_workers(struct printer *p)
 
 static void print_jobs(struct printer *p)
 {
+	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
 	open_names(p, "jobs", p->config->job_count);
-	for (size_t i = 0; i < p->config->job_count; i++) {
+	p->out->failed = p->out->failed || !arena;
+	for (size_t i = 0; i < p->config->job_count && arena; i++) {
 		const struct config_job *job = &p->config->jobs[i];
 		begin(p, job->name);
 		buf_add_char(p->out, '\n');
 		p->indent += 2;
-		print_fields(p, job_fields, job);
+		const struct config_field *fields = job->kind ? job_fields_of(arena, job->kind)
+							      : job_fields;
+		if (fields)
+			print_fields(p, fields, job);
+		else
+			p->out->failed = true;
 		if (job->kind)
 			print_fields(p, job->kind->job_fields, job->spec);
 		p->indent -= 2;

@@ -405,6 +405,8 @@ static int write_workers(struct schema *s, const struct worker_kind *const *kind
 	json_raw(&s->j, "type", "[\"object\",\"null\"]", strlen("[\"object\",\"null\"]"));
 	json_open_object(&s->j, "properties");
 	for (size_t i = 0; kinds[i]; i++) {
+		if (!kinds[i]->program)
+			continue;
 		const struct config_field *fields = worker_fields(arena, kinds[i]);
 		if (!fields)
 			return -ENOMEM;
@@ -459,20 +461,26 @@ static void write_jobs(struct schema *s, const struct worker_kind *const *kinds)
 	close_named(s);
 }
 
-static void write_definitions(struct schema *s, const struct worker_kind *const *kinds)
+static int write_definitions(struct schema *s, const struct worker_kind *const *kinds)
 {
 	char name[64];
+	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
 	json_open_object(&s->j, "$defs");
 	for (size_t i = 0; kinds[i]; i++) {
-		const struct config_field *parts[] = { job_fields, kinds[i]->job_fields };
 		if (!kinds[i]->job_fields)
 			continue;
+		const struct config_field *parts[] = {
+			arena ? job_fields_of(arena, kinds[i]) : NULL, kinds[i]->job_fields
+		};
+		if (!parts[0])
+			return -ENOMEM;
 		snprintf(name, sizeof(name), "job-%.40s", kinds[i]->name);
 		json_open_object(&s->j, name);
 		write_object(s, parts, 2, false);
 		json_close_object(&s->j);
 	}
 	json_close_object(&s->j);
+	return 0;
 }
 
 static void write_map(
@@ -500,7 +508,7 @@ static int write_schema(struct schema *s, const struct worker_kind *const *kinds
 	json_close_object(&s->j);
 	json_raw(&s->j, "patternProperties", "{\"^x-\":{}}", strlen("{\"^x-\":{}}"));
 	json_bool(&s->j, "additionalProperties", false);
-	write_definitions(s, kinds);
+	rc = rc < 0 ? rc : write_definitions(s, kinds);
 	json_close_object(&s->j);
 	return rc;
 }

@@ -7,6 +7,7 @@
 #include "config/kind.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #define DAY_MS INT64_C(86400000)
 
@@ -163,18 +164,17 @@ const struct config_field http_fields[] = {
 	{ 0 },
 };
 
-#define OOM_ROW                                                                                 \
+#define OOM_ROW(how)                                                                            \
 	{                                                                                       \
 		"oom_score_adjust", CONFIG_INT, AT(oom_score_adjust),                           \
-			.def = "0", .min = -1000, .max = 1000, .apply = APPLY_RESTART,          \
+			.def = "0", .min = -1000, .max = 1000, .apply = (how),                  \
 			.doc = "whom the kernel kills first when memory is short: 1000 first, " \
 			       "-1000 never"                                                    \
 	}
-#define NICE_ROW                                                                             \
-	{                                                                                    \
-		"nice", CONFIG_INT, AT(nice), .def = "0", .min = -20, .max = 19,             \
-					      .apply = APPLY_RESTART,                        \
-					      .doc = "scheduling priority, 19 is the lowest" \
+#define NICE_ROW(how)                                                                            \
+	{                                                                                        \
+		"nice", CONFIG_INT, AT(nice), .def = "0", .min = -20, .max = 19, .apply = (how), \
+					      .doc = "scheduling priority, 19 is the lowest"     \
 	}
 #define MEMORY_LIMIT_ROW(standard)                                                                \
 	{                                                                                         \
@@ -185,43 +185,54 @@ const struct config_field http_fields[] = {
 	}
 
 #define AT(member) offsetof(struct config_rlimits, member)
-static const struct config_field rlimits_fields[] = {
-	{ "nofile", CONFIG_INT, AT(nofile), .min = 8, .max = 1 << 30, .apply = APPLY_RESTART,
-		.doc = "open descriptors" },
-	{ "nproc", CONFIG_INT, AT(nproc), .min = 1, .max = 1 << 22, .apply = APPLY_RESTART,
-		.doc = "processes and threads of its user" },
-	{ "core", CONFIG_SIZE, AT(core), .def = "0B", .min = 0, .max = INT64_C(1) << 50,
-		.apply = APPLY_RESTART, .doc = "size of a core dump" },
-	{ "memory", CONFIG_SIZE, AT(memory), .min = 1 << 20, .max = INT64_C(1) << 50,
-		.apply = APPLY_RESTART, .doc = "address space of each of its processes" },
-	{ 0 },
-};
+#define RLIMIT_ROWS(how)                                                                           \
+	{ "nofile", CONFIG_INT, AT(nofile), .min = 8, .max = 1 << 30, .apply = (how),              \
+		.doc = "open descriptors" },                                                       \
+		{ "nproc", CONFIG_INT, AT(nproc), .min = 1, .max = 1 << 22, .apply = (how),        \
+			.doc = "processes and threads of its user" },                              \
+		{ "core", CONFIG_SIZE, AT(core), .def = "0B", .min = 0, .max = INT64_C(1) << 50,   \
+			.apply = (how), .doc = "size of a core dump" },                            \
+	{                                                                                          \
+		"memory", CONFIG_SIZE, AT(memory), .min = 1 << 20, .max = INT64_C(1) << 50,        \
+						   .apply = (how),                                 \
+						   .doc = "address space of each of its processes" \
+	}
+static const struct config_field rlimits_fields[] = { RLIMIT_ROWS(APPLY_RESTART), { 0 } };
+static const struct config_field command_rlimits_fields[] = { RLIMIT_ROWS(APPLY_LIVE), { 0 } };
 #undef AT
+
+/* What a command is started with. */
+#define COMMAND_ROWS(how, limits)                                                                  \
+	{ "command", CONFIG_STRING_LIST, AT(command), .required = true, .apply = (how),            \
+		.doc = "the program and its arguments; no shell" },                                \
+		{ "directory", CONFIG_STRING, AT(directory), .check = check_absolute_path,         \
+			.apply = (how), .doc = "working directory" },                              \
+		{ "user", CONFIG_STRING, AT(user), .check = check_account, .apply = (how),         \
+			.doc = "user the command runs as" },                                       \
+		{ "group", CONFIG_STRING, AT(group), .check = check_account, .apply = (how),       \
+			.doc = "group the command runs as; the user's own otherwise" },            \
+		{ "groups", CONFIG_STRING_LIST, AT(groups), .check = check_account,                \
+			.apply = (how), .doc = "supplementary groups; the user's own otherwise" }, \
+		{ "log_group", CONFIG_STRING, AT(log_group), .check = check_account,               \
+			.apply = (how),                                                            \
+			.doc = "group that may open /dev/stdout too: for programs that change "    \
+			       "user "                                                             \
+			       "themselves" },                                                     \
+		{ "umask", CONFIG_STRING, AT(umask), .def = "022", .check = check_umask,           \
+			.apply = (how), .doc = "mode bits that new files do not get, octal" },     \
+		{ "environment", CONFIG_STRING_MAP, AT(environment), .max = ENVIRONMENT_MAX,       \
+			.check = check_environment, .apply = (how),                                \
+			.doc = "variables besides PATH and HOME" },                                \
+	{                                                                                          \
+		"rlimits", CONFIG_STRUCT, AT(rlimits),                                             \
+			.fields = (limits), .doc = "limits of the kernel, soft and hard"           \
+	}
 
 #define AT(member) offsetof(struct config_service, member)
 const struct config_field service_fields[] = {
-	{ "command", CONFIG_STRING_LIST, AT(command), .required = true, .apply = APPLY_RESTART,
-		.doc = "the program and its arguments; no shell" },
-	{ "directory", CONFIG_STRING, AT(directory), .check = check_absolute_path,
-		.apply = APPLY_RESTART, .doc = "working directory" },
-	{ "user", CONFIG_STRING, AT(user), .check = check_account, .apply = APPLY_RESTART,
-		.doc = "user the command runs as" },
-	{ "group", CONFIG_STRING, AT(group), .check = check_account, .apply = APPLY_RESTART,
-		.doc = "group the command runs as; the user's own otherwise" },
-	{ "groups", CONFIG_STRING_LIST, AT(groups), .check = check_account, .apply = APPLY_RESTART,
-		.doc = "supplementary groups; the user's own otherwise" },
-	{ "log_group", CONFIG_STRING, AT(log_group), .check = check_account, .apply = APPLY_RESTART,
-		.doc = "group that may open /dev/stdout too: for programs that change user "
-		       "themselves" },
-	{ "umask", CONFIG_STRING, AT(umask), .def = "022", .check = check_umask,
-		.apply = APPLY_RESTART, .doc = "mode bits that new files do not get, octal" },
-	{ "environment", CONFIG_STRING_MAP, AT(environment), .max = ENVIRONMENT_MAX,
-		.check = check_environment, .apply = APPLY_RESTART,
-		.doc = "variables besides PATH and HOME" },
-	{ "rlimits", CONFIG_STRUCT, AT(rlimits), .fields = rlimits_fields,
-		.doc = "limits of the kernel, soft and hard" },
-	NICE_ROW,
-	OOM_ROW,
+	COMMAND_ROWS(APPLY_RESTART, rlimits_fields),
+	NICE_ROW(APPLY_RESTART),
+	OOM_ROW(APPLY_RESTART),
 	MEMORY_LIMIT_ROW(NULL),
 	{ "processes", CONFIG_INT, AT(processes), .def = "1", .min = 1, .max = 500,
 		.doc = "how many run: NAME, or NAME:1 to NAME:N" },
@@ -234,6 +245,16 @@ const struct config_field service_fields[] = {
 		.doc = "as supervisor.restart" },
 	{ "stop", CONFIG_STRUCT, AT(supervision.stop), .fields = stop_fields,
 		.doc = "as supervisor.stop" },
+	{ 0 },
+};
+
+/* Of a job: what is changed counts from its next run on. */
+const struct config_field command_fields[] = {
+	COMMAND_ROWS(APPLY_LIVE, command_rlimits_fields),
+	NICE_ROW(APPLY_LIVE),
+	OOM_ROW(APPLY_LIVE),
+	{ "stop", CONFIG_STRUCT, AT(supervision.stop), .fields = stop_fields,
+		.doc = "as supervisor.stop: at its timeout, and when it is cancelled" },
 	{ 0 },
 };
 #undef AT
@@ -402,7 +423,7 @@ static const struct config_field table_fields[] = {
 #define AT(member) offsetof(struct config_job, member)
 const struct config_field job_fields[] = {
 	{ "kind", CONFIG_STRING, AT(kind_name), .required = true, .unsubstituted = true,
-		.doc = "collect or crawl" },
+		.doc = "collect, crawl or exec" },
 	{ "schedule", CONFIG_STRUCT, AT(due), .fields = schedule_fields, .applies = has_schedule,
 		.doc = "cron, every, at or after; none: only by drover run" },
 	{ "priority", CONFIG_ENUM, AT(priority), .def = "medium", .names = priority_names,
@@ -417,6 +438,27 @@ const struct config_field job_fields[] = {
 	{ 0 },
 };
 #undef AT
+
+const struct config_field *job_fields_of(struct arena *arena, const struct worker_kind *kind)
+{
+	struct config_field *rows = arena_alloc(arena, sizeof(job_fields)), *row = rows;
+	struct config_field *attempts = arena_alloc(arena, sizeof(job_retry_fields));
+	if (!rows || !attempts)
+		return NULL;
+	memcpy(attempts, job_retry_fields, sizeof(job_retry_fields));
+	if (kind->default_attempts)
+		attempts->def = arena_printf(arena, "%" PRId64, kind->default_attempts);
+	for (const struct config_field *f = job_fields; f->name; f++) {
+		if (!kind->job_columns && f->fields == table_fields)
+			continue;
+		*row = *f;
+		if (f->fields == job_retry_fields)
+			row->fields = attempts;
+		row++;
+	}
+	*row = (struct config_field) { 0 };
+	return attempts->def ? rows : NULL;
+}
 
 const struct config_section config_sections[] = {
 	{ "supervisor", supervisor_fields, offsetof(struct config, supervisor) },
@@ -456,8 +498,8 @@ const struct config_field *worker_fields(struct arena *arena, const struct worke
 			.min = 1, .max = 64, .doc = "parser children kept ready by each process" };
 	*row++ = (struct config_field) { "user", CONFIG_STRING, AT(user), .check = check_account,
 		.apply = APPLY_RESTART, .doc = "user it runs as" };
-	*row++ = (struct config_field)NICE_ROW;
-	*row++ = (struct config_field)OOM_ROW;
+	*row++ = (struct config_field)NICE_ROW(APPLY_RESTART);
+	*row++ = (struct config_field)OOM_ROW(APPLY_RESTART);
 	*row++ = (struct config_field)MEMORY_LIMIT_ROW("512MB");
 	*row++ = (struct config_field) { "probe", CONFIG_STRUCT, AT(supervision.probe),
 		.fields = probe_fields, .doc = "as supervisor.probe" };

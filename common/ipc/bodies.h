@@ -25,6 +25,9 @@
 #define MSG_BODY_check_result(F, S) F(S, U64, id) F(S, STR, slot) F(S, U64, incarnation) F(S, U32, ok) F(S, U64, latency_ms) F(S, STR, detail)
 #define MSG_BODY_question(F, S) F(S, U64, id) F(S, U32, uid) F(S, U32, may_change) F(S, STR, verb) F(S, BYTES, args)
 #define MSG_BODY_answer(F, S) F(S, U64, id) F(S, U32, last) F(S, U32, exit_code) F(S, BYTES, json)
+#define MSG_BODY_exec_start(F, S) F(S, STR, job) F(S, U64, run) F(S, U64, task) F(S, U64, fence) F(S, U64, attempt) F(S, U32, may_start)
+#define MSG_BODY_exec_task(F, S) F(S, U64, task) F(S, U64, fence)
+#define MSG_BODY_exec_ended(F, S) F(S, U64, task) F(S, U64, fence) F(S, U32, started) F(S, STR, reason) F(S, I64, code) F(S, I64, signal) F(S, STR, detail)
 #define MSG_BODY_log_open(F, S) F(S, STR, name) F(S, STR, file) F(S, U64, max_size) F(S, U32, backups) F(S, U32, max_line) F(S, U64, max_age_ms) F(S, U32, compress) F(S, U32, half_line)
 #define MSG_BODY_log_rotated(F, S) F(S, U32, rotated) F(S, U32, later)
 #define MSG_BODY_log_name(F, S) F(S, STR, name)
@@ -32,4 +35,4 @@
 #define MSG_BODY_page(F, S) F(S, U32, last) F(S, U32, exit_code) F(S, BYTES, json)
 #define MSG_BODY_summary(F, S) F(S, STR, json)
 
-#define MSG_BODIES(B) B(empty) B(hello) B(setup) B(config) B(config_result) B(probe) B(beat) B(drain) B(trim) B(trimmed) B(hold) B(owner_gone) B(wake) B(check_http) B(check_tcp) B(check_result) B(question) B(answer) B(log_open) B(log_rotated) B(log_name) B(request) B(page) B(summary)
+#define MSG_BODIES(B) B(empty) B(hello) B(setup) B(config) B(config_result) B(probe) B(beat) B(drain) B(trim) B(trimmed) B(hold) B(owner_gone) B(wake) B(check_http) B(check_tcp) B(check_result) B(question) B(answer) B(exec_start) B(exec_task) B(exec_ended) B(log_open) B(log_rotated) B(log_name) B(request) B(page) B(summary)

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mutant.h"
 #include "base/str.h"
+#include "queue/queue_exec.h"
 #include "queue/queue_sql.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -265,10 +266,12 @@ size_t queue_tx_due(struct store_tx *tx, const struct due_decision *d, int64_t n
 /* ---- tasks of the dead ---- */
 
 #define DIED	    "its worker died while it held the task"
-#define SET_LEAVING "UPDATE drover_task SET state = 2, last_error = '" DIED "' WHERE state = 1 AND "
+/* What droverd runs goes on: queue_exec.h. */
+#define OF_WORKERS  " WHERE state = 1 AND kind <> '" QUEUE_EXEC "' AND "
+#define SET_LEAVING "UPDATE drover_task SET state = 2, last_error = '" DIED "'" OF_WORKERS
 #define SET_READY                                                                                \
 	"UPDATE drover_task SET state = 0, owner = NULL, lease_until = NULL, claimed_at = NULL," \
-	" last_error = '" DIED "' WHERE state = 1 AND "
+	" last_error = '" DIED "'" OF_WORKERS
 #define USED_UP	     " AND attempt >= max_attempts"
 
 #define BY_OWNER     "owner = $1"

@@ -84,7 +84,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (config) {
 		judge_print(config);
 		for (size_t i = 0; worker_kinds[i]; i++)
-			judge_handover(config, worker_kinds[i]);
+			if (worker_kinds[i]->program)
+				judge_handover(config, worker_kinds[i]);
 		demand(config_diff(config, config, "supervisor") == CHANGE_NONE);
 	}
 	config_free(config);

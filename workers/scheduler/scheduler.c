@@ -11,8 +11,10 @@
 #include "log/log.h"
 #include "loop/loop.h"
 #include "queue/queue.h"
+#include "queue/queue_exec.h"
 #include "scheduler/answers.h"
 #include "scheduler/chain.h"
+#include "scheduler/commands.h"
 #include "scheduler/tables.h"
 #include "scheduler/ticker.h"
 #include "store/store.h"
@@ -31,11 +33,15 @@ struct gone_owner {
 	char owner[];
 };
 
-static const char *const task_kinds[] = { "collect", "crawl" };
+static const char *const task_kinds[] = { "collect", "crawl", QUEUE_EXEC };
 
 void scheduler_wake(struct scheduler *s, const char *kind)
 {
 	struct msg_wake wake = { .kind = kind };
+	if (str_eq(kind, QUEUE_EXEC)) {
+		commands_wake(s->commands);
+		return;
+	}
 	worker_send(s->worker, MSG_WAKE, &wake);
 }
 
@@ -54,6 +60,7 @@ static void start_over(struct scheduler *s)
 	s->ready = false;
 	ticker_stop(s->ticker);
 	chain_stop(s->chain);
+	commands_stop(s->commands);
 	loop_timer_stop(s->leases);
 	loop_timer_start(s->retry, RETRY_MS);
 }
@@ -100,13 +107,14 @@ static void on_earlier_freed(void *arg, enum queue_status status)
 	ticker_start(s->ticker);
 	tables_start(s->tables);
 	chain_start(s->chain);
+	commands_start(s->commands);
 	loop_timer_start(s->leases, LEASE_CHECK_MS);
 }
 
 /* "node/epoch/slot/incarnation" -> epoch */
-static void epoch_of(const char *owner, char *epoch, size_t size)
+void scheduler_epoch(const struct scheduler *s, char *epoch, size_t size)
 {
-	const char *from = strchr(owner, '/');
+	const char *owner = worker_owner(s->worker), *from = strchr(owner, '/');
 	from = from ? from + 1 : owner;
 	size_t len = strcspn(from, "/");
 	len = MIN(len, size - 1);
@@ -124,7 +132,7 @@ static void on_migrated(void *arg, enum queue_status status)
 		loop_timer_start(s->retry, status == QUEUE_FAILED ? REFUSED_RETRY_MS : RETRY_MS);
 		return;
 	}
-	epoch_of(worker_owner(s->worker), epoch, sizeof(epoch));
+	scheduler_epoch(s, epoch, sizeof(epoch));
 	queue_free_other_epochs(s->store, worker_node(s->worker), epoch, on_earlier_freed, s);
 }
 
@@ -145,6 +153,8 @@ static void check_leases(void *arg)
 {
 	struct scheduler *s = arg;
 	queue_free_expired(s->store, clock_real_ms(), on_expired_freed, s);
+	queue_exec_free_elsewhere(
+		s->store, worker_node(s->worker), clock_real_ms(), on_expired_freed, s);
 	loop_timer_start(s->leases, LEASE_CHECK_MS);
 }
 
@@ -210,6 +220,7 @@ static void stop(struct worker *w)
 	tables_free(s->tables);
 	chain_free(s->chain);
 	ticker_free(s->ticker);
+	commands_free(s->commands);
 	loop_timer_free(s->retry);
 	loop_timer_free(s->leases);
 	store_close(s->store);
@@ -244,7 +255,9 @@ static int open_all(struct worker *w, const struct config *config, struct err *e
 	s->chain = chain_new(s);
 	s->answers = answers_new(s);
 	s->tables = tables_new(s);
-	if (!s->retry || !s->leases || !s->ticker || !s->chain || !s->answers || !s->tables) {
+	s->commands = commands_new(s);
+	if (!s->commands || !s->retry || !s->leases || !s->ticker || !s->chain || !s->answers ||
+		!s->tables) {
 		stop(w);
 		worker_set_state(w, NULL);
 		return err_set(err, -ENOMEM, "out of memory");
@@ -261,6 +274,8 @@ static int configure(struct worker *w, const struct config *config, struct err *
 		rc = ticker_configure(((struct scheduler *)worker_state(w))->ticker, config, err);
 	if (rc == 0)
 		rc = tables_configure(((struct scheduler *)worker_state(w))->tables, config, err);
+	if (rc == 0)
+		commands_configure(((struct scheduler *)worker_state(w))->commands, config);
 	if (rc < 0 && first && worker_state(w)) {
 		stop(w);
 		worker_set_state(w, NULL);
@@ -275,6 +290,8 @@ static void message(struct worker *w, const struct message *m)
 		on_owner_gone(s, m->body.owner_gone.owner);
 	else if (m->id == MSG_QUESTION)
 		answers_ask(s->answers, &m->body.question);
+	else if (m->id == MSG_EXEC_STARTED || m->id == MSG_EXEC_ENDED)
+		commands_message(s->commands, m);
 }
 
 static void trim(struct worker *w)
@@ -283,10 +300,20 @@ static void trim(struct worker *w)
 	store_trim(s->store);
 }
 
+static void on_drained(void *arg)
+{
+	worker_drained(arg);
+}
+
 static void drain(struct worker *w, int64_t deadline_ms UNUSED)
 {
-	/* What is submitted is finished by store_close(); nothing else is in flight here. */
-	worker_drained(w);
+	struct scheduler *s = worker_state(w);
+	/* What is submitted is finished by store_close(). Commands go on: droverd keeps how they
+	 * end. */
+	if (s)
+		commands_drain(s->commands, on_drained, w);
+	else
+		worker_drained(w);
 }
 
 extern const struct worker_kind *const worker_kinds[];

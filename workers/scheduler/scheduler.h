@@ -12,6 +12,7 @@
 
 struct answers;
 struct chain;
+struct commands;
 struct config;
 struct loop;
 struct tables;
@@ -29,6 +30,7 @@ struct scheduler {
 	struct chain *chain;
 	struct answers *answers;
 	struct tables *tables;
+	struct commands *commands;
 	struct loop_timer *retry;  /* of the start-up steps */
 	struct loop_timer *leases; /* looks for expired ones */
 	struct list gone;	   /* dead owners whose tasks are being freed */
@@ -36,8 +38,10 @@ struct scheduler {
 	bool ready;		   /* schema is there, earlier owners' tasks are free */
 };
 
-/** Tells the workers of a kind that there is work. */
+/** Tells those who take the tasks of a kind that there is work. */
 void scheduler_wake(struct scheduler *s, const char *kind);
+/** Of the droverd that started us. */
+void scheduler_epoch(const struct scheduler *s, char *epoch, size_t size);
 /** What came of a transaction: logged when it changes; a store that refuses what was right before
  * is taken for a new one, whose tables are made again. */
 void scheduler_store_said(struct scheduler *s, enum store_status status, const char *error);

@@ -504,6 +504,8 @@ static void each_field_of_each_worker_is_as_its_row_says(void **state)
 	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
 	for (size_t i = 0; worker_kinds[i]; i++) {
 		char path[64];
+		if (!worker_kinds[i]->program)
+			continue;
 		snprintf(path, sizeof(path), "workers.%s", worker_kinds[i]->name);
 		struct root root = { .path = path, .object = find_worker };
 		check_table(&root, worker_fields(arena, worker_kinds[i]), 0, "");
@@ -523,15 +525,21 @@ static void each_field_of_each_job_is_as_its_row_says(void **state)
 		find_job };
 	check_table(&collect, job_fields, 0, "");
 	check_table(&crawl, job_fields, 0, "");
+	struct root exec = { "jobs.x", { { "kind", "exec" }, { "command", "[x]" } }, find_job };
+	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
 	collect.object = crawl.object = find_spec;
 	for (size_t i = 0; worker_kinds[i]; i++) {
 		if (str_eq(worker_kinds[i]->name, "collect"))
 			check_table(&collect, worker_kinds[i]->job_fields, 0, "");
 		else if (str_eq(worker_kinds[i]->name, "crawl"))
 			check_table(&crawl, worker_kinds[i]->job_fields, 0, "");
+		else if (str_eq(worker_kinds[i]->name, "exec"))
+			check_table(&exec, job_fields_of(arena, worker_kinds[i]), 0, "");
 		else
 			assert_null(worker_kinds[i]->job_fields);
 	}
+	exec.object = find_spec;
+	check_table(&exec, command_fields, 0, "");
 }
 
 static void each_type_of_a_column_is_known(void **state)

@@ -62,7 +62,7 @@ static void the_example_of_etc_loads(void **state)
 	CLEANUP(config_freep) struct config *c = NULL;
 	if (config_load(&c, &options, &report) < 0)
 		fail_msg("%s", buf_str(&report));
-	assert_int_equal(c->job_count, 2);
+	assert_int_equal(c->job_count, 3);
 	assert_int_equal(c->provider_count, 1);
 	assert_string_equal(c->file, path);
 	buf_finish(&report);

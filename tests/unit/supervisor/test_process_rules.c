@@ -5,6 +5,7 @@
 #include "base/compiler.h"
 #include "fakes/loop.h"
 #include "world.h"
+#include <stdlib.h>
 
 /* What starts again at once has done so. */
 static void end_and_back(struct world *w, int code, int status)
@@ -269,9 +270,38 @@ static void a_stop_that_is_taken_back_leaves_no_old_configuration(void **state)
 	}
 }
 
+/* Whatever its slot's rules say, and whoever stops it: how it ended is all that its task wants. */
+static void the_command_of_a_task_is_started_once(void **state)
+{
+	(void)state;
+	for (int how = 0; how < 4; how++) {
+		void *world;
+		set_up(&world);
+		struct world *w = world;
+		w->p->kind = NULL;
+		w->p->task = calloc(1, sizeof(*w->p->task));
+		assert_non_null(w->p->task);
+		up(w);
+		if (how == 1)
+			process_stop(w->p, CAUSE_TIMEOUT);
+		if (how == 2)
+			process_restart(w->p, CAUSE_OPERATOR);
+		end_and_back(w, how == 3 ? CLD_KILLED : CLD_EXITED, how == 3 ? 9 : 0);
+		fake_loop_advance(w->loop, 600000);
+		assert_int_equal(w->spawned, 1);
+		assert_int_equal(w->p->state, PROCESS_FAILED);
+		assert_string_equal(w->p->last_exit.reason, how == 1   ? "timeout"
+							    : how == 2 ? "operator"
+							    : how == 3 ? "signal"
+								       : "exit");
+		tear_down(&world);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_command_of_a_task_is_started_once),
 		cmocka_unit_test(each_rule_is_obeyed_from_its_change_on),
 		cmocka_unit_test(a_reload_may_give_and_take_a_probe),
 		cmocka_unit_test(a_stop_that_is_taken_back_leaves_no_old_configuration),

@@ -69,6 +69,7 @@ static const struct record sample = { .name = "collect:2",
 	.next_cause = CAUSE_PROBE,
 	.end_cause = CAUSE_NONE,
 	.last_exit = { .cause = CAUSE_EXIT, .code = 7, .signal = -1, .at_ms = 1000 },
+	.task = { .id = 12, .fence = 3, .run = 11, .attempt = 2, .deadline_ms = 777 },
 	.wanted = true,
 	.held = true,
 	.ready = true,
@@ -110,6 +111,7 @@ static void a_record_comes_back_as_it_was(void **state)
 	assert_int_equal(r->last_exit.code, 7);
 	assert_int_equal(r->last_exit.signal, -1);
 	assert_int_equal(r->last_exit.at_ms, 1000);
+	assert_memory_equal(&r->task, &sample.task, sizeof(r->task));
 	assert_true(r->wanted && r->held && r->ready && r->end_failed);
 	assert_false(r->closed);
 }
