@@ -32,8 +32,11 @@ struct store_engine {
 static void *thread_main(void *arg);
 static void serve(struct store_engine *e, struct list *batch);
 
-static int check(const char *address, struct err *err)
+static const char scheme[] = "sqlite:";
+
+static int check(const char *url, struct err *err)
 {
+	const char *address = url + strlen(scheme);
 	if (!*address || strchr(address, '\n') || str_eq(address, ":memory:"))
 		return err_set(
 			err, -EINVAL, "the store's url must name a file: \"sqlite:drover.db\"");
@@ -51,9 +54,10 @@ static void engine_free(struct store_engine *e)
 
 static int make_paths(struct store_engine *e, const struct store_engine_config *config)
 {
-	int len = config->address[0] == '/' || !config->state_dir
-			  ? asprintf(&e->path, "%s", config->address)
-			  : asprintf(&e->path, "%s/%s", config->state_dir, config->address);
+	const char *address = config->url + strlen(scheme);
+	int len = address[0] == '/' || !config->state_dir
+			  ? asprintf(&e->path, "%s", address)
+			  : asprintf(&e->path, "%s/%s", config->state_dir, address);
 	if (len < 0)
 		e->path = NULL;
 	const char *slash = e->path ? strrchr(e->path, '/') : NULL;
@@ -139,7 +143,7 @@ static bool close_engine(struct store_engine *e)
 }
 
 const struct store_engine_ops store_engine_sqlite = {
-	.scheme = "sqlite:",
+	.schemes = { scheme },
 	.dialect = STORE_DIALECT_SQLITE,
 	.check = check,
 	.start = start,

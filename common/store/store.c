@@ -27,19 +27,18 @@ struct store {
 	bool closed;	      /* under mutex: the waker is gone */
 };
 
-static const struct store_engine_ops *const engines[] = { &store_engine_sqlite };
+static const struct store_engine_ops *const engines[] = { &store_engine_sqlite, &store_engine_pg };
 
 static void deliver(void *arg);
 
 static const struct store_engine_ops *find_engine(const char *url, struct err *err)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(engines); i++) {
-		size_t len = strlen(engines[i]->scheme);
-		if (strncmp(url, engines[i]->scheme, len) == 0)
-			return engines[i]->check(url + len, err) < 0 ? NULL : engines[i];
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(engines); i++)
+		for (size_t k = 0; k < ARRAY_SIZE(engines[i]->schemes); k++)
+			if (engines[i]->schemes[k] && str_starts(url, engines[i]->schemes[k]))
+				return engines[i]->check(url, err) < 0 ? NULL : engines[i];
 	/* The URL may hold a password: its value is not repeated. */
-	err_set(err, -EINVAL, "the store's url must be \"sqlite:PATH\"");
+	err_set(err, -EINVAL, "the store's url must be \"sqlite:PATH\" or \"postgresql://...\"");
 	return NULL;
 }
 
@@ -65,10 +64,12 @@ int store_open(
 	pthread_mutex_init(&store->mutex, NULL);
 	store->waker = loop_waker_new(loop, deliver, store);
 	struct store_engine_config config = { .store = store,
-		.address = options->url + strlen(ops->scheme),
+		.loop = loop,
+		.url = options->url,
 		.state_dir = options->state_dir,
 		.create = options->create,
-		.busy_ms = options->busy_ms };
+		.busy_ms = options->busy_ms,
+		.pool = options->pool };
 	int rc = store->waker ? ops->start(&store->engine, &config, err)
 			      : err_set(err, -ENOMEM, "open the store");
 	if (rc < 0) {

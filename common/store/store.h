@@ -58,12 +58,23 @@ struct store_table {
 	size_t index_count;
 };
 
+/* Connections of this process to a server; 0 stands for the default. A file has one. */
+struct store_pool {
+	int64_t min, max;   /* kept open; at most (4) */
+	int64_t acquire_ms; /* a transaction waits so long for its turn, then it is UNAVAILABLE */
+	int64_t connect_ms, statement_ms;
+	int64_t idle_ms;    /* one of more than min that has done nothing is closed */
+	int64_t recycle_ms; /* at this age, less up to a fifth, it is replaced when it is free */
+	bool no_pre_ping;   /* do not ask whether the server is there after a long rest */
+};
+
 struct store_options {
-	const char *url;       /* "sqlite:PATH" */
+	const char *url;       /* "sqlite:PATH", "postgresql://..." */
 	const char *state_dir; /* base of a relative PATH; store.lock lies beside the database */
 	bool create; /* make the database file when it is absent (0660): the scheduler and the CLI
 			do; its folder is never made */
 	int64_t busy_ms; /* how long a stranger's lock (a backup, a shell) is waited for; 0: 5 s */
+	struct store_pool pool;
 	struct stats_slot *stats; /* gets store_pending and store_seconds; may be NULL */
 };
 /** Checks the URL's form: for `check`. @return 0 or -EINVAL with words */
@@ -86,9 +97,12 @@ enum store_dialect store_dialect(const struct store *store);
 /** Has the engine give back what memory it can spare, soon. */
 void store_trim(struct store *store);
 
-enum { STORE_READ_ONLY = 1 };
 typedef void (*store_done)(void *arg, const struct store_result *result);
 
+/* ONE_STATE: all its statements see one state of the database, as those of a reader and those of
+ * SQLite's only writer do; what others change meanwhile has it done anew. Without it each statement
+ * of a writer may see, on PostgreSQL, what was committed since the last one. */
+enum { STORE_READ_ONLY = 1, STORE_ONE_STATE = 2 };
 /** NULL when out of memory. */
 struct store_tx *store_tx_new(struct store *store, unsigned flags);
 void store_tx_free(struct store_tx *tx); /* only for one that was not submitted */
@@ -106,6 +120,9 @@ void store_tx_watch(
 /** Has `also` told the outcome too, on the loop and before done; store_forget() knows its arg as
  * well. One for a transaction. */
 void store_tx_also(struct store_tx *tx, store_done also, void *arg);
+/** Writers of different lanes may run at once and end in any order, where there is a pool; those of
+ * one lane run in the order of submission. Lane 0, the default, runs alone. */
+void store_tx_lane(struct store_tx *tx, uint64_t lane);
 /** Zeroed memory that lives as long as tx, one block each; done finds it by store_result_data().
  * NULL when out of memory. */
 void *store_tx_data(struct store_tx *tx, size_t size);

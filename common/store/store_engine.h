@@ -3,8 +3,7 @@
 /*
  * Inside of the store: what the face (store.c, store_tx.c) and an engine share. An engine gets
  * whole transactions and gives each back once, with its result filled in; sqlite_engine.c does so
- * on a thread of its own, one for PostgreSQL may do so on the loop. The first words of the URL
- * choose.
+ * on a thread of its own, pg_engine.c on the loop. The first words of the URL choose.
  */
 #include "base/arena.h"
 #include "base/list.h"
@@ -41,6 +40,10 @@ struct store_tx {
 	struct store *store;
 	unsigned flags;
 	bool out_of_memory;
+	uint64_t lane;
+	/* Of an engine that keeps a pool: since when it waits, how often it was tried again. */
+	int64_t queued_ms;
+	unsigned tries, losses;
 	struct arena *arena; /* everything of ops, the rows of the result too */
 	struct store_result result;
 	/* Of the loop alone: an engine never looks at these. */
@@ -54,15 +57,17 @@ struct store_tx {
 struct store_engine;
 struct store_engine_config {
 	struct store *store;
-	const char *address; /* what follows the scheme */
+	struct loop *loop;
+	const char *url;
 	const char *state_dir;
 	bool create;
 	int64_t busy_ms;
+	struct store_pool pool;
 };
 struct store_engine_ops {
-	const char *scheme; /* "sqlite:" */
+	const char *schemes[2]; /* "sqlite:" */
 	enum store_dialect dialect;
-	int (*check)(const char *address, struct err *err);
+	int (*check)(const char *url, struct err *err);
 	int (*start)(struct store_engine **out, const struct store_engine_config *config,
 		struct err *err);
 	/** Takes tx until it is given to store_finished(). Never blocks. */
@@ -73,13 +78,17 @@ struct store_engine_ops {
 	 * still running. */
 	bool (*close)(struct store_engine *engine);
 };
-extern const struct store_engine_ops store_engine_sqlite;
+extern const struct store_engine_ops store_engine_sqlite, store_engine_pg;
 
 /** For engines, from any thread: these (struct store_tx, by node) are done. The list is emptied. */
 void store_finished(struct store *store, struct list *finished);
 /** Fills in status and words of a transaction that an engine has. */
 void store_tx_outcome(struct store_tx *tx, enum store_status status, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
+/** Of rows with the same key the last, in their order, into kept (room for all). @return how many
+ */
+size_t store_tx_keep_last(struct store_tx *tx, const struct store_table *table,
+	const struct store_value *values, size_t row_count, struct store_value *kept);
 /** One more row of op's result, its values for the engine to fill; NULL: out of memory. */
 struct store_value *store_op_add_row(struct store_tx *tx, struct store_op *op);
 

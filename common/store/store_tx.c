@@ -14,8 +14,6 @@ static struct store_op *add_op(struct store_tx *tx, enum store_op_kind kind);
 static const struct store_value *copy_values(
 	struct store_tx *tx, const struct store_value *values, size_t count);
 static const struct store_table *copy_table(struct store_tx *tx, const struct store_table *table);
-static size_t keep_last_of_each_key(struct store_tx *tx, const struct store_table *table,
-	const struct store_value *values, size_t row_count, struct store_value *kept);
 
 struct store_value store_text(const char *s)
 {
@@ -97,6 +95,11 @@ void store_tx_watch(
 	tx->result.ops[tx->result.op_count - 1].watch = watch;
 }
 
+void store_tx_lane(struct store_tx *tx, uint64_t lane)
+{
+	tx->lane = lane;
+}
+
 void *store_tx_data(struct store_tx *tx, size_t size)
 {
 	tx->result.data = arena_alloc(tx->arena, size);
@@ -149,7 +152,7 @@ size_t store_tx_upsert(struct store_tx *tx, const struct store_table *table,
 		tx->out_of_memory = true;
 		return 0;
 	}
-	op->row_count = keep_last_of_each_key(tx, table, values, row_count, kept);
+	op->row_count = store_tx_keep_last(tx, table, values, row_count, kept);
 	op->count = op->row_count * width;
 	op->values = copy_values(tx, kept, op->count);
 	return tx->result.op_count - 1;
@@ -268,7 +271,7 @@ static size_t column_of(const struct store_table *table, const char *name)
 }
 
 /* Walks from the last row to the first with an open hash table of the kept rows' numbers. */
-static size_t keep_last_of_each_key(struct store_tx *tx, const struct store_table *table,
+size_t store_tx_keep_last(struct store_tx *tx, const struct store_table *table,
 	const struct store_value *values, size_t row_count, struct store_value *kept)
 {
 	size_t width = table->column_count, slots = 16, count = 0;
