@@ -15,6 +15,8 @@
 
 enum { LEASE_MS = 30000 };
 
+#define LANE_RENEW (UINT64_MAX - 1)
+
 /* ---- words and callbacks ---- */
 
 static char error_words[512];
@@ -140,6 +142,7 @@ void queue_set_concurrency(struct queue *q, int64_t concurrency)
 void queue_renew(struct queue *q)
 {
 	struct store_tx *tx = queue_tx_new(q->store, 0);
+	store_tx_lane(tx, LANE_RENEW);
 	SQL(tx, "UPDATE drover_task SET lease_until = $2 WHERE state = 1 AND owner = $1",
 		T(q->owner), I(clock_real_ms() + q->lease_ms));
 	store_submit(q->store, tx, NULL, NULL);
@@ -161,6 +164,9 @@ void queue_tx_guard(
 	struct queue *q, struct store_tx *tx, const struct task *task, const char *checkpoint)
 {
 	int64_t until = clock_real_ms() + q->lease_ms;
+	/* Tasks do not wait for each other's transactions, where the store has several connections.
+	 */
+	store_tx_lane(tx, (uint64_t)task->id);
 	if (MUTANT(FENCE_NOT_CHECKED))
 		return;
 	/* Attempts count tries without progress: a checkpoint that moves starts them anew. */

@@ -168,7 +168,8 @@ static void on_chunk(void *arg, const struct store_result *r)
 
 static void next_step(struct queue_answer *a)
 {
-	struct store_tx *tx = queue_tx_new(a->store, a->kind->writes ? 0 : STORE_READ_ONLY);
+	struct store_tx *tx = queue_tx_new(
+		a->store, a->kind->writes ? STORE_ONE_STATE : STORE_READ_ONLY);
 	a->kind->ask(a, tx);
 	store_submit(a->store, tx, on_chunk, a);
 }

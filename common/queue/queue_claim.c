@@ -15,6 +15,8 @@ enum {
 	RUNS_FAR = 5000,
 };
 
+#define LANE_CLAIM UINT64_MAX
+
 /* Six, three and one of ten, spread so that any stretch is fair. */
 static const unsigned char shares[] = { PRIORITY_HIGH, PRIORITY_MEDIUM, PRIORITY_HIGH,
 	PRIORITY_HIGH, PRIORITY_MEDIUM, PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_HIGH, PRIORITY_MEDIUM,
@@ -157,6 +159,7 @@ void queue_tx_claim(struct queue *q, struct store_tx *tx, size_t max, queue_clai
 void queue_claim(struct queue *q, size_t max, queue_claimed cb, void *arg)
 {
 	struct store_tx *tx = queue_tx_new(q->store, 0);
+	store_tx_lane(tx, LANE_CLAIM);
 	queue_tx_claim(q, tx, max, cb, arg);
 	store_submit(q->store, tx, NULL, NULL);
 }

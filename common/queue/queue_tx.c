@@ -228,6 +228,10 @@ void queue_tx_frontier(struct store_tx *tx, const struct task *task,
 	const struct frontier_url *urls, size_t count, int64_t max_pages)
 {
 	int64_t now = clock_real_ms();
+	/* Two pages of one run would both see room for the last URL, and take the same URLs in
+	 * another order: one after the other, from here on. */
+	if (count > 0)
+		SQL(tx, "UPDATE drover_run SET pages = pages WHERE id = $1", I(task->run_id));
 	for (size_t i = 0; i < count; i++) {
 		const struct frontier_url *u = &urls[i];
 		if (!u->skip_reason) {

@@ -121,7 +121,8 @@ void store_tx_watch(
  * well. One for a transaction. */
 void store_tx_also(struct store_tx *tx, store_done also, void *arg);
 /** Writers of different lanes may run at once and end in any order, where there is a pool; those of
- * one lane run in the order of submission. Lane 0, the default, runs alone. */
+ * one lane run in the order of submission. Lane 0 runs alone: the default, and that of a
+ * transaction which was put into two. */
 void store_tx_lane(struct store_tx *tx, uint64_t lane);
 /** Zeroed memory that lives as long as tx, one block each; done finds it by store_result_data().
  * NULL when out of memory. */

@@ -39,7 +39,7 @@ struct store_tx {
 	struct list node; /* in an engine's queue, then among the finished */
 	struct store *store;
 	unsigned flags;
-	bool out_of_memory;
+	bool out_of_memory, has_lane;
 	uint64_t lane;
 	/* Of an engine that keeps a pool: since when it waits, how often it was tried again. */
 	int64_t queued_ms;

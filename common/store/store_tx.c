@@ -97,7 +97,8 @@ void store_tx_watch(
 
 void store_tx_lane(struct store_tx *tx, uint64_t lane)
 {
-	tx->lane = lane;
+	tx->lane = !tx->has_lane || tx->lane == lane ? lane : 0;
+	tx->has_lane = true;
 }
 
 void *store_tx_data(struct store_tx *tx, size_t size)
