@@ -191,6 +191,8 @@ static void greet(struct pg_conn *c)
 		" set_config('bytea_output', 'hex', false), set_config('extra_float_digits', '1', "
 		"false),"
 		" set_config('client_min_messages', 'warning', false),"
+		/* Compiles for seconds what runs for a millisecond, when it has estimated badly. */
+		" set_config('jit', 'off', false),"
 		" set_config('synchronous_commit', 'on', false),"
 		" set_config('standard_conforming_strings', 'on', false)%s",
 		(long long)c->engine->pool.statement_ms,

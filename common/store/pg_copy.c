@@ -17,7 +17,7 @@ static void table_name(char out[NAME_MAX_BYTES], const struct store_table *t)
 {
 	CLEANUP(buf_finish) struct buf types = BUF_INIT;
 	for (size_t i = 0; i < t->column_count; i++)
-		buf_add_char(&types, "tir"[pg_wire_of(t->columns[i].type)]);
+		buf_add_char(&types, "tirb"[pg_wire_of(t->columns[i].type)]);
 	if (types.len <= 40)
 		snprintf(out, NAME_MAX_BYTES, "drover_load_%s", buf_str(&types));
 	else

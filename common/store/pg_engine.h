@@ -226,20 +226,19 @@ void pg_statements_bound(struct pg_conn *c);
 void pg_statement_failed(struct pg_conn *c, struct pg_statement *statement);
 
 /* ---- pg_table.c ---- */
-/** "name" in lower case, quoted. Room for 66 bytes. */
+/** "name", quoted. */
 const char *pg_quote(char out[66], const char *name);
 bool pg_check_table(struct pg_conn *c, const struct store_table *t);
-size_t pg_find_column(const struct store_table *t, const char *name);
-bool pg_is_key(const struct store_table *t, size_t column);
 /** @return true when something was sent, false when there is nothing to do */
 bool pg_table_ask(struct pg_conn *c, struct store_op *op);
 void pg_table_answer(struct pg_conn *c, bool key, const PGresult *res);
 /** Sends what the table lacks, or asks again under the lock. */
 void pg_table_change(struct pg_conn *c, struct store_op *op);
 const char *pg_type_name(int column_type);
+void pg_indexes(struct pg_conn *c, struct store_op *op);
 
 /* ---- pg_upsert.c ---- */
-enum pg_wire { PG_WIRE_TEXT, PG_WIRE_INT, PG_WIRE_REAL };
+enum pg_wire { PG_WIRE_TEXT, PG_WIRE_INT, PG_WIRE_REAL, PG_WIRE_BYTES };
 enum pg_wire pg_wire_of(int column_type);
 const char *pg_wire_name(enum pg_wire wire);
 /** Puts length and bytes. @return where the next goes */

@@ -160,6 +160,8 @@ static bool send_op(struct pg_conn *c, struct store_op *op)
 		if (pg_table_ask(c, op))
 			return false;
 		judge(c, op);
+	} else if (op->kind == STORE_OP_INDEXES) {
+		pg_indexes(c, op);
 	} else if (op->row_count == 0) {
 		judge(c, op);
 	} else if (op->row_count >= PG_BULK_ROWS && !c->engine->no_temporary) {

@@ -10,11 +10,18 @@
 #include "base/str.h"
 #include "config/config.h" /* enum column_type */
 #include "store/pg_engine.h"
+#include "store/table_text.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { OID_INT8_ARRAY = 1016, OID_TEXT_ARRAY = 1009, OID_FLOAT8_ARRAY = 1022, ARRAY_HEAD = 20 };
+enum {
+	OID_INT8_ARRAY = 1016,
+	OID_TEXT_ARRAY = 1009,
+	OID_FLOAT8_ARRAY = 1022,
+	OID_BYTEA_ARRAY = 1001,
+	ARRAY_HEAD = 20,
+};
 
 enum pg_wire pg_wire_of(int column_type)
 {
@@ -23,19 +30,21 @@ enum pg_wire pg_wire_of(int column_type)
 	case COLUMN_BOOLEAN:
 	case COLUMN_TIMESTAMP: return PG_WIRE_INT;
 	case COLUMN_REAL: return PG_WIRE_REAL;
+	case COLUMN_BYTES: return PG_WIRE_BYTES;
 	default: return PG_WIRE_TEXT;
 	}
 }
 
 const char *pg_wire_name(enum pg_wire wire)
 {
-	static const char *const names[] = { "text", "bigint", "double precision" };
+	static const char *const names[] = { "text", "bigint", "double precision", "bytea" };
 	return names[wire];
 }
 
 static Oid array_oid(enum pg_wire wire)
 {
-	static const Oid oids[] = { OID_TEXT_ARRAY, OID_INT8_ARRAY, OID_FLOAT8_ARRAY };
+	static const Oid oids[] = { OID_TEXT_ARRAY, OID_INT8_ARRAY, OID_FLOAT8_ARRAY,
+		OID_BYTEA_ARRAY };
 	return oids[wire];
 }
 
@@ -67,6 +76,9 @@ static bool fit(
 		return true;
 	switch (pg_wire_of(type)) {
 	case PG_WIRE_TEXT: return fit_text(arena, in, out);
+	case PG_WIRE_BYTES:
+		out->type = in->type == STORE_TEXT ? STORE_BLOB : in->type;
+		return out->type == STORE_BLOB;
 	case PG_WIRE_REAL:
 		if (in->type == STORE_INT)
 			*out = STORE_VALUE_REAL((double)in->i);
@@ -91,7 +103,7 @@ static bool fit_row(struct pg_conn *c, const struct store_table *t, const struct
 	struct store_value *out, bool *key_changed)
 {
 	for (size_t i = 0; i < t->column_count; i++) {
-		bool key = pg_is_key(t, i);
+		bool key = !t->append && table_is_key(t, i);
 		if (key && in[i].type == STORE_NULL) {
 			/* NULLs are never equal: such a row could not be written once. */
 			pg_run_fail(c, STORE_FAILED,
@@ -156,7 +168,7 @@ static void add_changes(struct buf *sql, const struct store_table *t)
 	char name[66];
 	const char *between = " DO UPDATE SET ";
 	for (size_t i = 0; i < t->column_count; i++) {
-		if (pg_is_key(t, i))
+		if (table_is_key(t, i))
 			continue;
 		pg_quote(name, t->columns[i].name);
 		buf_addf(sql, "%s%s = excluded.%s", between, name, name);
@@ -168,7 +180,7 @@ static void add_changes(struct buf *sql, const struct store_table *t)
 	}
 	between = " WHERE ";
 	for (size_t i = 0; i < t->column_count; i++) {
-		if (pg_is_key(t, i))
+		if (table_is_key(t, i))
 			continue;
 		/* json has no equality. */
 		const char *cast = t->columns[i].type == COLUMN_JSON ? "::text" : "";
@@ -191,9 +203,11 @@ void pg_upsert_text(struct buf *sql, const struct store_table *t, const char *so
 		add_value(sql, i + 1, t->columns[i].type);
 	}
 	buf_addf(sql, " FROM %s", source);
+	if (t->append)
+		return;
 	for (size_t k = 0; sorted && k < t->key_count; k++)
 		buf_addf(sql, "%sdrover_new.c%zu", k ? ", " : " ORDER BY ",
-			pg_find_column(t, t->key[k]) + 1);
+			table_column(t, t->key[k]) + 1);
 	for (size_t k = 0; k < t->key_count; k++)
 		buf_addf(sql, "%s%s", k ? ", " : " ON CONFLICT (", pg_quote(name, t->key[k]));
 	buf_add_char(sql, ')');
@@ -230,7 +244,7 @@ static bool goes_first(
 	const struct store_table *t, const struct store_value *a, const struct store_value *b)
 {
 	for (size_t k = 0; k < t->key_count; k++) {
-		size_t column = pg_find_column(t, t->key[k]);
+		size_t column = table_column(t, t->key[k]);
 		int order = compare_values(&a[column], &b[column]);
 		if (order != 0)
 			return order < 0;
@@ -262,13 +276,15 @@ static bool single_rows(
 static bool put_array(struct pg_conn *c, size_t first, size_t rows, size_t width, size_t column,
 	enum pg_wire wire, struct pg_parameter *out)
 {
-	static const uint32_t element_oids[] = { 25, 20, 701 };
+	static const uint32_t element_oids[] = { 25, 20, 701, 17 };
 	const struct store_value *v = c->run.rows + first * width + column;
 	size_t size = ARRAY_HEAD;
 	uint32_t nulls = 0;
 	for (size_t i = 0; i < rows; i++) {
 		const struct store_value *one = &v[i * width];
-		size += 4 + (one->type == STORE_NULL ? 0 : wire == PG_WIRE_TEXT ? one->len : 8);
+		size += 4 + (one->type == STORE_NULL					 ? 0
+				    : one->type == STORE_TEXT || one->type == STORE_BLOB ? one->len
+											 : 8);
 		nulls |= one->type == STORE_NULL;
 	}
 	char *data = size <= INT32_MAX ? arena_alloc(c->run.scratch, size) : NULL;

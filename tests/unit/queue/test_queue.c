@@ -122,7 +122,7 @@ static void a_lost_task_writes_nothing(void **state)
 	struct fixture *f = *state;
 	struct queue *a = open_queue(f, "a"), *b = open_queue(f, "b");
 	struct claim first, second;
-	assert_ok(run_sql(f, "CREATE TABLE t (x)"));
+	assert_ok(run_sql(f, "CREATE TABLE t (x BIGINT)"));
 	make_run(f, NULL, 1, PRIORITY_MEDIUM, 3);
 	assert_int_equal(claim(f, a, 1, &first), 1);
 	assert_int_equal(WAIT(f, queue_free_owner, "a"), QUEUE_OK);
@@ -287,9 +287,14 @@ static void a_runs_errors_are_bounded(void **state)
 	}
 	assert_true(peek(f, "SELECT error_count FROM drover_run") <= 20);
 	assert_true(peek(f, "SELECT error_count FROM drover_run") >= 10);
-	assert_true(peek(f, "SELECT length(CAST(errors AS BLOB)) FROM drover_run") < 28000);
-	assert_int_equal(
-		peek(f, "SELECT json_array_length(errors) = error_count FROM drover_run"), 1);
+	assert_true(peek(f, f->schema[0] ? "SELECT octet_length(errors) FROM drover_run"
+					 : "SELECT length(CAST(errors AS BLOB)) FROM drover_run") <
+		    28000);
+	assert_int_equal(peek(f, f->schema[0] ? "SELECT json_array_length(errors::json) ="
+						" error_count FROM drover_run"
+					      : "SELECT json_array_length(errors) = error_count"
+						" FROM drover_run"),
+		1);
 	unclaim(&c);
 	queue_close(q);
 }
@@ -375,5 +380,5 @@ int main(void)
 		TEST(only_other_epochs_of_this_node_are_freed),
 		cmocka_unit_test(backoff_stays_within_its_bounds),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_ON_BOTH(tests);
 }

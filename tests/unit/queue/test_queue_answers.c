@@ -58,6 +58,13 @@ static int64_t int_of(const json_t *object, const char *key)
 	return json_integer_value(json_object_get(object, key));
 }
 
+static void fill_errors(struct fixture *f, const char *where)
+{
+	static char sql[7000];
+	snprintf(sql, sizeof(sql), "UPDATE drover_run SET errors = '[\"%05900d\"]'%s", 0, where);
+	assert_ok(run_sql(f, sql));
+}
+
 static void runs_are_shown_newest_first_in_bounded_pages(void **state)
 {
 	struct fixture *f = *state;
@@ -65,9 +72,7 @@ static void runs_are_shown_newest_first_in_bounded_pages(void **state)
 	for (int i = 0; i < 120; i++)
 		make_run(f, NULL, 1, PRIORITY_MEDIUM, 3);
 	/* As large as a run's errors become. */
-	assert_ok(run_sql(f, "UPDATE drover_run SET errors = '[\"' || substr(hex(zeroblob(3000)), "
-			     "1, 5900) || '\"]'"
-			     " WHERE id % 3 = 0"));
+	fill_errors(f, " WHERE id % 3 = 0");
 	const struct runs_question all = { 0 };
 	ASK(f, p, queue_answer_runs(f->store, &all, on_page, &p));
 	assert_int_equal(p.status, QUEUE_OK);
@@ -339,8 +344,7 @@ static void a_cancelled_answer_sends_no_more_pages(void **state)
 	struct fixture *f = *state;
 	for (int i = 0; i < 60; i++)
 		make_run(f, NULL, 1, PRIORITY_MEDIUM, 3);
-	assert_ok(run_sql(f, "UPDATE drover_run SET errors = '[\"' || substr(hex(zeroblob(3000)), "
-			     "1, 5900) || '\"]'"));
+	fill_errors(f, "");
 	const struct runs_question all = { 0 };
 	struct pages p = { .loop = f->loop };
 	p.cancel_at_first = queue_answer_runs(f->store, &all, on_page, &p);
@@ -382,5 +386,5 @@ int main(void)
 		TEST(a_cancelled_answer_sends_no_more_pages),
 		TEST(a_database_that_is_away_is_said),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_ON_BOTH(tests);
 }

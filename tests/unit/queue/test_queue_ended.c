@@ -248,5 +248,5 @@ int main(void)
 		TEST(a_run_without_tasks_took_no_time),
 		TEST(a_clock_that_was_set_back_makes_no_negative_time),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_ON_BOTH(tests);
 }

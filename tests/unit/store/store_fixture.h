@@ -62,7 +62,8 @@ static inline int64_t server_sql(const char *url, const char *sql)
 	PGresult *res = PQexec(pg, sql);
 	int64_t value = -1;
 	if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) > 0)
-		value = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
+		value = PQgetvalue(res, 0, 0)[0] == 't' ? 1
+							: strtoll(PQgetvalue(res, 0, 0), NULL, 10);
 	else if (PQresultStatus(res) != PGRES_COMMAND_OK && PQresultStatus(res) != PGRES_TUPLES_OK)
 		fail_msg("%s: %s", sql, PQerrorMessage(pg));
 	PQclear(res);
