@@ -26,6 +26,7 @@ FOUND = {
 }
 # What each run of a job must have counted.
 Expected = collections.namedtuple("Expected", "state total done failed dead rows")
+CANCELLED = Expected("cancelled", 1, 0, 0, 0, None)  # when another took its place; some of its rows may be there
 APPENDED = {"appended"}  # a row for each time it was written
 PLANTED = {"poison": "failed", "deadly": "dead"}  # what becomes of their tasks
 
@@ -35,6 +36,10 @@ def read(base, schedules):
 	for name in schedules:
 		found[name] = base.query(f"SELECT id FROM {name}")
 	return found
+
+
+def may_be_cancelled(name, schedules):
+	return name in schedules and schedules[name].overlap == "replace"
 
 
 def expected_runs(truth, schedules):
@@ -56,10 +61,10 @@ def few(what, items, most=5):
 	return [f"{what}: {len(items)}: {', '.join(map(str, items[:most]))}"] if items else []
 
 
-def rows_are_there_once(found, wanted, runs_of):
+def rows_are_there_once(found, wanted, runs_of, cancelled):
 	"""
 	wanted: {table: {key: row}}. Each run of a job writes each row once, for it differs from what was there: so many runs,
-	so many writes. The first is an insert, the others are updates; where rows are appended all are inserts.
+	so many writes. The first is an insert, the others are updates; where rows are appended all are inserts. A run that was cancelled (`cancelled`: how many) wrote each row once or not at all.
 	"""
 	wrong = []
 	writes = collections.defaultdict(collections.Counter)
@@ -78,7 +83,8 @@ def rows_are_there_once(found, wanted, runs_of):
 			if row[key] in rows and any(row[name] != value for name, value in rows[row[key]].items())])
 		for k in due:
 			n = writes[table, k]
-			if (n["INSERT"], n["UPDATE"], n["DELETE"]) != (each, runs_of[table] - each, 0):
+			done, all_runs = runs_of[table], runs_of[table] + cancelled[table]
+			if not done <= n["INSERT"] + n["UPDATE"] <= all_runs or n["DELETE"] or (n["INSERT"] != each and not cancelled[table]):
 				kind = "lost" if sum(n.values()) < runs_of[table] else "duplicated"
 				wrong.append(f"{kind} writes of {table} {k}: {dict(n)} in {runs_of[table]} runs")
 	wrong += few("unexpected writes", [pair for pair in writes if pair[1] not in wanted.get(pair[0], {})])
@@ -94,7 +100,7 @@ def each_version_is_kept_once(found, keys, runs):
 		*few("versions twice", [pair for pair, n in same.items() if n > 1])]
 
 
-def runs_are_as_they_must(found, expected, requests, answered):
+def runs_are_as_they_must(found, expected, schedules, requests, answered):
 	wrong = []
 	by_request = {run["request_id"]: run for run in found["runs"] if run["request_id"]}
 	wrong += few("requests without a run", set(requests) - set(by_request))
@@ -105,6 +111,8 @@ def runs_are_as_they_must(found, expected, requests, answered):
 		want = expected.get(run["job"])
 		has = Expected(run["state"], run["tasks_total"], run["tasks_done"], run["tasks_failed"], run["tasks_dead"],
 			run["rows"])
+		if run["state"] == "cancelled" and may_be_cancelled(run["job"], schedules):
+			want = CANCELLED._replace(rows=run["rows"] if run["rows"] <= want.rows else want.rows)
 		if has != want or run["rejected"]:
 			wrong.append(f"run {run['id']} of {run['job']} is {has}, rejected {run['rejected']}, and must be {want}: {run['errors']}")
 		if not run["finished_at"]:
@@ -131,8 +139,9 @@ def each_task_left_once(found, expected):
 	outcomes = collections.Counter((line["run_id"], line["outcome"]) for line in found["history"])
 	for run in found["runs"]:
 		want = expected.get(run["job"], Expected(*[None] * 6))
-		has = {what: outcomes.pop((run["id"], what), 0) for what in ("done", "failed", "dead")}
-		if has != {what: getattr(want, what) for what in has}:
+		has = {what: outcomes.pop((run["id"], what), 0) for what in ("done", "failed", "dead", "cancelled")}
+		gone = int(run["state"] == "cancelled")  # runs_are_as_they_must() says which may be
+		if has != {"done": want.done * (not gone), "failed": want.failed, "dead": want.dead, "cancelled": gone}:
 			wrong.append(f"the tasks of run {run['id']} of {run['job']} left so: {has}")
 	return wrong + few("tasks that left otherwise", outcomes)
 
@@ -166,10 +175,18 @@ def each_due_time_is_accounted_for(found, schedules, began, seen, told):
 	for name, schedule in schedules.items():
 		step = schedule.step
 		rows = [row for row in found["dues"] if row["job"] == name]
+		instants = [row["due_at"] for row in rows]
+		wrong += few(f"due times of {name} told twice", [at for at, n in collections.Counter(instants).items() if n > 1])
+		for row in rows:
+			wrong += outcome_is_allowed(row, schedule, runs, found["runs"])
+			if fired[name, row["due_at"]] != (row["outcome"] == "fired"):
+				wrong.append(f"{name} {row['due_at']} was {row['outcome']} and has {fired[name, row['due_at']]} runs")
 		if not rows:
 			wrong.append(f"{name} was never due")
 			continue
-		instants = [row["due_at"] for row in rows]
+		if schedule.after:
+			wrong += it_follows(name, schedule, found["runs"], instants)
+			continue
 		first = min(instants)
 		if "cron" in schedule.text:
 			if first % step:
@@ -182,14 +199,16 @@ def each_due_time_is_accounted_for(found, schedules, began, seen, told):
 		wanted = set(due_times(first, step, told))
 		wrong += few(f"due times of {name} that nobody accounted for", wanted - set(instants))
 		wrong += few(f"due times of {name} that are none", set(instants) - set(due_times(first, step, max(instants))))
-		wrong += few(f"due times of {name} told twice", [at for at, n in collections.Counter(instants).items() if n > 1])
-		for row in rows:
-			wrong += outcome_is_allowed(row, schedule, runs, found["runs"])
-			if fired[name, row["due_at"]] != (row["outcome"] == "fired"):
-				wrong.append(f"{name} {row['due_at']} was {row['outcome']} and has {fired[name, row['due_at']]} runs")
 	known = {(row["job"], row["due_at"]) for row in found["dues"]}
 	wrong += few("runs of due times that are none", [pair for pair in fired if pair and pair not in known])
 	return wrong
+
+
+def it_follows(name, schedule, runs, instants):
+	"""Due at ends of the job before and at nothing else; several may have one due time, the last has one of its own."""
+	ends = {run["finished_at"] for run in runs if run["job"] == schedule.after}
+	return [*few(f"due times of {name} at which no run of {schedule.after} ended", set(instants) - ends),
+		*few(f"ends of {schedule.after} that {name} did not follow", [end for end in ends if end > max(instants)])]
 
 
 def outcome_is_allowed(row, schedule, runs, all_runs):
@@ -211,14 +230,15 @@ def outcome_is_allowed(row, schedule, runs, all_runs):
 		return [] if busy else [f"{name} was skipped for a run that was not there"]
 	if what == "coalesced" and row["reason"] == "a run of the job waits already" and schedule.overlap == "queue":
 		return [] if busy else [f"{name} was coalesced with a run that was not there"]
-	if what == "coalesced" and schedule.catch_up == "last":
+	if what == "coalesced" and schedule.catch_up == "last" and schedule.step:
 		return [] if at + schedule.step <= decided else [f"{name} was coalesced when no later due time had come"]
 	return [f"{name} is {what}, {row['reason']}"]
 
 
 def judge(found, world, operator, schedules, gone, seen, told):
 	truth = world.truth
-	runs_of = collections.Counter(run["job"] for run in found["runs"])
+	runs_of = collections.Counter(run["job"] for run in found["runs"] if run["state"] != "cancelled")
+	cancelled = collections.Counter(run["job"] for run in found["runs"] if run["state"] == "cancelled")
 	runs_of["poison"] = 0  # nothing comes of it, nor of the deadly ones
 	wanted = {"items": {key: {"name": name} for key, name in truth.records.items()},
 		"pages": {world.site.url + path: {"title": path, "status": 200} for path in truth.links}, "poison": {},
@@ -227,9 +247,9 @@ def judge(found, world, operator, schedules, gone, seen, told):
 	expected = expected_runs(truth, schedules)
 	return [
 		*operator.wrong,
-		*rows_are_there_once(found, wanted, runs_of),
+		*rows_are_there_once(found, wanted, runs_of, cancelled),
 		*each_version_is_kept_once(found, truth.records, runs_of["items"]),
-		*runs_are_as_they_must(found, expected, operator.requests, operator.answered),
+		*runs_are_as_they_must(found, expected, schedules, operator.requests, operator.answered),
 		*each_task_left_once(found, expected),
 		*dead_letters_are_the_planted(found, PLANTED),
 		*site_is_crawled_once(found, world.site.url, truth.links, gone),

@@ -118,21 +118,24 @@ def wind_up(world, operator, schedules):
 	"""No more runs; waits until those that are there have ended. @return the instant up to which all due times must be told"""
 	heal(world)
 	operator.over.set()
-	told = time.time_ns() // 1_000_000
-
-	def all_told():
-		rows = world.base.query("SELECT job, max(due_at) AS last FROM drover_due GROUP BY job")
-		last = {row["job"]: row["last"] for row in rows or []}
-		return all(last.get(name, 0) + one.step > told for name, one in schedules.items())
-	until(all_told, "each due time is decided", 60, 0.1)
-	world.drover.write(world.text(scheduled=False))
-	until(lambda: world.ask("reload"), "it is reloaded", 60, 0.1)
 	left = harness.left_of(lambda: dead_owners(world), 15)
 	assert not left, f"claimed by nobody who lives: {left}"
 	operator.join(60)
 	assert not operator.is_alive(), f"runs that do not end: {operator.open}"
 	if operator.error:
 		raise operator.error
+	told = time.time_ns() // 1_000_000
+
+	def all_told():
+		dues = {row["job"]: row["last"] for row in
+			world.base.query("SELECT job, max(due_at) AS last FROM drover_due GROUP BY job") or []}
+		ends = {row["job"]: row["last"] for row in
+			world.base.query("SELECT job, max(finished_at) AS last FROM drover_run GROUP BY job") or []}
+		return dues and ends and all(dues.get(name, 0) >= ends[one.after] if one.after else dues.get(name, 0) + one.step > told
+			for name, one in schedules.items())
+	until(all_told, "each due time is decided", 60, 0.1)
+	world.drover.write(world.text(scheduled=False))
+	until(lambda: world.ask("reload"), "it is reloaded", 60, 0.1)
 
 	def empty():
 		rows = world.base.query("SELECT (SELECT count(*) FROM drover_task) + (SELECT count(*) FROM drover_run WHERE"

@@ -114,11 +114,17 @@ class Schedule:
 	overlap: str = "skip"
 	catch_up: str = "last"
 	slow: float = 0  # seconds that an answer may take
+	after: str = ""  # due when a run of this job has ended, and by no clock
 
 
 SCHEDULES = {
 	"often": Schedule("{every: 200ms}", 200),
 	"seconds": Schedule('{cron: "*/2 * * * * *"}', 2000),
+	"queued": Schedule("{every: 300ms, overlap: queue}", 300, overlap="queue", slow=0.5),
+	"replaced": Schedule("{every: 500ms, overlap: replace}", 500, overlap="replace", slow=1.2),
+	"beside": Schedule("{every: 400ms, overlap: allow}", 400, overlap="allow", slow=0.8),
+	"caught_up": Schedule("{every: 250ms, catch_up: all}", 250, catch_up="all"),
+	"behind": Schedule("{after: parts}", 0, after="parts"),
 	"zoned": Schedule('{cron: "*/15 * * * * *", timezone: Asia/Kathmandu}', 15000),
 }
 # table -> its columns; each write of a row is one line of audit

@@ -74,7 +74,8 @@ def test_whatever_is_killed_the_queue_loses_nothing_and_doubles_nothing(tmp_path
 		violations = queue_checker.judge(found, world, operator, SCHEDULES, GONE, seen, told)
 		violations += world.shut_down()
 		outcomes = dict(collections.Counter(f"{row['job']} {row['outcome']}" for row in found["dues"]))
-		jobs = dict(collections.Counter(run["job"] for run in found["runs"]))
+		jobs = dict(collections.Counter(run["job"] if run["state"] != "cancelled" else f"{run['job']} (cancelled)"
+			for run in found["runs"]))
 		print(f"{base}: {killer.kills()} kills {dict(killer.counts)}; in commits {dict(killer.places)}, {killer.unmet} found none\n"
 			f"{base}: runs {jobs}, {len(found['audit'])} writes of rows, due times {outcomes}")
 	assert not violations, "\n".join([f"{len(violations)} violations", *violations[:20]])

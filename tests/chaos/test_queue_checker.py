@@ -9,7 +9,8 @@ import queue_checker
 from queue_world import GONE, TICKS, Schedule, Truth
 
 BEGAN, SEEN, TOLD = 1_000_000, 1_000_400, 1_009_000
-SCHEDULES = {"often": Schedule("{every: 1s}", 1000), "seconds": Schedule('{cron: "*/2 * * * * *"}', 2000)}
+SCHEDULES = {"often": Schedule("{every: 1s}", 1000), "seconds": Schedule('{cron: "*/2 * * * * *"}', 2000),
+	"behind": Schedule("{after: appended}", 0, after="appended")}
 SITE = "http://127.0.0.1:1"
 TRUTH = Truth(1)
 APPENDED = [key for key in TRUTH.parts if key.startswith("up")]
@@ -28,7 +29,7 @@ def a_run(n, job, **more):
 def all_is_well():
 	"""Two runs of `items`, one of each other job, and what is scheduled: fired, then skipped, then coalesced."""
 	runs = [a_run(1, "items", request_id="a"), a_run(2, "items", request_id="b"), a_run(3, "pages", request_id="c"),
-		a_run(4, "poison", request_id="d"), a_run(5, "deadly", request_id="e"), a_run(6, "appended", request_id="f"),
+		a_run(4, "poison", request_id="d"), a_run(5, "deadly", request_id="e"), a_run(6, "appended", request_id="f", finished_at=TOLD - 50),
 		a_run(7, "appended", request_id="g")]
 	dues = []
 	for name, first, step in ("often", BEGAN + 100, 1000), ("seconds", BEGAN + 2000, 2000):
@@ -40,6 +41,9 @@ def all_is_well():
 				row["run_id"] = len(runs) + 1
 				runs.append(a_run(len(runs) + 1, name, due_at=at))
 			dues.append(row)
+	for end in (run["finished_at"] for run in runs[5:7]):
+		dues.append({"job": "behind", "due_at": end, "outcome": "fired", "reason": "", "run_id": len(runs) + 1, "decided_at": end})
+		runs.append(a_run(len(runs) + 1, "behind", due_at=end))
 	found = {"runs": runs, "dues": dues, "tasks": [], "poison": [], "parts": [], "appended": [{"id": key} for key in APPENDED * 2],
 		"history": [{"id": 1000 * run["id"] + i, "run_id": run["id"], "outcome": queue_checker.PLANTED.get(run["job"], "done")}
 			for run in runs for i in range(run["tasks_total"])],
@@ -175,6 +179,14 @@ def missed_within_the_window(found):
 	of(found, "skipped").update(outcome="missed", reason="late")
 
 
+def end_that_was_not_followed(found):
+	found["runs"][6]["finished_at"] += 1
+
+
+def due_without_an_end(found):
+	found["runs"][5]["finished_at"] += 1
+
+
 def never_due(found):
 	found["dues"] = [row for row in found["dues"] if row["job"] != "seconds"]
 
@@ -191,6 +203,10 @@ def cron_off_its_instants(found):
 
 def run_that_did_not_end(found):
 	found["runs"][0]["finished_at"] = None
+
+
+def run_cancelled_for_nothing(found):
+	found["runs"][-1]["state"] = "cancelled"
 
 
 def rows_counted_twice(found):
@@ -255,8 +271,9 @@ def page_still_queued(found):
 	lost_row, duplicated_row, version_lost, version_too_many, version_twice, row_appended_twice, row_appended_once_in_two_runs, row_written_twice, row_not_written_in_one_run, row_written_anew, unexpected_row, wrong_row,
 	row_of_a_poisoned_task, due_time_without_a_row, last_due_time_without_a_row, due_time_that_is_none, due_time_told_twice,
 	due_time_fired_twice, fired_without_a_run, fired_another_s_run, fired_before_it_was_due, coalesced_for_nothing,
-	skipped_for_a_run_that_was_not_there, skipped_without_a_reason, missed_within_the_window, never_due, cron_off_its_instants,
-	run_that_did_not_end, rows_counted_twice, task_counted_twice, run_that_nobody_asked_for, request_without_a_run,
+	skipped_for_a_run_that_was_not_there, skipped_without_a_reason, missed_within_the_window, end_that_was_not_followed, due_without_an_end,
+	never_due, cron_off_its_instants,
+	run_that_did_not_end, run_cancelled_for_nothing, rows_counted_twice, task_counted_twice, run_that_nobody_asked_for, request_without_a_run,
 	task_left_over, task_that_left_twice, task_that_did_not_leave, task_that_left_otherwise, dead_letter_that_was_not_planted, dead_letter_twice, dead_letter_lost, page_not_fetched,
 	page_fetched_twice, page_still_queued], ids=lambda plant: plant.__name__)
 def test_the_queue_checker_finds(plant):
