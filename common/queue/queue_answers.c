@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "queue/queue_sql.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CHUNK = 50, TABLE_CUT = 512, SHOW_CUT = 1500, PAGE_ROOM = 64 };
@@ -262,6 +263,8 @@ struct queue_answer *queue_answer_runs(
 		return NULL;
 	}
 	a->id = q->id;
+	if (q->before > 0)
+		a->last_id = q->before;
 	a->one = q->one;
 	a->left = q->one ? 1 : q->limit > 0 ? q->limit : INT64_MAX;
 	next_step(a);
@@ -270,7 +273,7 @@ struct queue_answer *queue_answer_runs(
 
 /* ---- jobs ---- */
 
-enum { JOB_COLUMNS = 4 };
+enum { JOB_COLUMNS = 5 };
 
 static const char *job_state(const struct store_result *r, size_t row)
 {
@@ -282,14 +285,15 @@ static const char *job_state(const struct store_result *r, size_t row)
 	return store_result_int(r, 0, row, 3) > 0 ? "waiting" : "idle";
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 static bool asked_for(const struct queue_answer *a, const char *name)
 {
-	if (!a->names)
-		return true;
-	for (size_t i = 0; i < a->name_count; i++)
-		if (str_eq(a->names[i], name))
-			return true;
-	return false;
+	return !a->names ||
+	       bsearch(&name, a->names, a->name_count, sizeof(*a->names), compare_names);
 }
 
 static bool job_row(struct queue_answer *a, struct json_out *j, const char *key,
@@ -308,6 +312,7 @@ static bool job_row(struct queue_answer *a, struct json_out *j, const char *key,
 	json_str(j, "kind", store_result_text(r, 0, row, 1));
 	json_str(j, "state", job_state(r, row));
 	json_time(j, "next_due_at", store_result_int(r, 0, row, 3));
+	json_str(j, "follows", store_result_text(r, 0, row, 4));
 	if (store_result_int(r, 0, row, JOB_COLUMNS) > 0)
 		write_run(j, "last_run", r, row, JOB_COLUMNS);
 	else
@@ -319,7 +324,7 @@ static bool job_row(struct queue_answer *a, struct json_out *j, const char *key,
 static void ask_jobs(struct queue_answer *a, struct store_tx *tx)
 {
 	SQL(tx,
-		"SELECT j.name, j.kind, j.paused, j.next_due_at," RUN_COLUMNS
+		"SELECT j.name, j.kind, j.paused, j.next_due_at, j.follows," RUN_COLUMNS
 		"FROM drover_job j LEFT JOIN drover_run r ON r.id ="
 		" (SELECT MAX(id) FROM drover_run WHERE job = j.name)"
 		" WHERE j.name > $1 ORDER BY j.name LIMIT $2",
@@ -343,6 +348,8 @@ struct queue_answer *queue_answer_jobs(
 			answer_free(a);
 			return NULL;
 		}
+	if (names)
+		qsort(a->names, a->name_count, sizeof(*a->names), compare_names);
 	next_step(a);
 	return a;
 }

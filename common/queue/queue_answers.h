@@ -32,7 +32,7 @@ void queue_answer_cancel(struct queue_answer *answer);
 
 /* All of these return NULL when out of memory; then no page comes. */
 
-/** {"jobs": [{name, kind, state, next_due_at, last_run}]} by name, of drover_job; state: paused,
+/** {"jobs": [{name, kind, state, next_due_at, follows, last_run}]} by name, of drover_job; state: paused,
  * running, waiting, idle. names (copied): only these; NULL: all. */
 struct queue_answer *queue_answer_jobs(
 	struct store *store, const char *const *names, size_t count, queue_page page, void *arg);
@@ -41,6 +41,7 @@ struct runs_question {
 	const char *job;	/* NULL: of all */
 	const char *request_id; /* the one that was asked for with it; NULL: any */
 	int64_t id;		/* 0: any */
+	int64_t before;		/* 0: any; else ids below this one */
 	int64_t limit;		/* 0: no limit */
 	bool one;		/* {"run": {...}} instead of {"runs": [...]}; none: QUEUE_LOST */
 };

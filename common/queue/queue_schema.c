@@ -43,7 +43,7 @@ static const char *const statements[] = {
 	"CREATE TABLE IF NOT EXISTS drover_job (name TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL,"
 	" spec_hash TEXT NOT NULL, next_due_at BIGINT, paused BIGINT NOT NULL DEFAULT 0,"
 	" updated_at BIGINT NOT NULL, concurrency BIGINT NOT NULL DEFAULT 0,"
-	" resumed_at BIGINT NOT NULL DEFAULT 0)",
+	" resumed_at BIGINT NOT NULL DEFAULT 0, follows TEXT)",
 
 	"CREATE TABLE IF NOT EXISTS drover_after (job TEXT NOT NULL, parent TEXT NOT NULL,"
 	" run_id BIGINT NOT NULL, ended_at BIGINT NOT NULL, PRIMARY KEY (job, parent))",
@@ -112,6 +112,7 @@ static const struct step {
 	{ 1, "DROP INDEX IF EXISTS drover_task_claimed" },
 	{ 1, "DROP INDEX IF EXISTS drover_task_held" },
 	{ 1, "ALTER TABLE drover_job ADD COLUMN resumed_at BIGINT NOT NULL DEFAULT 0" },
+	{ 1, "ALTER TABLE drover_job ADD COLUMN follows TEXT" },
 	{ 1, "ALTER TABLE drover_run ADD COLUMN waiting TEXT" },
 	{ 1, "ALTER TABLE drover_run ADD COLUMN followed BIGINT NOT NULL DEFAULT 0" },
 };

@@ -25,7 +25,7 @@ enum task_priority { PRIORITY_HIGH = 0, PRIORITY_MEDIUM = 1, PRIORITY_LOW = 2 };
  * drover_meta   key PK, value                       schema_version
  * drover_job    name PK, kind, spec_hash, next_due_at NULL, paused, updated_at, concurrency (tasks at a
  *               time over all processes, 0: no bound of its own), resumed_at (due times until then
- *               were paused)
+ *               were paused), follows NULL (for people: the jobs it runs after)
  * drover_due    job, due_at, outcome, reason, run_id NULL, decided_at, PRIMARY KEY (job, due_at)
  *               outcome: fired, coalesced, skipped, missed
  * drover_after  job, parent, run_id, ended_at, PRIMARY KEY (job, parent)

@@ -65,7 +65,8 @@ static char *nearest_name(struct cli *cli, const char *verb, const char *list, c
 
 static bool is_about_jobs(const char *verb)
 {
-	return str_eq(verb, "runs") || str_eq(verb, "run") || str_eq(verb, "next");
+	return str_eq(verb, "runs") || str_eq(verb, "run") || str_eq(verb, "next") ||
+	       str_eq(verb, "pause") || str_eq(verb, "resume");
 }
 
 /* Adds "did you mean" when whoever answered has not. */

@@ -37,7 +37,7 @@ int show_jobs(struct cli *cli, const json_t *jobs)
 	table_column(t, "LAST RUN", 0);
 	table_column(t, "WHEN", 0);
 	table_column(t, "ROWS", TABLE_RIGHT);
-	table_column(t, "NEXT DUE", 0);
+	table_column(t, "NEXT DUE", TABLE_SHRINK);
 	size_t i;
 	json_t *job;
 	json_array_foreach(jobs, i, job)
@@ -57,7 +57,12 @@ int show_jobs(struct cli *cli, const json_t *jobs)
 		table_cell(t, json_is_object(last)
 				      ? text_count(rows, sizeof(rows), json_number(last, "rows"))
 				      : NULL);
-		table_cell(t, next ? text_when(due, sizeof(due), next, now) : "only by drover run");
+		const char *follows = json_text(job, "follows");
+		char after[64];
+		snprintf(after, sizeof(after), "after %s", follows);
+		table_cell(t, next	 ? text_when(due, sizeof(due), next, now)
+			      : *follows ? after
+					 : "only by drover run");
 	}
 	return table_print(t);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * drover run JOB [--wait]. The question carries an id of its own, so that asking again after a lost
- * connection never makes a second run; waiting lives through a restart of scheduler and supervisor.
+ * drover run JOB [--id KEY] [--wait]. The question carries an id, KEY or one of its own, so that
+ * asking again after a lost connection never makes a second run; waiting lives through a restart of
+ * scheduler and supervisor.
  */
 #include "ask.h"
 #include "base/buf.h"
@@ -24,6 +25,7 @@
 int verb_run(struct cli *cli);
 extern const struct cli_option verb_run_options[];
 const struct cli_option verb_run_options[] = {
+	{ "id", 0, "KEY", "asked for again with the same KEY it is the same run" },
 	{ "wait", 'w', NULL, "wait for its end; exit 0 only when it succeeded" },
 	{ 0 },
 };
@@ -131,11 +133,12 @@ static int wait_for_end(struct run_wait *w, json_t **run)
 
 static int tell(struct cli *cli, const json_t *run, bool waited)
 {
-	bool good = !waited || str_eq(json_text(run, "state"), "succeeded");
+	bool skipped = str_eq(json_text(run, "state"), "skipped");
+	bool good = waited ? str_eq(json_text(run, "state"), "succeeded") : !skipped;
 	int code = CLI_DONE;
 	if (cli->json) {
 		code = print_json(cli, run);
-	} else if (waited) {
+	} else if (waited || skipped) {
 		struct buf text = BUF_INIT;
 		show_run_end(&text, run);
 		show_line(cli, good ? TABLE_PLAIN : TABLE_BAD, buf_str(&text));
@@ -161,10 +164,11 @@ static int give_up_waiting(struct cli *cli, const char *job)
 int verb_run(struct cli *cli)
 {
 	char id[33];
-	if (!random_id(id))
+	const char *key = cli_value(cli, "id");
+	if (!key && !random_id(id))
 		return cli_fail(cli, CLI_FAILED, "no random numbers: %s", strerror(errno));
 	CLEANUP(json_freep)
-	json_t *args = json_pack("{s:s, s:s}", "job", cli->names[0], "request_id", id);
+	json_t *args = json_pack("{s:s, s:s}", "job", cli->names[0], "request_id", key ? key : id);
 	CLEANUP(freep) char *text = args ? json_dumps(args, JSON_COMPACT) : NULL;
 	if (!text)
 		return cli_fail(cli, CLI_USAGE, "'%s' is no name of a job", cli->names[0]);
@@ -180,6 +184,9 @@ int verb_run(struct cli *cli)
 	json_t *found = json_object_get(answer, "run");
 	if (code == CLI_DONE && !json_is_object(found))
 		return cli_fail(cli, CLI_FAILED, "the scheduler's answer holds no run");
+	if (code == CLI_DONE && !str_eq(json_text(found, "job"), cli->names[0]))
+		return cli_fail(cli, CLI_FAILED, "the id %s is that of a run of %s", key ? key : id,
+			json_text(found, "job"));
 	CLEANUP(json_freep) json_t *run = json_incref(found);
 	if (code == CLI_DONE && w.wait)
 		code = wait_for_end(&w, &run);

@@ -33,7 +33,7 @@ def test_a_verb_mistyped_gets_a_suggestion_and_exit_code_2():
 def test_every_verb_has_help_on_standard_output():
     verbs = re.findall(r"^  ([a-z]+) {2,}", drover("help").stdout, re.M)
     assert {"demo", "up", "init", "check", "config", "status", "start", "stop", "restart", "reload", "rotate", "logs", "jobs",
-        "runs", "run", "next", "dead"} <= set(verbs)
+        "runs", "run", "pause", "resume", "next", "dead"} <= set(verbs)
     for verb in set(verbs) - {"help"}:
         assert drover(verb, "--help").stdout.startswith(f"usage: drover {verb}")
 

@@ -158,6 +158,41 @@ def test_run_wait_ends_with_the_run_and_its_exit_code(drover, cli):
         assert "items failed" in said.stdout and "404" in said.stdout
 
 
+def test_a_run_asked_for_by_key_is_one_run_and_overlap_holds_for_it_too(drover, cli):
+    gate = threading.Event()
+    with Provider() as provider:
+        whole = listing(5)
+        provider.route("/items", lambda call: (setattr(answer := whole(call), "wait", gate), answer)[1])
+        job = (JOB % provider.url).replace("    request:", "    schedule: {at: 2100-01-01T00:00:00Z}\n    request:")
+        ready(drover, QUICK + job + """  later:
+    kind: collect
+    schedule: {after: items}
+    request: {provider: p, path: /items}
+    records: data
+    fields: {id: {path: id, type: integer}}
+    store: {table: items, key: [id]}
+""")
+        until(lambda: json.loads(cli("jobs", "--json").stdout)["jobs"][0]["next_due_at"], "the job is known")
+        cli("run", "items", "--id", "monday")
+        again = json.loads(cli("run", "items", "--id", "monday", "--json").stdout)
+        assert again["state"] in ("queued", "running")
+        other = cli("run", "later", "--id", "monday", code=1)
+        assert "is that of a run of items" in other.stderr
+        skipped = cli("run", "items", code=1)
+        assert "items skipped" in skipped.stdout and "schedule.overlap: skip" in skipped.stdout
+        assert "after items" in cli("jobs").stdout
+        gate.set()
+        assert json.loads(cli("run", "items", "--id", "monday", "--wait", "--json").stdout)["id"] == again["id"]
+        until(lambda: [r["trigger"] for r in json.loads(cli("runs", "later", "--json").stdout)["runs"]] == ["after"],
+            "the job that follows runs once")
+        assert json.loads(cli("pause", "items", "later", "--json").stdout)["jobs"][1]["state"] == "paused"
+        assert "paused" in cli("jobs").stdout
+        assert "paused" not in cli("resume", "items", "later").stdout
+        assert "did you mean 'items'" in cli("pause", "itmes", code=4).stderr
+        assert [r["state"] for r in json.loads(cli("runs", "items", "-n", "2", "--json").stdout)["runs"]] == [
+            "skipped", "succeeded"]
+
+
 @pytest.mark.parametrize("victim", ["scheduler", "droverd"])
 def test_run_wait_lives_through_a_kill_and_makes_one_run(drover, cli, victim):
     gate = threading.Event()

@@ -184,12 +184,9 @@ static void read_names(struct question *q, const char *text, size_t len)
 	json_decref(root);
 }
 
-static bool is_seen(const struct question *q, const char *name)
+static int compare_names(const void *a, const void *b)
 {
-	for (size_t i = 0; i < q->seen_count; i++)
-		if (str_eq(q->seen[i], name))
-			return true;
-	return false;
+	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 /* Those of the configuration that the store does not know yet. */
@@ -198,10 +195,14 @@ static void add_new_jobs(struct question *q)
 	struct scheduler *s = q->answers->scheduler;
 	const struct config *config = ticker_config(s->ticker);
 	struct pages pages;
+	/* The store's order may be another. */
+	if (q->seen_count)
+		qsort(q->seen, q->seen_count, sizeof(*q->seen), compare_names);
 	pages_begin(&pages, q->answers, q->id, "jobs");
 	for (size_t i = 0; i < config->job_count; i++) {
 		const struct config_job *job = &config->jobs[i];
-		if (is_seen(q, job->name))
+		if (q->seen_count && bsearch(&job->name, q->seen, q->seen_count, sizeof(*q->seen),
+					     compare_names))
 			continue;
 		struct json_out *j = pages_entry(&pages);
 		int64_t due = ticker_next_due(s->ticker, job->name);
@@ -209,6 +210,7 @@ static void add_new_jobs(struct question *q)
 		json_str(j, "kind", job->kind->name);
 		json_str(j, "state", due ? "waiting" : "idle");
 		json_time(j, "next_due_at", due);
+		json_none(j, "follows");
 		json_none(j, "last_run");
 		json_close_object(j);
 	}
@@ -266,9 +268,10 @@ static struct queue_answer *ask_jobs(struct question *q)
 static struct queue_answer *ask_runs(struct question *q)
 {
 	struct scheduler *s = q->answers->scheduler;
-	const struct runs_question question = {
-		.job = q->args.job, .id = q->args.id, .limit = q->args.limit
-	};
+	const struct runs_question question = { .job = q->args.job,
+		.id = q->args.id,
+		.limit = q->args.limit,
+		.before = q->args.before };
 	/* One that was removed from the configuration may still have runs to show. */
 	q->of_unknown_job = q->args.job && !config_job(ticker_config(s->ticker), q->args.job);
 	return queue_answer_runs(s->store, &question, on_page, q);
@@ -292,9 +295,8 @@ static void on_run_made(void *arg, const struct store_result *r)
 {
 	struct question *q = arg;
 	struct scheduler *s = q->answers->scheduler;
-	const struct runs_question question = {
-		.job = q->args.job, .request_id = q->args.request_id, .one = true
-	};
+	/* Whoever's it is: the id may have been used for another job. */
+	const struct runs_question question = { .request_id = q->args.request_id, .one = true };
 	const struct config_job *job = config_job(ticker_config(s->ticker), q->args.job);
 	scheduler_store_said(s, store_result_status(r), store_result_error(r));
 	if (store_result_status(r) != STORE_OK) {
@@ -327,6 +329,46 @@ static bool make_run(struct question *q, const struct config_job *job)
 	queue_tx_run(tx, &run.request, clock_real_ms());
 	job_run_finish(&run);
 	store_submit(store, tx, on_run_made, q);
+	return true;
+}
+
+/* ---- pause, resume ---- */
+
+static void on_paused(void *arg, const struct store_result *r)
+{
+	struct question *q = arg;
+	struct scheduler *s = q->answers->scheduler;
+	const bool *paused = store_result_data(r);
+	enum store_status status = store_result_status(r);
+	scheduler_store_said(
+		s, status == STORE_CONFLICT ? STORE_OK : status, store_result_error(r));
+	if (status == STORE_OK) {
+		log_info(MAIN, *paused ? "job_paused" : "job_resumed", KV_STR("job", q->args.job));
+		ticker_set_paused(s->ticker, q->args.job, *paused);
+		q->in_work = queue_answer_jobs(s->store, &q->args.job, 1, on_page, q);
+		if (q->in_work)
+			return;
+	}
+	send_error(q->answers, q->id, EXIT_AWAY,
+		status == STORE_CONFLICT ? "the database does not know the job yet"
+		: status == STORE_OK	 ? "out of memory"
+					 : store_result_error(r));
+	question_free(q);
+}
+
+/* @return false when out of memory */
+static bool pause_job(struct question *q, bool paused)
+{
+	struct store *store = q->answers->scheduler->store;
+	struct store_tx *tx = store_tx_new(store, 0);
+	bool *data = tx ? store_tx_data(tx, sizeof(*data)) : NULL;
+	if (!data) {
+		store_tx_free(tx);
+		return false;
+	}
+	*data = paused;
+	queue_tx_pause(tx, q->args.job, paused, clock_real_ms());
+	store_submit(store, tx, on_paused, q);
 	return true;
 }
 
@@ -400,6 +442,8 @@ static void ask(struct answers *a, const struct msg_question *m, struct args *ar
 	a->count++;
 	if (str_eq(m->verb, "run"))
 		begun = make_run(q, job);
+	else if (str_eq(m->verb, "pause") || str_eq(m->verb, "resume"))
+		begun = pause_job(q, str_eq(m->verb, "pause"));
 	else
 		begun = (q->in_work = ask_store(q, m->verb)) != NULL;
 	if (begun)

@@ -27,8 +27,10 @@ static const struct verb_args {
 } verbs[] = {
 	{ "jobs", 0, 0 },
 	{ "queue", 0, 0 },
-	{ "runs", JOB | ID | LIMIT, 0 },
+	{ "runs", JOB | ID | LIMIT | BEFORE, 0 },
 	{ "run", JOB | REQUEST_ID, JOB | REQUEST_ID },
+	{ "pause", JOB, JOB },
+	{ "resume", JOB, JOB },
 	{ "next", JOB | N | FROM, JOB },
 	{ "dead", JOB | LIMIT | BEFORE, 0 },
 	{ "dead.show", ID, ID },
@@ -100,8 +102,8 @@ static int take(struct args *a, unsigned key, const json_t *v, struct err *err)
 	case ID: return take_int(v, "id", 1, INT64_MAX, &a->id, err);
 	case N: return take_int(v, "n", 1, ARGS_TIMES_MAX, &a->n, err);
 	case LIMIT: return take_int(v, "limit", 1, ARGS_RUNS_MAX, &a->limit, err);
-	case BEFORE: return take_int(v, "before", 1, INT64_MAX, &a->before, err);
 	case FROM: return take_from(a, v, err);
+	case BEFORE: return take_int(v, "before", 1, INT64_MAX, &a->before, err);
 	default: return take_all(a, v, err);
 	}
 }

@@ -191,12 +191,6 @@ int64_t ticker_next_due(const struct ticker *t, const char *job)
 	return j ? j->next_due : 0;
 }
 
-bool ticker_is_known(const struct ticker *t, const char *job)
-{
-	const struct timed_job *j = ticker_find(t, job);
-	return j && j->known && !j->busy;
-}
-
 bool ticker_is_free(const struct ticker *t, const char *job)
 {
 	const struct timed_job *j = ticker_find(t, job);

@@ -31,8 +31,6 @@ void ticker_stop(struct ticker *t);
 const struct config *ticker_config(const struct ticker *t);
 /** 0: never, or not known yet. */
 int64_t ticker_next_due(const struct ticker *t, const char *job);
-/** Whether the store has a row for it. */
-bool ticker_is_known(const struct ticker *t, const char *job);
 /** Has no due time that is not decided: one may be set. */
 bool ticker_is_free(const struct ticker *t, const char *job);
 /** The store has this next due time for the job: it runs after others, which have ended. */

@@ -94,6 +94,9 @@ static int64_t first_due(const struct config_job *job, int64_t now)
 	return schedule_next(&job->schedule, now, false, &next) < 0 ? 0 : next;
 }
 
+/* Characters, about, of the list that `drover jobs` shows. */
+enum { FOLLOWS_SHOWN = 200 };
+
 struct writing {
 	size_t count;
 	struct {
@@ -142,6 +145,9 @@ static void on_written(void *arg, const struct store_result *r)
 static size_t add_job(struct store_tx *tx, const struct timed_job *j, int64_t now)
 {
 	int64_t due = first_due(j->job, now);
+	CLEANUP(buf_finish) struct buf follows = BUF_INIT;
+	for (size_t i = 0; i < j->job->due.after.count && follows.len < FOLLOWS_SHOWN; i++)
+		buf_addf(&follows, "%s%s", i ? ", " : "", j->job->due.after.items[i]);
 	const struct store_value params[] = {
 		store_text(j->name),
 		store_text(j->job->kind->name),
@@ -149,15 +155,18 @@ static size_t add_job(struct store_tx *tx, const struct timed_job *j, int64_t no
 		due ? STORE_VALUE_INT(due) : STORE_VALUE_NULL,
 		STORE_VALUE_INT(now),
 		STORE_VALUE_INT(j->job->concurrency),
+		follows.len ? store_text(buf_str(&follows)) : STORE_VALUE_NULL,
 	};
 	/* Of two schedulers that see it at once the first one's beginning holds for both. */
 	store_tx_sql(tx,
 		"INSERT INTO drover_job (name, kind, spec_hash, next_due_at, paused, updated_at,"
-		" concurrency) VALUES ($1, $2, $3, $4, 0, $5, $6) ON CONFLICT (name) DO UPDATE SET "
+		" concurrency, follows) VALUES ($1, $2, $3, $4, 0, $5, $6, $7) ON CONFLICT (name) "
+		"DO UPDATE SET "
 		"kind ="
 		" excluded.kind, spec_hash = excluded.spec_hash, next_due_at = "
 		"excluded.next_due_at,"
-		" updated_at = excluded.updated_at, concurrency = excluded.concurrency"
+		" updated_at = excluded.updated_at, concurrency = excluded.concurrency,"
+		" follows = excluded.follows"
 		" WHERE drover_job.spec_hash <> excluded.spec_hash",
 		params, ARRAY_SIZE(params));
 	if (j->job->due.after.count) {

@@ -95,6 +95,9 @@ static void wrong_arguments_have_exit_code_2_and_words(void **state UNUSED)
 		{ "run", "{\"job\": \"tick\", \"request_id\": \"\"}" },
 		{ "run", "{\"job\": \"tick\", \"request_id\": \"a b\"}" },
 		{ "run", "{\"job\": \"tick\", \"request_id\": 5}" },
+		{ "runs", "{\"before\": 0}" },
+		{ "pause", "{}" },
+		{ "resume", "{\"job\": \"tick\", \"all\": true}" },
 		{ "next", "{}" },
 		{ "next", "{\"job\": \"tick\", \"n\": 1001}" },
 		{ "next", "{\"job\": \"tick\", \"n\": 0}" },
@@ -107,7 +110,6 @@ static void wrong_arguments_have_exit_code_2_and_words(void **state UNUSED)
 		{ "dead.retry", "{\"all\": true, \"id\": 1}" },
 		{ "dead.retry", "{\"job\": \"tick\", \"id\": 1}" },
 		{ "dead", "{\"before\": 0}" },
-		{ "runs", "{\"before\": 1}" },
 		{ "dead.drop", "{\"id\": 0}" },
 		{ "dead.drop", "{\"id\": -1}" },
 		{ "fetch", "{}" },
@@ -247,6 +249,69 @@ static void jobs_are_those_of_the_configuration_with_their_last_run(void **state
 	jobs = list("jobs");
 	assert_string_equal(text(json_array_get(jobs, 0), "state"), "waiting");
 	json_decref(jobs);
+}
+
+static void a_job_is_paused_and_resumed(void **state UNUSED)
+{
+	static const struct {
+		const char *verb, *state;
+	} steps[] = { { "pause", "paused" }, { "pause", "paused" }, { "resume", "waiting" } };
+	world_configure(tick_config("{every: 1h}"));
+	world_finish_runs();
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		assert_int_equal(ask(steps[i].verb, "{\"job\": \"tick\"}"), 0);
+		json_t *jobs = list("jobs");
+		assert_int_equal(json_array_size(jobs), 1);
+		assert_string_equal(text(json_array_get(jobs, 0), "state"), steps[i].state);
+		json_decref(jobs);
+		world_advance(3600000);
+	}
+	assert_int_equal(
+		world_number("SELECT COUNT(*) FROM drover_due WHERE reason = 'paused'"), 2);
+	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_run"), 2);
+	assert_int_equal(ask("pause", "{\"job\": \"tack\"}"), 4);
+	ask_as("pause", "{\"job\": \"tick\"}", false);
+	assert_int_equal(world->pages[0].exit_code, 5);
+	assert_ok(run_sql(world->f, "DELETE FROM drover_job"));
+	assert_int_equal(ask("pause", "{\"job\": \"tick\"}"), 1);
+}
+
+static void runs_are_read_on_from_where_a_piece_ended(void **state UNUSED)
+{
+	char args[64];
+	int64_t before = 1000000, seen = 0;
+	world_configure(tick_config("{every: 1h, overlap: allow}"));
+	assert_ok(run_sql(world->f,
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+		" INSERT INTO drover_run (job, trigger, token, created_at, finished_at, state)"
+		" SELECT 'tick', 'manual', 't' || i, i, i, 'succeeded' FROM n"));
+	for (size_t got = 500; got == 500; seen += (int64_t)got) {
+		snprintf(args, sizeof(args), "{\"limit\": 500, \"before\": %d}", (int)before);
+		assert_int_equal(ask("runs", args), 0);
+		json_t *runs = list("runs");
+		got = json_array_size(runs);
+		for (size_t i = 0; i < got; i++) {
+			int64_t id = json_integer_value(
+				json_object_get(json_array_get(runs, i), "id"));
+			assert_true(id < before);
+			before = id;
+		}
+		json_decref(runs);
+	}
+	assert_int_equal(seen, 3001);
+}
+
+static void an_id_that_was_used_tells_whose_run_it_is(void **state UNUSED)
+{
+	world_configure(many_jobs(2));
+	assert_int_equal(ask("run", "{\"job\": \"a-job-with-a-name-that-fills-pages-0000\","
+				    " \"request_id\": \"x\"}"),
+		0);
+	assert_int_equal(ask("run", "{\"job\": \"a-job-with-a-name-that-fills-pages-0001\","
+				    " \"request_id\": \"x\"}"),
+		0);
+	assert_non_null(strstr(world->pages[0].json, "pages-0000"));
+	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_run"), 1);
 }
 
 static void jobs_that_the_store_does_not_know_yet_are_listed_too(void **state UNUSED)
@@ -432,6 +497,9 @@ int main(void)
 		TEST(runs_of_a_job_that_left_the_configuration_can_still_be_seen),
 		TEST(who_takes_no_pages_gets_no_more),
 		TEST(jobs_are_those_of_the_configuration_with_their_last_run),
+		TEST(a_job_is_paused_and_resumed),
+		TEST(runs_are_read_on_from_where_a_piece_ended),
+		TEST(an_id_that_was_used_tells_whose_run_it_is),
 		TEST(jobs_that_the_store_does_not_know_yet_are_listed_too),
 		TEST(next_tells_times_in_the_jobs_zone_and_in_utc),
 		TEST(next_of_every_keeps_its_phase),
