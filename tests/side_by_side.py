@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """
 side_by_side.py FOLDER LOGS [FILES...]: runs the pytest files of a folder (all, or those that match), each in a process of
-its own, as many at a time as there are processors;
+its own, one more at a time than there are processors, for tests mostly wait;
 then, when nothing else runs, the tests that measure time (marker `timing`, tests/integration/conftest.py).
 A few failures are tried once more, alone: what then passes is said to be UNSTEADY and does not fail the run.
 The output of each lies in LOGS. The last line is "N passed, N failed in S s".
@@ -79,7 +79,7 @@ def main():
     began = time.monotonic()
     files = sorted({f for pattern in patterns for f in folder.glob(pattern)}, key=lambda f: (f.stem not in LONGEST, -f.stat().st_size))
     results = []
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() + 1) as pool:
         runs = [pool.submit(pytest, f.stem, ["-m", "not timing", f], logs) for f in files]
         for run in concurrent.futures.as_completed(runs):
             results.append(run.result())
