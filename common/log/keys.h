@@ -23,6 +23,6 @@ struct kv {
  * task, due_at, url, provider, status, rows, rejected, requests, bytes, attempt, error, errno,
  * file, line, column, step, duration_ms, wait_ms, restart_due_at, strikes, detail, count, path,
  * owner, table, verb, uid, version, metric, value, health, critical_ms, method, process_time_ms,
- * execution_time_ms, tasks, tasks_failed, tasks_dead. The writer adds: time, level, category,
- * process, event, msg, fields_cut (when not all fit).
+ * execution_time_ms, set_ms, slept_ms, tasks, tasks_failed, tasks_dead. The writer adds: time,
+ * level, category, process, event, msg, fields_cut (when not all fit).
  */

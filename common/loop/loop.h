@@ -62,6 +62,15 @@ struct loop_waker *loop_waker_new(struct loop *loop, void (*cb)(void *arg), void
 void loop_wake(struct loop_waker *waker);
 void loop_waker_free(struct loop_waker *waker);
 
+/* Told at once when the wall clock was set or the machine was suspended. */
+struct loop_clock;
+/** set_ms: by how much CLOCK_REALTIME was moved (back: below 0); slept_ms: how long CLOCK_MONOTONIC
+ * stood still. One of them is not 0. */
+typedef void (*loop_clock_cb)(void *arg, int64_t set_ms, int64_t slept_ms);
+/** NULL when out of memory or descriptors. */
+struct loop_clock *loop_clock_new(struct loop *loop, loop_clock_cb cb, void *arg);
+void loop_clock_free(struct loop_clock *clock); /* NULL is fine */
+
 /* The end of a process, by its pidfd (borrowed). `info` is NULL when it was not our child (no exit
  * code known). */
 struct loop_exit;

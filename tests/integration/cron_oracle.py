@@ -288,7 +288,8 @@ def some_weekday(r):
 
 def some_expression(r, seconds):
     if r.random() < 0.01:
-        return r.choice(list(WORDS)).upper() if r.random() < 0.2 else r.choice(list(WORDS)[:-1])
+        word = r.choice([w for w in WORDS if seconds or w != "@every_second"])
+        return word.upper() if r.random() < 0.2 else word
     minute = some_field(r, 0, 59) if r.random() < 0.9 else "*"
     hour = some_field(r, 0, 23, often=[0, 1, 2, 3, 23]) if r.random() < 0.85 else "*"
     month = "*" if r.random() < 0.7 else some_field(r, 1, 12, MONTHS)

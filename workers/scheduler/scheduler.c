@@ -14,6 +14,7 @@
 #include "queue/queue_exec.h"
 #include "scheduler/answers.h"
 #include "scheduler/chain.h"
+#include "scheduler/clock_steps.h"
 #include "scheduler/commands.h"
 #include "scheduler/tables.h"
 #include "scheduler/ticker.h"
@@ -219,6 +220,7 @@ static void stop(struct worker *w)
 	answers_free(s->answers);
 	tables_free(s->tables);
 	chain_free(s->chain);
+	clock_steps_free(s->clock_steps);
 	ticker_free(s->ticker);
 	commands_free(s->commands);
 	loop_timer_free(s->retry);
@@ -252,12 +254,13 @@ static int open_all(struct worker *w, const struct config *config, struct err *e
 	s->retry = loop_timer_new(s->loop, start_up, s);
 	s->leases = loop_timer_new(s->loop, check_leases, s);
 	s->ticker = ticker_new(s);
+	s->clock_steps = s->ticker ? clock_steps_new(s->loop, s->ticker) : NULL;
 	s->chain = chain_new(s);
 	s->answers = answers_new(s);
 	s->tables = tables_new(s);
 	s->commands = commands_new(s);
-	if (!s->commands || !s->retry || !s->leases || !s->ticker || !s->chain || !s->answers ||
-		!s->tables) {
+	if (!s->commands || !s->retry || !s->leases || !s->clock_steps || !s->chain ||
+		!s->answers || !s->tables) {
 		stop(w);
 		worker_set_state(w, NULL);
 		return err_set(err, -ENOMEM, "out of memory");

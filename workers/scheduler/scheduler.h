@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct answers;
+struct clock_steps;
 struct chain;
 struct commands;
 struct config;
@@ -27,6 +28,7 @@ struct scheduler {
 	struct loop *loop;
 	struct store *store;
 	struct ticker *ticker;
+	struct clock_steps *clock_steps;
 	struct chain *chain;
 	struct answers *answers;
 	struct tables *tables;

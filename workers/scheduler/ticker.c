@@ -180,6 +180,11 @@ int ticker_configure(struct ticker *t, const struct config *config, struct err *
 
 /* ---- what others ask ---- */
 
+void ticker_look(struct ticker *t)
+{
+	ticker_tick(t);
+}
+
 const struct config *ticker_config(const struct ticker *t)
 {
 	return t->config;

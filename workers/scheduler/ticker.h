@@ -27,6 +27,8 @@ int ticker_configure(struct ticker *t, const struct config *config, struct err *
 void ticker_start(struct ticker *t);
 /** The tables are gone: nothing is decided until ticker_start(). */
 void ticker_stop(struct ticker *t);
+/** Looks at the clock at once: it was set, or the machine slept. */
+void ticker_look(struct ticker *t);
 /** The one taken up last. */
 const struct config *ticker_config(const struct ticker *t);
 /** 0: never, or not known yet. */
