@@ -24,6 +24,7 @@ struct store_engine {
 	pthread_cond_t changed; /* CLOCK_MONOTONIC */
 	struct list inbox;	/* under mutex: struct store_tx by .node */
 	bool stop, trim;	/* under mutex */
+	bool working;		/* under mutex: the thread has a batch */
 	/* the thread's own */
 	struct sqlite_conn conn;
 	int64_t backoff_ms, next_open_ms;
@@ -110,6 +111,7 @@ static int start(
 static void submit(struct store_engine *e, struct store_tx *tx)
 {
 	pthread_mutex_lock(&e->mutex);
+	tx->waited = e->working || !list_empty(&e->inbox);
 	list_add_tail(&e->inbox, &tx->node);
 	pthread_cond_signal(&e->changed);
 	pthread_mutex_unlock(&e->mutex);
@@ -174,10 +176,13 @@ static void trim_now(struct store_engine *e)
 static bool take_batch(struct store_engine *e, struct list *batch)
 {
 	pthread_mutex_lock(&e->mutex);
-	while (list_empty(&e->inbox) && !e->stop) {
+	e->working = false;
+	for (;;) {
 		if (e->trim)
 			trim_now(e);
-		else
+		if (!list_empty(&e->inbox) || e->stop)
+			break;
+		if (!e->trim)
 			pthread_cond_wait(&e->changed, &e->mutex);
 	}
 	struct timespec until = at_mono_ms(e->next_open_ms);
@@ -188,6 +193,7 @@ static bool take_batch(struct store_engine *e, struct list *batch)
 		list_remove(node);
 		list_add_tail(batch, node);
 	}
+	e->working = !list_empty(batch);
 	pthread_mutex_unlock(&e->mutex);
 	return !list_empty(batch);
 }
@@ -283,10 +289,14 @@ static int read_one(struct sqlite_conn *c, struct store_tx *tx)
 
 static bool ready(struct store_engine *e)
 {
+	bool was_open = e->conn.db != NULL;
 	if (sqlite_conn_ready(&e->conn)) {
+		if (!was_open)
+			store_count_opened(e->store);
 		e->backoff_ms = 0;
 		return true;
 	}
+	store_count_failed(e->store);
 	e->backoff_ms = e->backoff_ms ? MIN(e->backoff_ms * 2, (int64_t)BACKOFF_MAX_MS)
 				      : BACKOFF_MIN_MS;
 	e->next_open_ms = clock_mono_ms() + e->backoff_ms;
@@ -312,7 +322,14 @@ static void finish_part(struct store_engine *e, struct list *part, bool writers)
 	if (list_empty(part))
 		return;
 	struct sqlite_conn *c = &e->conn;
-	if (!ready(e)) {
+	bool open = ready(e);
+	LIST_FOR_EACH (node, part) {
+		const struct store_tx *tx = LIST_ENTRY(node, struct store_tx, node);
+		if (open)
+			store_count_taken(e->store, tx, tx->waited);
+	}
+	store_count_connections(e->store, open, 0);
+	if (!open) {
 		all_unavailable(part, c->error);
 	} else if (writers) {
 		sqlite_conn_doubt(c, write_gated(c, part));
@@ -327,6 +344,9 @@ static void finish_part(struct store_engine *e, struct list *part, bool writers)
 		}
 		sqlite_conn_doubt(c, rc);
 	}
+	if (open && !c->db)
+		store_count_failed(e->store);
+	store_count_connections(e->store, 0, c->db != NULL);
 	store_finished(e->store, part);
 }
 

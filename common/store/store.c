@@ -188,6 +188,30 @@ static void deliver(void *arg)
 	store->delivering = false;
 }
 
+void store_count_taken(struct store *store, const struct store_tx *tx, bool waited)
+{
+	stats_add(store->stats, STAT_db_transactions, 1);
+	if (waited)
+		stats_add(store->stats, STAT_db_waits, 1);
+	stats_sample(store->stats, STAT_db_wait_seconds, clock_mono_us() - tx->submitted_us);
+}
+
+void store_count_connections(struct store *store, size_t active, size_t idle)
+{
+	stats_set(store->stats, STAT_db_active, (int64_t)active);
+	stats_set(store->stats, STAT_db_idle, (int64_t)idle);
+}
+
+void store_count_opened(struct store *store)
+{
+	stats_add(store->stats, STAT_db_connects, 1);
+}
+
+void store_count_failed(struct store *store)
+{
+	stats_add(store->stats, STAT_db_failures, 1);
+}
+
 #ifdef DROVER_MUTANTS
 void store_tx_then(struct store_tx *tx, struct store_tx *next)
 {

@@ -110,6 +110,9 @@ void store_tx_free(struct store_tx *tx); /* only for one that was not submitted 
  * index, for the result */
 size_t store_tx_sql(
 	struct store_tx *tx, const char *sql, const struct store_value *params, size_t count);
+/** The same for a text that is made at run time: it is copied. */
+size_t store_tx_text(
+	struct store_tx *tx, const char *sql, const struct store_value *params, size_t count);
 /** The last statement added must change or return at least `rows` rows, else all is rolled back:
  * STORE_CONFLICT. */
 void store_tx_expect(struct store_tx *tx, int64_t rows);

@@ -40,13 +40,15 @@ struct store_tx {
 	struct store *store;
 	unsigned flags;
 	bool out_of_memory, has_lane;
+	bool waited; /* of the engine: somebody else had the connection when it came */
 	uint64_t lane;
 	/* Of an engine that keeps a pool: since when it waits, how often it was tried again. */
 	int64_t queued_ms;
 	unsigned tries, losses;
 	struct arena *arena; /* everything of ops, the rows of the result too */
 	struct store_result result;
-	/* Of the loop alone: an engine never looks at these. */
+	/* Of the loop alone: an engine never looks at these. submitted_us stands before it comes.
+	 */
 	struct list pending;
 	store_done done, also;
 	void *arg, *also_arg;
@@ -82,6 +84,13 @@ extern const struct store_engine_ops store_engine_sqlite, store_engine_pg;
 
 /** For engines, from any thread: these (struct store_tx, by node) are done. The list is emptied. */
 void store_finished(struct store *store, struct list *finished);
+/* For engines, from any thread: what the statistics tell of their connections. */
+/** tx gets its connection now; waited: none was free when it came. */
+void store_count_taken(struct store *store, const struct store_tx *tx, bool waited);
+void store_count_connections(struct store *store, size_t active, size_t idle);
+void store_count_opened(struct store *store);
+/** Refused or lost. */
+void store_count_failed(struct store *store);
 /** Fills in status and words of a transaction that an engine has. */
 void store_tx_outcome(struct store_tx *tx, enum store_status status, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);

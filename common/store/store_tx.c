@@ -71,6 +71,15 @@ size_t store_tx_sql(
 	return tx->result.op_count - 1;
 }
 
+size_t store_tx_text(
+	struct store_tx *tx, const char *sql, const struct store_value *params, size_t count)
+{
+	const char *copy = arena_strdup(tx->arena, sql);
+	if (!copy)
+		tx->out_of_memory = true;
+	return copy ? store_tx_sql(tx, copy, params, count) : 0;
+}
+
 void store_tx_expect(struct store_tx *tx, int64_t rows)
 {
 	if (tx->out_of_memory)

@@ -57,7 +57,7 @@ const char *worker_node(const struct worker *w);
 const char *worker_state_dir(const struct worker *w);
 const struct config *worker_config(const struct worker *w);
 struct stats_slot *worker_stats(struct worker *w);
-/** The whole segment, for monitor. */
+/** The whole segment, for who tells of all processes; NULL before setup. */
 struct stats *worker_stats_segment(struct worker *w);
 /** Work that a beat reports: each held task has a ticket; progress is a touch. limit_ms: its
  * timeout. */

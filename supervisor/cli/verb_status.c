@@ -151,6 +151,28 @@ static void queue_line(struct cli *cli, const json_t *queue)
 		json_number(queue, "dead") ? " (see: drover dead)" : "");
 }
 
+/* Of this host's processes together. */
+static void db_line(struct cli *cli, const json_t *db)
+{
+	int64_t active = 0, open = 0, transactions = 0, waits = 0;
+	size_t i;
+	json_t *p;
+	json_array_foreach(json_object_get(db, "processes"), i, p)
+	{
+		active += json_number(p, "active");
+		open += json_number(p, "active") + json_number(p, "idle");
+		transactions += json_number(p, "transactions");
+		waits += json_number(p, "waits");
+	}
+	CLEANUP(buf_finish) struct buf line = BUF_INIT;
+	buf_addf(&line, "database: %s, %" PRId64 " connections, %" PRId64 " at work",
+		json_text(db, "engine"), open, active);
+	if (transactions)
+		buf_addf(&line, ", %.1f%% of transactions found one free",
+			100 - 100 * (double)waits / (double)transactions);
+	show_line(cli, TABLE_PLAIN, buf_str(&line));
+}
+
 static int overview(struct cli *cli, const json_t *answer)
 {
 	header_line(cli, answer);
@@ -164,6 +186,8 @@ static int overview(struct cli *cli, const json_t *answer)
 	}
 	if (json_is_object(queue))
 		queue_line(cli, queue);
+	if (json_is_object(json_object_get(answer, "db")))
+		db_line(cli, json_object_get(answer, "db"));
 	if (!json_is_array(jobs))
 		show_line(cli, TABLE_WARN,
 			"\njobs and queue: unknown, the scheduler does not answer");
@@ -333,6 +357,7 @@ int verb_status(struct cli *cli)
 		return processes_in_depth(cli, answer);
 	json_object_set_new(answer, "jobs", part(cli, "jobs", "{}", "jobs"));
 	json_object_set_new(answer, "queue", part(cli, "queue", "{}", "queue"));
+	json_object_set_new(answer, "db", part(cli, "db", "{}", "db"));
 	json_object_set_new(answer, "health", part(cli, "health", "{}", "health"));
 	return cli->json ? print_json(cli, answer) : overview(cli, answer);
 }

@@ -16,6 +16,7 @@
 #include "queue/queue_answers.h"
 #include "schedule/due.h"
 #include "scheduler/args.h"
+#include "scheduler/db.h"
 #include "scheduler/job_run.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/ticker.h"
@@ -51,6 +52,7 @@ struct question {
 	struct args args;
 	bool of_jobs, of_unknown_job, any_row;
 	struct queue_answer *in_work;
+	struct db_question *of_db;
 	char **seen; /* jobs: those that the store knows */
 	size_t seen_count, seen_cap;
 };
@@ -59,6 +61,7 @@ static void question_free(struct question *q)
 {
 	struct store *store = q->answers->scheduler->store;
 	queue_answer_cancel(q->in_work);
+	db_cancel(q->of_db);
 	store_forget(store, q);
 	list_remove(&q->node);
 	q->answers->count--;
@@ -372,6 +375,21 @@ static bool pause_job(struct question *q, bool paused)
 	return true;
 }
 
+/* ---- db ---- */
+
+static void on_db_page(void *arg, enum db_outcome outcome, const char *json, size_t len)
+{
+	static const int codes[] = { [DB_AWAY] = EXIT_AWAY, [DB_REFUSED] = EXIT_AWAY };
+	struct question *q = arg;
+	bool last = outcome != DB_PAGE;
+	/* Who does not take them gets the rest too: there are few. */
+	send_page(q->answers, q->id, json, len, last, last ? codes[outcome] : 0);
+	if (!last)
+		return;
+	q->of_db = NULL; /* it goes away by itself */
+	question_free(q);
+}
+
 /* ---- next: needs no store ---- */
 
 static void answer_next(
@@ -444,6 +462,9 @@ static void ask(struct answers *a, const struct msg_question *m, struct args *ar
 		begun = make_run(q, job);
 	else if (str_eq(m->verb, "pause") || str_eq(m->verb, "resume"))
 		begun = pause_job(q, str_eq(m->verb, "pause"));
+	else if (str_eq(m->verb, "db") || str_starts(m->verb, "db."))
+		begun = (q->of_db = db_ask(a->scheduler->store, a->scheduler->stats, m->verb,
+				 on_db_page, q)) != NULL;
 	else
 		begun = (q->in_work = ask_store(q, m->verb)) != NULL;
 	if (begun)

@@ -238,6 +238,7 @@ static int open_all(struct worker *w, const struct config *config, struct err *e
 		return err_set(err, -ENOMEM, "out of memory");
 	s->worker = w;
 	s->loop = worker_loop(w);
+	s->stats = worker_stats_segment(w);
 	list_init(&s->gone);
 	struct store_options options = {
 		.url = config->store.url,

@@ -16,6 +16,7 @@ struct chain;
 struct commands;
 struct config;
 struct loop;
+struct stats;
 struct tables;
 struct ticker;
 struct worker;
@@ -33,6 +34,7 @@ struct scheduler {
 	struct answers *answers;
 	struct tables *tables;
 	struct commands *commands;
+	struct stats *stats;	   /* of all processes here */
 	struct loop_timer *retry;  /* of the start-up steps */
 	struct loop_timer *leases; /* looks for expired ones */
 	struct list gone;	   /* dead owners whose tasks are being freed */

@@ -149,13 +149,14 @@ static void an_answer_that_is_no_json_object_is_a_failure(void **state)
 	}
 }
 
-static void status_merges_three_answers_and_what_is_away_is_null(void **state)
+static void status_merges_all_answers_and_what_is_away_is_null(void **state)
 {
 	(void)state;
 	const struct fake_answer script[] = {
 		{ .verb = "status", .page = "{\"supervisor\":{\"pid\":1},\"processes\":[]}" },
 		{ .verb = "jobs", .page = "{\"jobs\":[{\"name\":\"a\"}]}" },
 		{ .verb = "queue", .page = "{\"queue\":{\"ready\":3}}" },
+		{ .verb = "db", .page = "{\"db\":{\"engine\":\"sqlite\"}}" },
 		{ .verb = "health", .page = "{\"error\":\"the monitor is away\"}", .exit_code = 1 },
 		{ 0 },
 	};
@@ -217,7 +218,7 @@ int main(void)
 		cmocka_unit_test(the_answers_exit_code_is_ours),
 		cmocka_unit_test(an_answer_that_breaks_off_is_a_failure),
 		cmocka_unit_test(an_answer_that_is_no_json_object_is_a_failure),
-		cmocka_unit_test(status_merges_three_answers_and_what_is_away_is_null),
+		cmocka_unit_test(status_merges_all_answers_and_what_is_away_is_null),
 		cmocka_unit_test(names_go_out_one_a_line),
 		cmocka_unit_test(a_socket_that_may_not_be_opened_is_not_permitted),
 	};

@@ -30,6 +30,9 @@ static void status_shows_what_needs_attention(void **state)
 		{ .verb = "queue",
 			.page = "{\"queue\":{\"ready\":1,\"claimed\":0,\"delayed\":0,\"dead\":1234}"
 				"}" },
+		{ .verb = "db",
+			.page = "{\"db\":{\"engine\":\"sqlite\",\"processes\":[{\"active\":1,"
+				"\"idle\":2,\"transactions\":1000,\"waits\":5}]}}" },
 		{ .verb = "health", .page = "{\"health\":{\"level\":\"warning\"}}" },
 		{ 0 },
 	};
@@ -39,6 +42,7 @@ static void status_shows_what_needs_attention(void **state)
 	assert_says(t.out, "2 failed probes: no answer");
 	assert_says(t.out, "start due in ");
 	assert_says(t.out, "health warning");
+	assert_says(t.out, "database: sqlite, 3 connections, 1 at work, 99.5% of transactions");
 	assert_says(t.out, "x.yaml:1:1: error: no");
 	assert_says(t.out, "1,234 dead (see: drover dead)");
 	assert_says(t.out, "the scheduler does not answer");
@@ -231,6 +235,55 @@ static void logs_are_read_where_the_supervisor_says(void **state)
 	typed_free(&t);
 }
 
+static void db_shows_connections_and_what_would_help(void **state)
+{
+	(void)state;
+	const struct fake_answer script[] = {
+		{ .verb = "db",
+			.page = "{\"db\":{\"engine\":\"postgresql\",\"version\":\"15.18\","
+				"\"size_bytes\":18874368,\"connections\":{\"open\":9,\"most\":100},"
+				"\"processes\":[{\"name\":\"collect:1\",\"active\":1,\"idle\":2,"
+				"\"transactions\":1234,\"waits\":12,\"hit_rate\":0.990276}]}}",
+			.hang_up = true },
+		{ .verb = "db.slow",
+			.page = "{\"engine\":\"postgresql\",\"statements\":[{\"query\":\"SELECT\\n "
+				"1\",\"calls\":7,\"total_ms\":12.5,\"rows\":null}]}",
+			.page2 = "{\"advice\":[{\"kind\":\"missing_index\",\"table\":\"t\","
+				 "\"query\":\"SELECT 1\",\"detail\":\"reads all\",\"run\":"
+				 "\"CREATE INDEX x\"},{\"kind\":\"sequential_scan\",\"table\":"
+				 "\"t\",\"query\":\"SELECT 2\",\"detail\":\"reads all\","
+				 "\"run\":null}],\"notes\":[\"a remark\"]}",
+			.hang_up = true },
+		{ .verb = "db.reset",
+			.page = "{\"reset\":{\"engine\":\"postgresql\",\"detail\":\"counts "
+				"anew\"}}" },
+		{ 0 },
+	};
+	struct typed t;
+	struct fake_server *server = fake_server_start(script);
+	typed(&t, "--socket", fake_server_path(server), "db");
+	assert_int_equal(t.code, 0);
+	assert_says(t.out, "postgresql 15.18, 18.0 MiB, 9 of 100 connections");
+	assert_says(t.out, "1,234");
+	assert_says(t.out, "99.0%");
+	typed_free(&t);
+	typed(&t, "--socket", fake_server_path(server), "db", "slow");
+	assert_says(t.out, "SELECT 1");
+	assert_says(t.out, "missing index: SELECT 1");
+	assert_says(t.out, "run: CREATE INDEX x");
+	assert_says(t.out, "no index helps");
+	assert_says(t.err, "a remark");
+	typed_free(&t);
+	typed(&t, "--socket", fake_server_path(server), "db", "reset");
+	assert_says(t.err, "counts anew");
+	typed_free(&t);
+	fake_server_finish(server);
+	typed(&t, "--socket", "/nonexistent", "db", "slwo");
+	assert_int_equal(t.code, CLI_USAGE);
+	assert_says(t.err, "did you mean 'slow'?");
+	typed_free(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +294,7 @@ int main(void)
 		cmocka_unit_test(a_reload_with_errors_tells_them_and_that_nothing_changed),
 		cmocka_unit_test(a_reload_tells_its_steps),
 		cmocka_unit_test(dead_letters_are_listed_shown_and_put_back),
+		cmocka_unit_test(db_shows_connections_and_what_would_help),
 		cmocka_unit_test_setup_teardown(
 			logs_are_read_where_the_supervisor_says, make_log, remove_log),
 	};
