@@ -32,6 +32,7 @@
 #include "spawn.h"
 #include "stats/stats.h"
 #include "status.h"
+#include "summary.h"
 #include "task_slot.h"
 #include "upgrade.h"
 #include "worker_link.h"
@@ -45,17 +46,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum {
-	SUMMARY_MS = 200,
-	SUMMARY_SOON_MS = 20,
-	SUMMARY_YOUNG_MS = 5000,
-	WATCHED_MS = 60000,
-	SUMMARY_BYTES = 60000,
-	HURRY_MS = 1000
-};
+enum { HURRY_MS = 1000 };
 
 static void on_signal(void *arg, int signo);
-static void on_summary(void *arg);
 static bool is_own(void *arg, int pid);
 static void look(void *arg);
 
@@ -204,12 +197,7 @@ void supervisor_changed(struct supervisor *sv, struct process *p UNUSED)
 {
 	if (!loop_timer_armed(sv->look_timer))
 		loop_timer_start(sv->look_timer, 0);
-	if (sv->summary_soon)
-		return;
-	sv->summary_soon = true;
-	int64_t since_ms = loop_now_ms(sv->loop) - sv->summary_ms;
-	/* Not at once: what follows from the change comes first. */
-	loop_timer_start(sv->summary_timer, MAX(SUMMARY_MS - since_ms, (int64_t)SUMMARY_SOON_MS));
+	summary_changed(sv);
 }
 
 static void look_ready(struct supervisor *sv)
@@ -263,59 +251,6 @@ static void look(void *arg)
 		look_ready(sv);
 	status_write_counts(sv, &counts, status, sizeof(status));
 	service_manager_status(sv->manager, status);
-}
-
-static void write_summary(struct supervisor *sv, struct buf *json)
-{
-	struct json_out j;
-	json_out_init(&j, json);
-	json_open_object(&j, NULL);
-	status_supervisor(&j, sv);
-	json_open_array(&j, "processes");
-	/* One message holds it: of very many slots the first. */
-	for (struct list *n = sv->processes.next; n != &sv->processes && json->len < SUMMARY_BYTES;
-		n = n->next)
-		if (!task_slot_is_over(LIST_ENTRY(n, struct process, node)))
-			status_process(&j, LIST_ENTRY(n, struct process, node));
-	json_close_array(&j);
-	json_close_object(&j);
-}
-
-static void send_summary(struct supervisor *sv)
-{
-	CLEANUP(buf_finish) struct buf json = BUF_INIT;
-	struct process *monitor = supervisor_worker(sv, "monitor");
-	sv->summary_ms = loop_now_ms(sv->loop);
-	if (!monitor)
-		return;
-	write_summary(sv, &json);
-	const struct msg_summary body = { .json = buf_str(&json) };
-	if (!buf_failed(&json))
-		instance_send(monitor, MSG_SUMMARY, &body, NULL, 0);
-}
-
-static void on_summary(void *arg)
-{
-	struct supervisor *sv = arg;
-	sv->summary_soon = false;
-	send_summary(sv);
-	/* Unwatched, what does not change is not told again: it would only wake two processes. */
-	if (loop_now_ms(sv->loop) < sv->watched_until_ms)
-		loop_timer_start(sv->summary_timer, SUMMARY_YOUNG_MS);
-}
-
-void supervisor_refresh_summary(struct supervisor *sv)
-{
-	if (loop_now_ms(sv->loop) - sv->summary_ms >= SUMMARY_YOUNG_MS)
-		send_summary(sv);
-}
-
-void supervisor_watched(struct supervisor *sv)
-{
-	sv->watched_until_ms = loop_now_ms(sv->loop) + WATCHED_MS;
-	supervisor_refresh_summary(sv);
-	if (!loop_timer_armed(sv->summary_timer))
-		loop_timer_start(sv->summary_timer, SUMMARY_YOUNG_MS);
 }
 
 /* --- shutting down: workers first, for they may need the services; then services in their order,
@@ -647,7 +582,7 @@ static int open_rooms(struct supervisor *sv, struct err *err)
 	sv->owners = owners_new(sv);
 	sv->relay = relay_new(sv);
 	sv->memory = memory_watch_new(sv);
-	sv->summary_timer = loop_timer_new(sv->loop, on_summary, sv);
+	sv->summary_timer = loop_timer_new(sv->loop, summary_on_timer, sv);
 	sv->upgrade = upgrade_new(sv);
 	if (!sv->owners || !sv->relay || !sv->memory || !sv->summary_timer || !sv->upgrade)
 		return err_set(err, -ENOMEM, "out of memory");
