@@ -141,6 +141,9 @@ static void restore(struct process *p, const struct record *r)
 	/* A start that nobody claimed never was, so it takes up no interval. */
 	if (!r->pid && r->state == PROCESS_STARTING)
 		p->last_automatic_ms = p->before_automatic_ms = r->before_automatic_ms;
+	/* Of a command that is what its task waits for, however droverd went. */
+	if (p->task)
+		restore_exit(p, r);
 	if (r->closed)
 		return;
 	/* The operator stopped it before the crash: it stays down. */

@@ -6,11 +6,12 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 
 import pytest
-from harness import alive, bytes_of, left_of, processes, text_of, until
+from harness import BUILD, alive, bytes_of, left_of, processes, text_of, until
 
 HEAD = """
 supervisor: {{restart: {{min_interval: 0s, jitter: 0s}}}}
@@ -264,3 +265,74 @@ def test_no_kill_runs_an_attempt_twice_or_forgets_a_run(house):
         house.ended(runs[-1])
     house.once()
     assert all(house.look(run)["state"] in ("succeeded", "failed") for run in runs)
+
+
+def test_what_a_command_leaves_behind_ends_with_it_and_what_it_wrote_is_in_its_log(house):
+    """One that daemonizes, and one that floods its log and ends in the midst of a line."""
+    lines = 30000
+    flood = f"i = 0\nwhile i < {lines}:\n print('line', i)\n i += 1\nprint('half', end='')"
+    house.start({
+        "daemon": (["/bin/sh", "-c", "setsid sleep 1000.75 </dev/null >/dev/null 2>&1 & echo away"], ""),
+        "flood": ([sys.executable, "-c", flood], ""),
+    })
+    ends = [house.ended(run) for run in (house.run("daemon"), house.run("flood"))]
+    assert [e["state"] for e in ends] == ["succeeded"] * 2
+    assert not left_of(lambda: [pid for pid in processes() if b"1000.75" in bytes_of(f"/proc/{pid}/cmdline")])
+    log = until(lambda: (t := text_of(house.drover.logs / "flood.log")) and t.count("drover: run") == 2 and t).splitlines()
+    assert [line for line in log if line.startswith("line")] == [f"line {i}" for i in range(lines)]
+    assert "begins" in log[0] and log[-2].startswith("half [drover") and "exit code 0" in log[-1]
+
+
+def test_an_upgrade_keeps_the_command_and_its_exit_code(house):
+    house.start({"job": (house.writer(), "")})
+    run = house.run("job")
+    house.begun()
+    pid = house.slot("job")["pid"]
+    code, answer = house.drover.ask("upgrade")
+    assert code == 0, answer
+    house.drover.wait_event("upgraded")
+    until(lambda: house.slot("job") and house.slot("job")["pid"] == pid, "it is ours again")
+    house.open()
+    done = house.ended(run)
+    assert done["state"] == "succeeded", done
+    house.once()
+
+
+def test_two_runs_at_a_time_have_two_slots_and_a_reload_leaves_them_alone(house):
+    """As often as the overlap of its schedule allows; a job that is gone from the file ends as it began."""
+    go = {"job": (["/bin/sh", "-c", f"echo $DROVER_RUN; until [ -e {house.gate} ]; do sleep 0.01; done"],
+                  ", schedule: {every: 1h, overlap: allow}")}
+    house.start(go)
+    first = until(lambda: house.ask("runs", job="job")[1]["runs"])[0]["id"]
+    second = house.run("job")
+    until(lambda: house.slot("job") and house.slot("job:2"))
+    assert house.slot("job")["pid"] != house.slot("job:2")["pid"]
+    house.drover.write(house.yaml({"other": (["/bin/true"], "")}))
+    assert house.drover.ask("reload")[1]["ok"]
+    assert house.slot("job") and house.slot("job:2")
+    house.open()
+    assert [house.ended(r)["state"] for r in (first, second)] == ["succeeded"] * 2
+    until(lambda: not house.slot("job") and not house.slot("job:2"))
+    assert str(second) in text_of(house.drover.logs / "job:2.log").split()
+
+
+def test_a_stop_of_droverd_ends_its_commands_and_says_so(house):
+    house.start({"job": (house.writer(), "")})
+    run = house.run("job")
+    house.begun()
+    house.drover.stop()
+    assert not [line for line in house.lines() if line.startswith("end")]
+    house.drover.start()
+    done = house.ended(run)
+    assert (done["state"], done["errors"]) == ("failed", ["ended together with droverd"])
+    house.once()
+
+
+def test_run_wait_tells_how_the_command_ended(house):
+    house.start({"good": (["/bin/true"], ""), "bad": (["/bin/sh", "-c", "exit 7"], "")})
+    socket = house.drover.runtime / "control.sock"
+    for job, code in (("good", 0), ("bad", 1)):
+        done = subprocess.run([BUILD / "bin/drover", "run", job, "--wait", "--json", "--socket", socket],
+                              capture_output=True, text=True, timeout=30)
+        assert done.returncode == code, done
+        assert (json.loads(done.stdout)["errors"] == ["exit code 7"]) == (job == "bad")
