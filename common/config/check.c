@@ -71,14 +71,6 @@ void check_runtime_dir(
 			max);
 }
 
-void check_store_url(struct config_context *ctx, const struct config_mark *mark, const void *value)
-{
-	const char *text = *(const char *const *)value;
-	if (!str_starts(text, "sqlite:") || !text[strlen("sqlite:")] || strpbrk(text, "?#\n"))
-		config_error(ctx, mark, "the store is sqlite:PATH, not \"%.200s\"",
-			check_shown(ctx, value));
-}
-
 void check_status(struct config_context *ctx, const struct config_mark *mark, const void *value)
 {
 	const char *text = *(const char *const *)value;

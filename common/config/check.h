@@ -17,6 +17,8 @@ void check_absolute_path(
 void check_runtime_dir(
 	struct config_context *ctx, const struct config_mark *mark, const void *value);
 void check_store_url(struct config_context *ctx, const struct config_mark *mark, const void *value);
+/** postgresql://... as libpq reads it. false: words */
+bool check_postgresql_url(const char *text, char *words, size_t size, bool *has_password);
 /** A status (200) or a class of them (2xx). */
 void check_status(struct config_context *ctx, const struct config_mark *mark, const void *value);
 /** What an HTTP probe looks for in a body. */

@@ -78,8 +78,16 @@ struct config_logs {
 	int compress;	    /* enum log_compress */
 	int level;	    /* enum log_level */
 };
+/* Connections of each process to a PostgreSQL server. */
+struct config_pool {
+	int64_t min, max;
+	int64_t acquire_timeout_ms, connect_timeout_ms, statement_timeout_ms;
+	int64_t idle_ms, recycle_ms;
+	bool pre_ping;
+};
 struct config_store {
-	const char *url; /* "sqlite:PATH", PATH relative to state_dir */
+	const char *url; /* "sqlite:PATH", PATH relative to state_dir; "postgresql://..." */
+	struct config_pool pool;
 };
 struct config_http {
 	const char

@@ -183,6 +183,15 @@ static void check_supervision(struct config_context *ctx)
 	}
 }
 
+static void check_pool(struct config_context *ctx)
+{
+	const struct config_store *s = &ctx->config->store;
+	if (s->pool.min > s->pool.max && !is_faulty(ctx, s))
+		context_error_at(ctx, s, context_node(ctx, s, "pool.min") ? "pool.min" : "pool.max",
+			"pool.min (%lld) is above pool.max (%lld)", (long long)s->pool.min,
+			(long long)s->pool.max);
+}
+
 /* Only like can be compared: two shares or two sizes. */
 static void check_memory(struct config_context *ctx)
 {
@@ -261,6 +270,7 @@ void check_config(struct config_context *ctx)
 {
 	check_supervision(ctx);
 	check_memory(ctx);
+	check_pool(ctx);
 	for (size_t i = 0; i < ctx->config->provider_count; i++)
 		check_one_provider(ctx, &ctx->config->providers[i]);
 	for (size_t i = 0; i < ctx->config->service_count; i++) {

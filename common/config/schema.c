@@ -42,7 +42,7 @@ static const char *pattern_of_check(const struct config_field *field)
 		{ check_absolute_path, "^/" },
 		{ check_runtime_dir, "^/" },
 		{ check_http_url, "^[Hh][Tt][Tt][Pp][Ss]?://" },
-		{ check_store_url, "^sqlite:[^?#]" },
+		{ check_store_url, "^(sqlite:[^?#]|postgres(ql)?://)" },
 		{ check_listen, ":0*([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|"
 				"655[0-2][0-9]|6553[0-5])$" },
 		{ check_address, "^[A-Za-z0-9._:-]+:[0-9]+$|^\\[[0-9A-Fa-f:.]+\\]:[0-9]+$" },

@@ -151,10 +151,41 @@ const struct config_field logs_fields[] = {
 };
 #undef AT
 
+#define AT(member) offsetof(struct config_pool, member)
+static const struct config_field pool_fields[] = {
+	{ "min", CONFIG_INT, AT(min), .def = "1", .min = 0, .max = 64, .apply = APPLY_RESTART,
+		.doc = "connections that a process keeps open" },
+	{ "max", CONFIG_INT, AT(max), .def = "4", .min = 1, .max = 64, .apply = APPLY_RESTART,
+		.doc = "connections that it has at most" },
+	{ "acquire_timeout", CONFIG_DURATION_MS, AT(acquire_timeout_ms), .def = "30s", .min = 100,
+		.max = DAY_MS, .apply = APPLY_RESTART,
+		.doc = "longest wait for one; what waited is tried again later" },
+	{ "connect_timeout", CONFIG_DURATION_MS, AT(connect_timeout_ms), .def = "10s", .min = 100,
+		.max = DAY_MS, .apply = APPLY_RESTART,
+		.doc = "time for a connection to come about, with the look-up of its host" },
+	{ "statement_timeout", CONFIG_DURATION_MS, AT(statement_timeout_ms), .def = "60s",
+		.min = 100, .max = DAY_MS, .apply = APPLY_RESTART,
+		.doc = "the server ends a statement that takes longer" },
+	{ "idle", CONFIG_DURATION_MS, AT(idle_ms), .def = "5m", .min = 100, .max = 30 * DAY_MS,
+		.apply = APPLY_RESTART,
+		.doc = "a connection more than min that was not used for so long is closed" },
+	{ "recycle", CONFIG_DURATION_MS, AT(recycle_ms), .def = "30m", .min = 100,
+		.max = 30 * DAY_MS, .apply = APPLY_RESTART,
+		.doc = "a connection of this age, less up to a fifth, is replaced" },
+	{ "pre_ping", CONFIG_BOOL, AT(pre_ping), .def = "true", .apply = APPLY_RESTART,
+		.doc = "after 30s of rest (or half of idle) ask whether the server is there" },
+	{ 0 },
+};
+#undef AT
+
 const struct config_field store_fields[] = {
 	{ "url", CONFIG_STRING, offsetof(struct config_store, url), .def = "sqlite:drover.db",
 		.check = check_store_url, .apply = APPLY_RESTART,
-		.doc = "sqlite:PATH, the path from state_dir on" },
+		.doc = "sqlite:PATH, the path from state_dir on; or "
+		       "postgresql://USER@HOST/DATABASE" },
+	{ "pool", CONFIG_STRUCT, offsetof(struct config_store, pool), .fields = pool_fields,
+		.apply = APPLY_RESTART,
+		.doc = "connections of each process to a PostgreSQL server" },
 	{ 0 },
 };
 const struct config_field http_fields[] = {

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "config/config.h"
 #include "loop/loop.h"
 #include "stats/stats.h"
 #include "store/store_engine.h"
@@ -40,6 +41,18 @@ static const struct store_engine_ops *find_engine(const char *url, struct err *e
 	/* The URL may hold a password: its value is not repeated. */
 	err_set(err, -EINVAL, "the store's url must be \"sqlite:PATH\" or \"postgresql://...\"");
 	return NULL;
+}
+
+struct store_pool store_pool_of(const struct config_pool *configured)
+{
+	return (struct store_pool) { .min = configured->min,
+		.max = configured->max,
+		.acquire_ms = configured->acquire_timeout_ms,
+		.connect_ms = configured->connect_timeout_ms,
+		.statement_ms = configured->statement_timeout_ms,
+		.idle_ms = configured->idle_ms,
+		.recycle_ms = configured->recycle_ms,
+		.no_pre_ping = !configured->pre_ping };
 }
 
 int store_url_check(const char *url, struct err *err)

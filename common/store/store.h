@@ -68,6 +68,9 @@ struct store_pool {
 	bool no_pre_ping;   /* do not ask whether the server is there after a long rest */
 };
 
+struct config_pool;
+struct store_pool store_pool_of(const struct config_pool *configured);
+
 struct store_options {
 	const char *url;       /* "sqlite:PATH", "postgresql://..." */
 	const char *state_dir; /* base of a relative PATH; store.lock lies beside the database */

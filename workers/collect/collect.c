@@ -150,6 +150,7 @@ static int open_rooms(struct collector *c, const struct config *config, struct e
 	char path[4096];
 	struct worker *w = c->worker;
 	const struct store_options store = { .url = config->store.url,
+		.pool = store_pool_of(&config->store.pool),
 		.state_dir = worker_state_dir(w) };
 	const struct queue_options queue = {
 		.owner = worker_owner(w), .kind = "collect", .lease_ms = LEASE_MS

@@ -210,9 +210,10 @@ static int open_parts(struct crawl *crawl, const struct config *config, struct e
 	struct worker *w = crawl->worker;
 	char path[4096], limits[4096];
 	const struct config_worker *own = config_worker(config, "crawl");
-	struct store_options store = {
-		.url = config->store.url, .state_dir = worker_state_dir(w), .stats = crawl->stats
-	};
+	struct store_options store = { .url = config->store.url,
+		.pool = store_pool_of(&config->store.pool),
+		.state_dir = worker_state_dir(w),
+		.stats = crawl->stats };
 	struct queue_options queue = {
 		.owner = worker_owner(w), .kind = "crawl", .lease_ms = LEASE_MS
 	};

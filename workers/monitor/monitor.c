@@ -63,6 +63,7 @@ static int open_all(struct worker *w, const struct config *config, struct err *e
 	m->summary.max = SUMMARY_MAX;
 	worker_set_state(w, m);
 	struct store_options options = { .url = config->store.url,
+		.pool = store_pool_of(&config->store.pool),
 		.state_dir = worker_state_dir(w) };
 	int rc = http_client_new(&m->client, m->loop, "drover-monitor/" DROVER_VERSION, err);
 	if (rc == 0)

@@ -242,6 +242,7 @@ static int open_all(struct worker *w, const struct config *config, struct err *e
 	list_init(&s->gone);
 	struct store_options options = {
 		.url = config->store.url,
+		.pool = store_pool_of(&config->store.pool),
 		.state_dir = worker_state_dir(w),
 		.create = true,
 		.stats = worker_stats(w),

@@ -485,7 +485,7 @@ static void each_field_of_the_shared_sections_is_as_its_row_says(void **state)
 	(void)state;
 	static const struct root supervisor = { "supervisor", { { 0 } }, find_supervisor };
 	static const struct root logs = { "logs", { { 0 } }, find_logs };
-	static const struct root store = { "store", { { 0 } }, find_store };
+	static const struct root store = { "store", { { "pool.max", "64" } }, find_store };
 	static const struct root http = { "http", { { 0 } }, find_http };
 	static const struct root provider = { "providers.p", { { 0 } }, find_provider };
 	static const struct root service = { "services.s", { { "command", "[x]" } }, find_service };
