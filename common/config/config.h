@@ -88,6 +88,7 @@ struct config_pool {
 struct config_store {
 	const char *url; /* "sqlite:PATH", PATH relative to state_dir; "postgresql://..." */
 	struct config_pool pool;
+	int64_t history_ms; /* how long ended runs, their tasks and due times are kept */
 };
 struct config_http {
 	const char

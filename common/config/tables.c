@@ -186,6 +186,11 @@ const struct config_field store_fields[] = {
 	{ "pool", CONFIG_STRUCT, offsetof(struct config_store, pool), .fields = pool_fields,
 		.apply = APPLY_RESTART,
 		.doc = "connections of each process to a PostgreSQL server" },
+	{ "history", CONFIG_DURATION_MS, offsetof(struct config_store, history_ms), .def = "30d",
+		.min = DAY_MS, .max = 3650 * DAY_MS,
+		.doc = "how long ended runs, their tasks, URLs and due times are kept; the last "
+		       "run of "
+		       "a job stays, and so do those with dead letters" },
 	{ 0 },
 };
 const struct config_field http_fields[] = {

@@ -141,6 +141,20 @@ void queue_free_other_epochs(
 /** The same for claims whose lease ended before now. */
 void queue_free_expired(struct store *store, int64_t now_ms, queue_cb cb, void *arg);
 
+/* A walk over what is too old, step by step. */
+struct queue_prune {
+	int64_t before_ms;	     /* older than this leaves */
+	int64_t finished_at, run_id; /* where it has come to; 0 at first */
+	bool more;		     /* another step would find something */
+	int64_t runs, rows;	     /* removed so far; rows: of other tables */
+};
+/**
+ * One step, a few milliseconds of the database's time: ended runs with their URLs, but not the
+ * newest of a job nor those with dead letters; due times; the history of tasks. `prune` stays the
+ * caller's until cb.
+ */
+void queue_prune(struct store *store, struct queue_prune *prune, queue_cb cb, void *arg);
+
 struct run_request {
 	const char *job, *kind, *trigger; /* trigger: "schedule", "catch_up", "after", "manual" */
 	const char *request_id;		  /* manual: idempotency key, NULL: none */

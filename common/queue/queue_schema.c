@@ -52,6 +52,7 @@ static const char *const statements[] = {
 	" outcome TEXT NOT NULL, reason TEXT, run_id BIGINT, decided_at BIGINT NOT NULL,"
 	" PRIMARY KEY (job, due_at))",
 
+	"CREATE INDEX IF NOT EXISTS drover_due_decided ON drover_due (decided_at)",
 	"CREATE INDEX IF NOT EXISTS drover_run_job ON drover_run (job, id)",
 	"CREATE INDEX IF NOT EXISTS drover_run_open ON drover_run (job) WHERE finished_at IS NULL",
 	"CREATE UNIQUE INDEX IF NOT EXISTS drover_run_exclusive ON drover_run (exclusive)"

@@ -27,7 +27,7 @@ enum task_priority { PRIORITY_HIGH = 0, PRIORITY_MEDIUM = 1, PRIORITY_LOW = 2 };
  *               time over all processes, 0: no bound of its own), resumed_at (due times until then
  *               were paused), follows NULL (for people: the jobs it runs after)
  * drover_due    job, due_at, outcome, reason, run_id NULL, decided_at, PRIMARY KEY (job, due_at)
- *               outcome: fired, coalesced, skipped, missed
+ *               outcome: fired, coalesced, skipped, missed; kept for store.history after decided_at
  * drover_after  job, parent, run_id, ended_at, PRIMARY KEY (job, parent)
  *               of a job that runs after others: which of them have ended since it was due last
  * drover_run    id PK, job, trigger (schedule, catch_up, after, manual), request_id UNIQUE NULL (idempotency of manual

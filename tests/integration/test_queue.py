@@ -76,3 +76,26 @@ def test_bounds_of_job_and_kind_hold_over_processes_and_the_job_says_how_it_is_t
         assert ended(drover, c)["tasks"] == {"total": 6, "done": 6, "failed": 0, "dead": 0, "cancelled": 0}
         assert one(drover, "SELECT COUNT(*) FROM drover_task_history"
             f" WHERE run_id = {c} AND outcome = 'done' AND started >= created_at AND ended >= started") == (6,)
+
+
+def test_what_is_older_than_store_history_leaves_and_the_last_run_of_a_job_stays(drover):
+    day = 86400000
+    with Provider() as provider:
+        provider.route("/a/1", Answer(body={"items": [{"id": 1}]}))
+        text = yaml(provider.url, job("a", ""))
+        drover.start(text)
+        drover.wait_event("scheduler_ready")
+        ended(drover, begin(drover, "a"))
+        with contextlib.closing(sqlite3.connect(drover.state / "drover.db", isolation_level=None, timeout=10)) as db:
+            now = db.execute("SELECT finished_at FROM drover_run").fetchone()[0]
+            for n in range(300):
+                db.execute("INSERT INTO drover_run (id, job, trigger, token, created_at, finished_at, state)"
+                    " VALUES (?, ?, 'manual', ?, 1, ?, 'succeeded')", (100 + n, "b" if n % 2 else "c", f"t{n}", now - 2 * day))
+                db.execute("INSERT INTO drover_due VALUES ('b', ?, 'skipped', 'overlap', NULL, ?)", (n, now - 2 * day))
+        # 30 days until now: the reload makes it one, and that is acted upon at once.
+        drover.write("store: {history: 1d}\n" + text)
+        drover.ask("reload")
+        told = drover.wait_event("history_pruned")
+        assert (told["count"], told["rows"]) == (298, 300)
+        assert one(drover, "SELECT COUNT(*), MIN(id), MAX(id) FROM drover_run") == (3, 1, 399)
+        assert one(drover, "SELECT COUNT(*) FROM drover_task_history") == (6,)

@@ -16,6 +16,7 @@
 #include "scheduler/chain.h"
 #include "scheduler/clock_steps.h"
 #include "scheduler/commands.h"
+#include "scheduler/keeper.h"
 #include "scheduler/tables.h"
 #include "scheduler/ticker.h"
 #include "store/store.h"
@@ -60,6 +61,7 @@ static void start_over(struct scheduler *s)
 		return;
 	s->ready = false;
 	ticker_stop(s->ticker);
+	keeper_stop(s->keeper);
 	chain_stop(s->chain);
 	commands_stop(s->commands);
 	loop_timer_stop(s->leases);
@@ -106,6 +108,7 @@ static void on_earlier_freed(void *arg, enum queue_status status)
 	log_info(MAIN, "scheduler_ready", KV_STR("name", worker_name(s->worker)));
 	wake_all(s);
 	ticker_start(s->ticker);
+	keeper_start(s->keeper);
 	tables_start(s->tables);
 	chain_start(s->chain);
 	commands_start(s->commands);
@@ -223,6 +226,7 @@ static void stop(struct worker *w)
 	clock_steps_free(s->clock_steps);
 	ticker_free(s->ticker);
 	commands_free(s->commands);
+	keeper_free(s->keeper);
 	loop_timer_free(s->retry);
 	loop_timer_free(s->leases);
 	store_close(s->store);
@@ -257,11 +261,12 @@ static int open_all(struct worker *w, const struct config *config, struct err *e
 	s->leases = loop_timer_new(s->loop, check_leases, s);
 	s->ticker = ticker_new(s);
 	s->clock_steps = s->ticker ? clock_steps_new(s->loop, s->ticker) : NULL;
+	s->keeper = keeper_new(s);
 	s->chain = chain_new(s);
 	s->answers = answers_new(s);
 	s->tables = tables_new(s);
 	s->commands = commands_new(s);
-	if (!s->commands || !s->retry || !s->leases || !s->clock_steps || !s->chain ||
+	if (!s->commands || !s->retry || !s->leases || !s->clock_steps || !s->keeper || !s->chain ||
 		!s->answers || !s->tables) {
 		stop(w);
 		worker_set_state(w, NULL);
@@ -279,8 +284,11 @@ static int configure(struct worker *w, const struct config *config, struct err *
 		rc = ticker_configure(((struct scheduler *)worker_state(w))->ticker, config, err);
 	if (rc == 0)
 		rc = tables_configure(((struct scheduler *)worker_state(w))->tables, config, err);
-	if (rc == 0)
-		commands_configure(((struct scheduler *)worker_state(w))->commands, config);
+	if (rc == 0) {
+		struct scheduler *s = worker_state(w);
+		commands_configure(s->commands, config);
+		keeper_configure(s->keeper, config->store.history_ms);
+	}
 	if (rc < 0 && first && worker_state(w)) {
 		stop(w);
 		worker_set_state(w, NULL);

@@ -18,6 +18,7 @@ struct config;
 struct loop;
 struct stats;
 struct tables;
+struct keeper;
 struct ticker;
 struct worker;
 struct worker_ops;
@@ -30,6 +31,7 @@ struct scheduler {
 	struct store *store;
 	struct ticker *ticker;
 	struct clock_steps *clock_steps;
+	struct keeper *keeper;
 	struct chain *chain;
 	struct answers *answers;
 	struct tables *tables;
