@@ -39,6 +39,7 @@ struct root {
 static const struct companion {
 	const char *path, *other, *value, *when;
 } companions[] = {
+	{ "pool.min", "pool.max", "64", NULL },
 	{ "probe.timeout", "probe.interval", "1d", NULL },
 	{ "probe.interval", "probe.timeout", "50ms", NULL },
 	{ "retry.backoff.initial", "retry.backoff.max", "1d", NULL },
@@ -485,7 +486,7 @@ static void each_field_of_the_shared_sections_is_as_its_row_says(void **state)
 	(void)state;
 	static const struct root supervisor = { "supervisor", { { 0 } }, find_supervisor };
 	static const struct root logs = { "logs", { { 0 } }, find_logs };
-	static const struct root store = { "store", { { "pool.max", "64" } }, find_store };
+	static const struct root store = { "store", { { 0 } }, find_store };
 	static const struct root http = { "http", { { 0 } }, find_http };
 	static const struct root provider = { "providers.p", { { 0 } }, find_provider };
 	static const struct root service = { "services.s", { { "command", "[x]" } }, find_service };
