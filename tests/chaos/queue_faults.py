@@ -42,13 +42,14 @@ class Killer:
 	def __init__(self, world, seed):
 		self.world, self.base = world, world.base
 		self.schedule = draw(seed, world.base.name)
+		self.took_s = collections.Counter()
 		self.counts, self.places, self.unmet = collections.Counter(), collections.Counter(), 0
 
 	def kills(self):
 		return sum(self.counts.values())
 
 	def deal(self):
-		kill = next(self.schedule)
+		kill, began = next(self.schedule), time.monotonic()
 		rng = random.Random(kill.seed)
 		if kill.kind == "commit":
 			place = self.kill_in_commit(rng)
@@ -59,7 +60,10 @@ class Killer:
 			self.counts[kill.kind] += self.base.kill(kill.kind, rng)
 		else:
 			self.counts[kill.kind] += self.kill_process(kill.kind, rng)
+		dealt = time.monotonic()
 		self.base.wait_for_work(rng)
+		self.took_s[kill.kind] += dealt - began
+		self.took_s["work"] += time.monotonic() - dealt
 		time.sleep(kill.pause_s)  # the instant is what is drawn
 		reap({self.world.drover.pid, *self.base.own_pids()})
 
@@ -116,14 +120,18 @@ def dead_owners(world):
 
 def wind_up(world, operator, schedules):
 	"""No more runs; waits until those that are there have ended. @return the instant up to which all due times must be told"""
+	marks = [("", time.monotonic())]
 	heal(world)
+	marks.append(("answers", time.monotonic()))
 	operator.over.set()
 	left = harness.left_of(lambda: dead_owners(world), 15)
 	assert not left, f"claimed by nobody who lives: {left}"
+	marks.append(("no dead owners", time.monotonic()))
 	operator.join(60)
 	assert not operator.is_alive(), f"runs that do not end: {operator.open}"
 	if operator.error:
 		raise operator.error
+	marks.append(("runs that were asked for", time.monotonic()))
 	told = time.time_ns() // 1_000_000
 
 	def all_told():
@@ -134,6 +142,7 @@ def wind_up(world, operator, schedules):
 		return dues and ends and all(dues.get(name, 0) >= ends[one.after] if one.after else dues.get(name, 0) + one.step > told
 			for name, one in schedules.items())
 	until(all_told, "each due time is decided", 60, 0.1)
+	marks.append(("due times", time.monotonic()))
 	world.drover.write(world.text(scheduled=False))
 	until(lambda: world.ask("reload"), "it is reloaded", 60, 0.1)
 
@@ -142,4 +151,6 @@ def wind_up(world, operator, schedules):
 			" finished_at IS NULL) AS n")
 		return rows and rows[0]["n"] == 0
 	until(empty, "the queue is empty", 60, 0.1)
+	marks.append(("empty", time.monotonic()))
+	print("wound up in s:", {what: round(at - before, 1) for (_, before), (what, at) in zip(marks, marks[1:])})
 	return told

@@ -40,10 +40,10 @@ supervisor:
 http: {{listen: "127.0.0.1:0"}}
 store: {{url: "{store}"}}
 workers:
-  collect: {{processes: 2, concurrency: 4}}
+  collect: {{processes: 2, concurrency: 12}}
   crawl: {{processes: 1, concurrency: 4, parsers: 2}}
 providers:
-  p: {{base_url: "{provider}", private: true, limits: {{concurrency: 6}}, retry: {{attempts: 2, backoff: {{initial: 50ms, max: 100ms}}}}}}
+  p: {{base_url: "{provider}", private: true, limits: {{concurrency: 12}}, retry: {{attempts: 2, backoff: {{initial: 50ms, max: 100ms}}}}}}
 jobs:
   items:
     kind: collect
@@ -118,12 +118,12 @@ class Schedule:
 
 
 SCHEDULES = {
-	"often": Schedule("{every: 200ms}", 200),
+	"often": Schedule("{every: 400ms}", 400),
 	"seconds": Schedule('{cron: "*/2 * * * * *"}', 2000),
-	"queued": Schedule("{every: 300ms, overlap: queue}", 300, overlap="queue", slow=0.5),
-	"replaced": Schedule("{every: 500ms, overlap: replace}", 500, overlap="replace", slow=1.2),
-	"beside": Schedule("{every: 400ms, overlap: allow}", 400, overlap="allow", slow=0.8),
-	"caught_up": Schedule("{every: 250ms, catch_up: all}", 250, catch_up="all"),
+	"queued": Schedule("{every: 700ms, overlap: queue}", 700, overlap="queue", slow=0.9),
+	"replaced": Schedule("{every: 900ms, overlap: replace}", 900, overlap="replace", slow=1.3),
+	"beside": Schedule("{every: 800ms, overlap: allow}", 800, overlap="allow", slow=1),
+	"caught_up": Schedule("{every: 500ms, catch_up: all}", 500, catch_up="all"),
 	"behind": Schedule("{after: parts}", 0, after="parts"),
 	"zoned": Schedule('{cron: "*/15 * * * * *", timezone: Asia/Kathmandu}', 15000),
 }

@@ -15,11 +15,11 @@ import pytest
 
 import queue_checker
 from harness import become_subreaper, until
-from queue_bases import Sqlite
+from queue_bases import Postgresql, Sqlite
 from queue_faults import LEAST_COMMITS, Killer, draw, heal, wind_up
 from queue_world import GONE, SCHEDULES, Operator, QueueWorld, now_ms
 
-BASES = {"sqlite": Sqlite}
+BASES = {"sqlite": Sqlite, "postgresql": Postgresql}
 
 
 @pytest.fixture
@@ -77,6 +77,7 @@ def test_whatever_is_killed_the_queue_loses_nothing_and_doubles_nothing(tmp_path
 		jobs = dict(collections.Counter(run["job"] if run["state"] != "cancelled" else f"{run['job']} (cancelled)"
 			for run in found["runs"]))
 		print(f"{base}: {killer.kills()} kills {dict(killer.counts)}; in commits {dict(killer.places)}, {killer.unmet} found none\n"
+			f"{base}: seconds {dict((k, round(s, 1)) for k, s in killer.took_s.items() if s > 1)}\n"
 			f"{base}: runs {jobs}, {len(found['audit'])} writes of rows, due times {outcomes}")
 	assert not violations, "\n".join([f"{len(violations)} violations", *violations[:20]])
 	assert killer.counts["commit"] >= min(LEAST_COMMITS, killer.kills() // 8)
