@@ -50,6 +50,7 @@ def expected_runs(truth, schedules):
 		"pages": Expected("succeeded", pages + 1, pages + 1, 0, 0, pages),
 		"parts": Expected("succeeded", len(PARTS), len(PARTS), 0, 0, len(truth.parts)),
 		"appended": Expected("succeeded", 1, 1, 0, 0, len([key for key in truth.parts if key.startswith("up")])),
+		"command": Expected("succeeded", 1, 1, 0, 0, 0),
 		"poison": Expected("failed", 1, 0, 1, 0, 0),
 		"deadly": Expected("failed", 1, 0, 0, 1, 0),
 		**{name: Expected("succeeded", 1, 1, 0, 0, len(truth.ticks)) for name in schedules},
@@ -146,6 +147,19 @@ def each_task_left_once(found, expected):
 	return wrong + few("tasks that left otherwise", outcomes)
 
 
+def commands_ran(found, record):
+	"""
+	record: what the commands of the job wrote. One of a run at a time, one of each attempt; of an attempt whose end nobody
+	saw there is another, so a run that succeeded ended once at least, and nothing else ever ran.
+	"""
+	lines = collections.Counter(tuple(line.split()) for line in record.splitlines())
+	runs = {str(run["id"]) for run in found["runs"] if run["job"] == "command"}
+	ended = {line[1] for line in lines if line[0] == "end"}
+	return [*few("commands of a run that ran side by side", [line for line in lines if line[0] == "second"]),
+		*few("attempts that ran twice", [line for line, n in lines.items() if n > 1]),
+		*few("runs whose command did not end", runs - ended), *few("commands of no run", {line[1] for line in lines} - runs)]
+
+
 def site_is_crawled_once(found, site, links, gone):
 	"""In each run the frontier holds each page once, fetched; that which is not there failed."""
 	wrong = []
@@ -239,7 +253,7 @@ def judge(found, world, operator, schedules, gone, seen, told):
 	truth = world.truth
 	runs_of = collections.Counter(run["job"] for run in found["runs"] if run["state"] != "cancelled")
 	cancelled = collections.Counter(run["job"] for run in found["runs"] if run["state"] == "cancelled")
-	runs_of["poison"] = 0  # nothing comes of it, nor of the deadly ones
+	runs_of["poison"] = 0  # nothing comes of it
 	wanted = {"items": {key: {"name": name} for key, name in truth.records.items()},
 		"pages": {world.site.url + path: {"title": path, "status": 200} for path in truth.links}, "poison": {},
 		"parts": {key: {} for key in truth.parts}, "appended": {key: {} for key in truth.parts if key.startswith("up")},
@@ -252,6 +266,7 @@ def judge(found, world, operator, schedules, gone, seen, told):
 		*runs_are_as_they_must(found, expected, schedules, operator.requests, operator.answered),
 		*each_task_left_once(found, expected),
 		*dead_letters_are_the_planted(found, PLANTED),
+		*commands_ran(found, world.record.read_text()),
 		*site_is_crawled_once(found, world.site.url, truth.links, gone),
 		*each_due_time_is_accounted_for(found, schedules, world.began_ms, seen, told),
 	]

@@ -87,6 +87,10 @@ jobs:
     fields: {{id: id}}
     store: {{table: poison, key: [id]}}
     retry: {{attempts: 100}}
+  command:
+    kind: exec
+    command: [{bin}/{command}, {record}]
+    retry: {{attempts: 100}}
   deadly:
     kind: collect
     request: {{provider: p, path: /deadly}}
@@ -95,6 +99,14 @@ jobs:
     store: {{table: poison, key: [id]}}
     retry: {{attempts: 3}}
 {ticking}
+"""
+# Tells of its begin and its end; the lock tells of a second one of the same run at the same time.
+COMMAND, COMMAND_TEXT = "chaos-command", """#!/bin/sh
+exec 9>>"$1.$DROVER_RUN"
+flock -n 9 || echo "second $DROVER_RUN $DROVER_ATTEMPT" >>"$1"
+echo "begin $DROVER_RUN $DROVER_ATTEMPT" >>"$1"
+sleep 0.2 9>&-
+echo "end $DROVER_RUN $DROVER_ATTEMPT" >>"$1"
 """
 TICKING = """  {name}:
     kind: collect{schedule}
@@ -235,6 +247,8 @@ class QueueWorld:
 		self.folder, self.base = pathlib.Path(folder), base
 		self.truth = Truth(seed)
 		self.stack = contextlib.ExitStack()
+		self.record = self.folder / "record"
+		self.record.touch()
 		self.truth.write_site(self.folder / "root")
 		self.provider = self.stack.enter_context(Provider())
 		self.serving = Serving(self.provider, self.truth, seed)
@@ -256,12 +270,15 @@ class QueueWorld:
 		for name, bit in KINDS.items():
 			(bin / name).write_text(f"#!/bin/sh\n{self.base.environment(self, bit)} exec {BIN / name} \"$@\"\n")
 			(bin / name).chmod(0o755)
+		(bin / COMMAND).write_text(COMMAND_TEXT)
+		(bin / COMMAND).chmod(0o755)
 		return bin / "droverd"
 
 	def text(self, scheduled=True):
 		ticking = "".join(TICKING.format(name=name, schedule=f"\n    schedule: {one.text}" if scheduled else "")
 			for name, one in SCHEDULES.items())
 		return CONFIG.format(store=self.base.url, provider=self.provider.url, site=self.site.url, page=PAGE, batch=BATCH,
+			bin=self.folder / "bin", command=COMMAND, record=self.record,
 			parts=", ".join(PARTS), part_page=PART_PAGE, ticking=ticking)
 
 	def start(self):
@@ -293,7 +310,7 @@ class QueueWorld:
 		wrong = [f"droverd ended with {code}"] if code else []
 		left = self.drover.left_over()
 		# nginx is the site's
-		left = [(pid, harness.comm(pid)) for pid in left if harness.comm(pid).startswith("drover")]
+		left = [(pid, harness.comm(pid)) for pid in left if harness.comm(pid).startswith(("drover", COMMAND))]
 		return wrong + ([f"left over after TERM: {left}"] if left else [])
 
 	def leave(self):
@@ -302,7 +319,7 @@ class QueueWorld:
 			process.kill()
 			process.wait()
 		for pid in descendants():
-			if harness.comm(pid).startswith("drover"):
+			if harness.comm(pid).startswith(("drover", COMMAND)):
 				with contextlib.suppress(OSError):
 					os.kill(pid, signal.SIGKILL)
 		self.stack.close()
@@ -311,8 +328,9 @@ class QueueWorld:
 
 def reap(spared):
 	"""Strangers that fell to us; what Popen started (`spared`) is left to it."""
+	ours = ("drover", "postgres", COMMAND, "sleep")
 	for pid, (parent, state) in harness.processes().items():
-		if parent == os.getpid() and state == "Z" and pid not in spared and harness.comm(pid).startswith(("drover", "postgres")):
+		if parent == os.getpid() and state == "Z" and pid not in spared and harness.comm(pid).startswith(ours):
 			with contextlib.suppress(ChildProcessError):
 				os.waitpid(pid, os.WNOHANG)
 
@@ -322,7 +340,7 @@ class Operator(threading.Thread):
 	Has the jobs without a schedule run again and again, one run of each at a time. Who gets no answer asks again with the
 	same request id: it is one run all the same.
 	"""
-	JOBS = {"items": 0, "pages": 0, "parts": 0, "appended": 0, "poison": 0.7, "deadly": 3}  # seconds from a run to the next
+	JOBS = {"items": 0, "pages": 0, "parts": 0, "appended": 0, "command": 0.3, "poison": 0.7, "deadly": 3}  # seconds from a run to the next
 
 	def __init__(self, world, seed):
 		super().__init__(daemon=True)

@@ -18,7 +18,7 @@ APPENDED = [key for key in TRUTH.parts if key.startswith("up")]
 
 def a_run(n, job, **more):
 	pages = len(TRUTH.links)
-	rows = {"items": len(TRUTH.records), "pages": pages, "appended": len(APPENDED), "poison": 0, "deadly": 0}.get(job, TICKS)
+	rows = {"items": len(TRUTH.records), "pages": pages, "appended": len(APPENDED), "command": 0, "poison": 0, "deadly": 0}.get(job, TICKS)
 	tasks = pages + 1 if job == "pages" else 1
 	good = job not in queue_checker.PLANTED
 	return {"id": n, "job": job, "request_id": None, "due_at": None, "created_at": BEGAN, "finished_at": TOLD,
@@ -41,6 +41,7 @@ def all_is_well():
 				row["run_id"] = len(runs) + 1
 				runs.append(a_run(len(runs) + 1, name, due_at=at))
 			dues.append(row)
+	runs.append(a_run(len(runs) + 1, "command", request_id="h"))
 	for end in (run["finished_at"] for run in runs[5:7]):
 		dues.append({"job": "behind", "due_at": end, "outcome": "fired", "reason": "", "run_id": len(runs) + 1, "decided_at": end})
 		runs.append(a_run(len(runs) + 1, "behind", due_at=end))
@@ -61,10 +62,13 @@ def all_is_well():
 	return found
 
 
-def judge(found, answered=None):
-	world = types.SimpleNamespace(truth=TRUTH, site=types.SimpleNamespace(url=SITE), began_ms=BEGAN)
+def judge(found, answered=None, record=()):
+	run = next(run["id"] for run in found["runs"] if run["job"] == "command")
+	lines = [f"begin {run} 1", f"begin {run} 2", f"end {run} 2", *(line.format(run) for line in record)]
+	world = types.SimpleNamespace(truth=TRUTH, site=types.SimpleNamespace(url=SITE), began_ms=BEGAN,
+		record=types.SimpleNamespace(read_text=lambda: "\n".join(lines)))
 	operator = types.SimpleNamespace(wrong=[], requests={"a": "items", "b": "items", "c": "pages", "d": "poison", "e": "deadly",
-		"f": "appended", "g": "appended"},
+		"f": "appended", "g": "appended", "h": "command"},
 		answered=answered or {"a": 1, "b": 2})
 	return queue_checker.judge(found, world, operator, SCHEDULES, GONE, SEEN, TOLD)
 
@@ -284,3 +288,14 @@ def test_the_queue_checker_finds(plant):
 
 def test_the_queue_checker_finds_an_answer_that_named_another_run():
 	assert judge(all_is_well(), {"a": 2})
+
+
+@pytest.mark.parametrize("line", ["second {} 3", "begin {} 2", "end {} 2", "begin 777 1"])
+def test_the_queue_checker_finds_a_command_too_many(line):
+	assert judge(all_is_well(), record=[line])
+
+
+def test_the_queue_checker_finds_a_run_whose_command_did_not_end():
+	found = all_is_well()
+	found["runs"].append(a_run(99, "command"))
+	assert judge(found)
