@@ -48,6 +48,11 @@ void config_report(
 	report_write_one(report, &xpath->mark, problem, xpath->line, strlen(xpath->line), color);
 }
 
+struct zone_cache *config_zones(const struct config *config)
+{
+	return config->tree->zones;
+}
+
 const struct config_job *config_job(const struct config *config, const char *name)
 {
 	for (size_t i = 0; i < config->job_count; i++)

@@ -313,6 +313,9 @@ int64_t config_share(const char *text, int64_t whole);
 /** The mode bits of "022", checked by the tables. */
 unsigned config_umask(const char *text);
 
+struct zone_cache;
+/** The time zones that its schedules name; they live as long as it. */
+struct zone_cache *config_zones(const struct config *config);
 const struct config_job *config_job(const struct config *config, const char *name);
 const struct config_provider *config_provider(const struct config *config, const char *name);
 const struct config_service *config_service(const struct config *config, const char *name);

@@ -3,13 +3,25 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "schedule/zone_inside.h"
 #include "schedule/zone_rule.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
-enum { ZONE_FILE_MAX = 64 * 1024, ZONE_NAME_MAX = 64, ZONE_TRANSITIONS_MAX = 4096, HEADER = 44 };
+#define ZONE_FOLDER "/usr/share/zoneinfo"
+static const char *zone_folder = ZONE_FOLDER;
+
+enum {
+	ZONE_FILE_MAX = 64 * 1024,
+	ZONE_NAME_MAX = 64,
+	ZONE_PATH_MAX = 512,
+	ZONE_TRANSITIONS_MAX = 4096,
+	HEADER = 44
+};
 
 struct zone_type {
 	int32_t offset_s;
@@ -24,6 +36,7 @@ struct zone {
 	struct zone_type types[256];
 	bool has_rule; /* for times after the last transition */
 	struct zone_rule rule;
+	uint64_t digest; /* of the file's bytes */
 };
 
 /* One block of a TZif file: the counts of its header, in the file's order. */
@@ -45,15 +58,14 @@ static bool name_is_possible(const char *name)
 
 static int read_file(const char *name, char *dst, size_t size, size_t *len, struct err *err)
 {
-	char path[sizeof("/usr/share/zoneinfo/") + ZONE_NAME_MAX] = "/usr/share/zoneinfo/";
-	(void)str_copy(path + strlen(path), ZONE_NAME_MAX + 1, name);
+	char path[ZONE_PATH_MAX];
+	(void)snprintf(path, sizeof(path), "%s/%s", zone_folder, name);
 	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd == -1 && (errno == ENOENT || errno == ENOTDIR))
 		return err_set(err, -ENOENT,
-			"no time zone \"%s\" in /usr/share/zoneinfo (package tzdata), expected a "
-			"name "
-			"like Europe/Berlin",
-			name);
+			"no time zone \"%s\" in %s (package tzdata), expected a name like "
+			"Europe/Berlin",
+			name, zone_folder);
 	if (fd == -1)
 		return err_sys(err, -errno, "open %s", path);
 	for (*len = 0; *len < size;) {
@@ -94,6 +106,28 @@ int zone_load(struct zone **out, const char *name, struct err *err)
 		return 0;
 	}
 	return rc < 0 ? rc : zone_parse(out, name, data, len, err);
+}
+
+void zone_set_folder(const char *folder)
+{
+	zone_folder = folder ? folder : ZONE_FOLDER;
+}
+
+bool zone_stat(const char *name, struct stat *out)
+{
+	char path[ZONE_PATH_MAX];
+	(void)snprintf(path, sizeof(path), "%s/%s", zone_folder, name);
+	return stat(path, out) == 0;
+}
+
+bool zone_take_over(struct zone *zone, struct zone *from)
+{
+	bool changed = zone->digest != from->digest;
+	struct zone old = *zone;
+	*zone = *from;
+	*from = old;
+	zone_free(from);
+	return changed;
 }
 
 void zone_free(struct zone *zone)
@@ -207,6 +241,7 @@ int zone_parse(struct zone **out, const char *name, const void *data, size_t len
 	if (rc < 0)
 		return err_set(err, rc, "time zone %s: %s", name,
 			rc == -ENOMEM ? "out of memory" : "damaged file");
+	z->digest = str_hash(data, len);
 	*out = TAKE(z);
 	return 0;
 }

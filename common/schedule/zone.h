@@ -3,7 +3,7 @@
 /*
  * Time zones from the IANA database (TZif, RFC 8536, with the POSIX TZ rule of its footer for later
  * years). The process's own TZ is neither read nor changed. A zone is immutable once made: share it
- * between threads.
+ * between threads, but for zone_cache_refresh().
  */
 #include "base/compiler.h"
 #include <stddef.h>
@@ -44,6 +44,18 @@ void zone_span_at(const struct zone *zone, int64_t utc_s, struct zone_span *out)
 struct zone_cache *zone_cache_new(void);
 void zone_cache_free(struct zone_cache *cache);
 DEFINE_FREEP(struct zone_cache, zone_cache)
+typedef void (*zone_told)(void *arg, const struct zone *zone, const struct err *trouble);
+/**
+ * Looks whether the files of the zones are other ones now (a new tzdata): one stat for each. What
+ * changed is read again, in place: pointers from zone_cache_get() stay and answer anew, so nobody
+ * may ask meanwhile. A file that vanished or is damaged leaves the zone as it was.
+ * @param told  called for each zone that changed (trouble NULL), and once for each trouble
+ * @return how many changed
+ */
+size_t zone_cache_refresh(struct zone_cache *cache, zone_told told, void *arg);
+/** Where zones are read from; NULL: /usr/share/zoneinfo. Borrowed. For tests. */
+void zone_set_folder(const char *folder);
+
 /** Like zone_load(), but *out is borrowed from the cache. */
 MUST_CHECK
 int zone_cache_get(

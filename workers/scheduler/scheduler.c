@@ -19,6 +19,7 @@
 #include "scheduler/keeper.h"
 #include "scheduler/tables.h"
 #include "scheduler/ticker.h"
+#include "scheduler/zones.h"
 #include "store/store.h"
 #include "worker/worker.h"
 #include <errno.h>
@@ -224,6 +225,7 @@ static void stop(struct worker *w)
 	tables_free(s->tables);
 	chain_free(s->chain);
 	clock_steps_free(s->clock_steps);
+	zones_free(s->zones);
 	ticker_free(s->ticker);
 	commands_free(s->commands);
 	keeper_free(s->keeper);
@@ -260,14 +262,15 @@ static int open_all(struct worker *w, const struct config *config, struct err *e
 	s->retry = loop_timer_new(s->loop, start_up, s);
 	s->leases = loop_timer_new(s->loop, check_leases, s);
 	s->ticker = ticker_new(s);
+	s->zones = zones_new(s);
 	s->clock_steps = s->ticker ? clock_steps_new(s->loop, s->ticker) : NULL;
 	s->keeper = keeper_new(s);
 	s->chain = chain_new(s);
 	s->answers = answers_new(s);
 	s->tables = tables_new(s);
 	s->commands = commands_new(s);
-	if (!s->commands || !s->retry || !s->leases || !s->clock_steps || !s->keeper || !s->chain ||
-		!s->answers || !s->tables) {
+	if (!s->commands || !s->retry || !s->leases || !s->clock_steps || !s->keeper || !s->zones ||
+		!s->chain || !s->answers || !s->tables) {
 		stop(w);
 		worker_set_state(w, NULL);
 		return err_set(err, -ENOMEM, "out of memory");

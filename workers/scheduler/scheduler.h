@@ -22,6 +22,7 @@ struct keeper;
 struct ticker;
 struct worker;
 struct worker_ops;
+struct zones;
 
 extern const struct worker_ops scheduler_ops;
 
@@ -32,6 +33,7 @@ struct scheduler {
 	struct ticker *ticker;
 	struct clock_steps *clock_steps;
 	struct keeper *keeper;
+	struct zones *zones;
 	struct chain *chain;
 	struct answers *answers;
 	struct tables *tables;

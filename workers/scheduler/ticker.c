@@ -271,18 +271,31 @@ bool ticker_store_failed(struct ticker *t, const struct store_result *r)
 	return true;
 }
 
-static void watch_clock(struct ticker *t, int64_t now)
+static void count_all_anew(struct ticker *t, int64_t now)
 {
-	int64_t offset = now - clock_mono_ms();
-	bool set_back = offset < t->clock_offset - CLOCK_STEP_MS;
-	t->clock_offset = offset;
-	for (size_t i = 0; set_back && i < t->count; i++) {
+	for (size_t i = 0; i < t->count; i++) {
 		struct timed_job *j = t->jobs[i];
 		if (j->busy)
 			j->recount = true;
 		else if (j->known)
 			ticker_count_anew(j, now);
 	}
+}
+
+void ticker_recount(struct ticker *t)
+{
+	if (t->started)
+		count_all_anew(t, clock_real_ms());
+	ticker_tick(t);
+}
+
+static void watch_clock(struct ticker *t, int64_t now)
+{
+	int64_t offset = now - clock_mono_ms();
+	bool set_back = offset < t->clock_offset - CLOCK_STEP_MS;
+	t->clock_offset = offset;
+	if (set_back)
+		count_all_anew(t, now);
 }
 
 static int64_t time_to_next(const struct ticker *t, int64_t now)

@@ -27,6 +27,8 @@ int ticker_configure(struct ticker *t, const struct config *config, struct err *
 void ticker_start(struct ticker *t);
 /** The tables are gone: nothing is decided until ticker_start(). */
 void ticker_stop(struct ticker *t);
+/** The due times that lie ahead are counted anew: a time zone changed its rules. */
+void ticker_recount(struct ticker *t);
 /** Looks at the clock at once: it was set, or the machine slept. */
 void ticker_look(struct ticker *t);
 /** The one taken up last. */

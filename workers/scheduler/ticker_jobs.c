@@ -40,7 +40,7 @@ void ticker_hash_schedule(const struct config_job *job, char hash[17])
 	str_hex(hash, &h, sizeof(h));
 }
 
-/* ---- a clock that was ahead ---- */
+/* ---- a clock that was ahead, a time zone with new rules ---- */
 
 /* A due time that was computed while the clock was ahead would keep its job waiting until then. */
 static int64_t bring_back(const struct config_job *job, int64_t next, int64_t now)
@@ -53,8 +53,9 @@ static int64_t bring_back(const struct config_job *job, int64_t next, int64_t no
 		return now;
 	if (s->kind == SCHEDULE_EVERY && s->every_ms > 0)
 		return next - (next - now - 1) / s->every_ms * s->every_ms;
+	/* A later one too: the time zone may have changed its rules. */
 	if (s->kind == SCHEDULE_CRON && schedule_next(s, now, false, &due) == 0)
-		return MIN(due, next);
+		return due;
 	return next;
 }
 

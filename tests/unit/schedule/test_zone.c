@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static void a_name_that_leaves_the_folder_is_refused(void **state)
 {
@@ -141,6 +142,110 @@ static void a_cache_loads_each_zone_once(void **state)
 	assert_int_equal(zone_cache_get(cache, "Asia/Nowhere", &c, NULL), -ENOENT);
 }
 
+/* ---- a folder of zones that changes ---- */
+
+static char folder[] = "/tmp/drover-zones-XXXXXX";
+static int told_changed, told_trouble;
+static char trouble_text[1024];
+
+static int make_folder(void **state)
+{
+	(void)state;
+	told_changed = told_trouble = 0;
+	memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
+	if (!mkdtemp(folder))
+		return -1;
+	zone_set_folder(folder);
+	return 0;
+}
+
+static int drop_folder(void **state)
+{
+	(void)state;
+	char path[100];
+	zone_set_folder(NULL);
+	snprintf(path, sizeof(path), "%s/Test", folder);
+	unlink(path);
+	return rmdir(folder);
+}
+
+/* As a package does it: a new file takes the old one's name. `len` bytes of it at most. */
+static void install(const char *zone, size_t len)
+{
+	char from[100], path[100], fresh[110], data[8192];
+	snprintf(from, sizeof(from), "/usr/share/zoneinfo/%s", zone);
+	snprintf(path, sizeof(path), "%s/Test", folder);
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	FILE *in = fopen(from, "re"), *out = fopen(fresh, "we");
+	assert_true(in && out);
+	size_t n = fread(data, 1, sizeof(data), in);
+	assert_int_equal(fwrite(data, 1, n < len ? n : len, out), n < len ? n : len);
+	fclose(in);
+	fclose(out);
+	assert_int_equal(rename(fresh, path), 0);
+}
+
+static void on_told(void *arg, const struct zone *zone, const struct err *trouble)
+{
+	(void)arg;
+	assert_string_equal(zone_name(zone), "Test");
+	told_changed += !trouble;
+	told_trouble += trouble != NULL;
+	if (trouble)
+		snprintf(trouble_text, sizeof(trouble_text), "%s", trouble->text);
+}
+
+static int offset_of(const struct zone *zone)
+{
+	struct zone_span span;
+	zone_span_at(zone, 1795000000, &span); /* November 2026 */
+	return span.offset_s;
+}
+
+static void a_new_tzdata_is_read_where_the_zone_stands(void **state)
+{
+	(void)state;
+	CLEANUP(zone_cache_freep) struct zone_cache *cache = zone_cache_new();
+	const struct zone *zone;
+	install("Europe/Berlin", SIZE_MAX);
+	assert_int_equal(zone_cache_get(cache, "Test", &zone, NULL), 0);
+	assert_int_equal(zone_cache_refresh(cache, on_told, NULL), 0);
+	install("Asia/Seoul", SIZE_MAX);
+	assert_int_equal(offset_of(zone), 3600);
+	assert_int_equal(zone_cache_refresh(cache, on_told, NULL), 1);
+	assert_int_equal(offset_of(zone), 9 * 3600);
+	assert_int_equal(told_changed, 1);
+	/* The same once more, in a new file: nothing new. */
+	install("Asia/Seoul", SIZE_MAX);
+	assert_int_equal(zone_cache_refresh(cache, on_told, NULL), 0);
+	assert_int_equal(told_changed, 1);
+	assert_int_equal(told_trouble, 0);
+}
+
+static void a_zone_that_is_damaged_or_gone_stays_as_it_was_and_is_told_once(void **state)
+{
+	(void)state;
+	CLEANUP(zone_cache_freep) struct zone_cache *cache = zone_cache_new();
+	const struct zone *zone;
+	char path[100];
+	install("Europe/Berlin", SIZE_MAX);
+	assert_int_equal(zone_cache_get(cache, "Test", &zone, NULL), 0);
+	install("Asia/Seoul", 100);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(zone_cache_refresh(cache, on_told, NULL), 0);
+	assert_int_equal(told_trouble, 1);
+	assert_non_null(strstr(trouble_text, "Test"));
+	snprintf(path, sizeof(path), "%s/Test", folder);
+	unlink(path);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(zone_cache_refresh(cache, on_told, NULL), 0);
+	assert_int_equal(told_trouble, 2);
+	assert_int_equal(offset_of(zone), 3600);
+	install("Asia/Seoul", SIZE_MAX);
+	assert_int_equal(zone_cache_refresh(cache, on_told, NULL), 1);
+	assert_int_equal(offset_of(zone), 9 * 3600);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -151,6 +256,11 @@ int main(void)
 		cmocka_unit_test(posix_rules_are_read_in_all_their_forms),
 		cmocka_unit_test(damaged_files_are_refused),
 		cmocka_unit_test(a_cache_loads_each_zone_once),
+		cmocka_unit_test_setup_teardown(
+			a_new_tzdata_is_read_where_the_zone_stands, make_folder, drop_folder),
+		cmocka_unit_test_setup_teardown(
+			a_zone_that_is_damaged_or_gone_stays_as_it_was_and_is_told_once,
+			make_folder, drop_folder),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
