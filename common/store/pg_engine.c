@@ -137,9 +137,10 @@ static struct pg_conn *idle_conn(struct store_engine *e)
 	return NULL;
 }
 
+/* Indexes take their time, and nobody waits for them. */
 static bool is_reader(const struct store_tx *tx)
 {
-	return tx->flags & STORE_READ_ONLY;
+	return (tx->flags & STORE_READ_ONLY) || pg_is_index_run(tx);
 }
 
 /* What is under way or must go first: a lane's writers one after the other, lane 0 alone, readers
@@ -209,6 +210,16 @@ static void keep_enough(struct store_engine *e, bool more)
 		want_connection(e);
 }
 
+static void count_connections(struct store_engine *e)
+{
+	size_t active = 0, idle = 0;
+	for (size_t i = 0; i < e->conn_count; i++) {
+		active += e->conns[i].run.tx && pg_conn_is_open(&e->conns[i]);
+		idle += e->conns[i].state == PG_IDLE;
+	}
+	store_count_connections(e->store, active, idle);
+}
+
 void pg_engine_dispatch(struct store_engine *e)
 {
 	struct before before = { .count = 0 };
@@ -222,9 +233,12 @@ void pg_engine_dispatch(struct store_engine *e)
 		struct pg_conn *c = may_go(&before, tx) ? idle_conn(e) : NULL;
 		more = more || (!c && may_go(&before, tx));
 		goes_before(&before, tx);
-		if (!c)
+		if (!c) {
+			tx->waited = true;
 			continue;
+		}
 		list_remove(node);
+		store_count_taken(e->store, tx, tx->waited);
 		int64_t idled = clock_mono_ms() - c->idle_since_ms;
 		pg_run_start(c, tx,
 			!e->pool.no_pre_ping &&
@@ -233,6 +247,7 @@ void pg_engine_dispatch(struct store_engine *e)
 			pg_conn_lost(c);
 	}
 	keep_enough(e, more);
+	count_connections(e);
 }
 
 /* ---- what connections tell ---- */
@@ -252,6 +267,7 @@ static void becomes_idle(struct pg_conn *c)
 	else
 		loop_timer_start(
 			c->timer, MIN(c->engine->pool.idle_ms, c->recycle_ms - c->idle_since_ms));
+	count_connections(c->engine);
 }
 
 void pg_engine_done(struct pg_conn *c, enum store_status status, const char *error)
@@ -272,6 +288,7 @@ void pg_engine_again(struct pg_conn *c)
 void pg_engine_connected(struct pg_conn *c)
 {
 	c->engine->backoff_ms = 0;
+	store_count_opened(c->engine->store);
 	becomes_idle(c);
 }
 
@@ -288,6 +305,7 @@ static void fail_waiting(struct store_engine *e, const char *why)
 void pg_engine_lost(struct pg_conn *c, bool was_open)
 {
 	struct store_engine *e = c->engine;
+	store_count_failed(e->store);
 	if (was_open)
 		return; /* the next dispatch opens it again, if it is needed */
 	int64_t backoff = e->backoff_ms ? MIN(e->backoff_ms * 2, (int64_t)BACKOFF_MAX_MS)

@@ -8,6 +8,7 @@
  *   pg_statement.c  prepared statements
  *   pg_value.c      values to and from the wire
  *   pg_upsert.c     rows into tables; pg_table.c the tables themselves; pg_copy.c bulk
+ *   pg_index.c      indexes, outside of transactions
  *   pg_resolve.c    names of hosts, on a thread, because libpq would block
  *
  * A writing transaction goes in two steps: all statements in one pipeline, then, when each answer
@@ -64,8 +65,10 @@ enum pg_step {
 	PG_STEP_MAKE,  /* it gets made, or its old rows go */
 	PG_STEP_BODY,  /* statements are under way */
 	PG_STEP_TABLE, /* names of a table's columns were asked for */
-	PG_STEP_LOAD,  /* the temporary table gets made */
-	PG_STEP_COPY,  /* outside of the pipeline */
+	PG_STEP_INDEX_LOOK,
+	PG_STEP_INDEX_MAKE,
+	PG_STEP_LOAD, /* the temporary table gets made */
+	PG_STEP_COPY, /* outside of the pipeline */
 	PG_STEP_COMMIT,
 	PG_STEP_ROLLBACK,
 };
@@ -87,8 +90,12 @@ struct pg_run {
 	char sqlstate[6], error[STORE_ERROR_TEXT];
 	bool mark_failed, skipped_table; /* what the error may be owed to */
 	/* a table */
-	bool table_locked;
-	struct pg_names columns, key;
+	bool table_locked, table_is_history;
+	struct pg_names columns, types, key; /* of a history: key are its partitions */
+	/* indexes */
+	const char *indexes; /* those that are there */
+	size_t next_index;
+	bool dropped;
 	/* bulk */
 	bool copy_started, copy_ended;
 	size_t copy_row, loads;
@@ -235,7 +242,13 @@ void pg_table_answer(struct pg_conn *c, bool key, const PGresult *res);
 /** Sends what the table lacks, or asks again under the lock. */
 void pg_table_change(struct pg_conn *c, struct store_op *op);
 const char *pg_type_name(int column_type);
-void pg_indexes(struct pg_conn *c, struct store_op *op);
+
+/* ---- pg_index.c ---- */
+/** tx makes indexes, and nothing else. */
+bool pg_is_index_run(const struct store_tx *tx);
+void pg_index_start(struct pg_conn *c);
+void pg_index_answer(struct pg_conn *c, bool list, const PGresult *res);
+void pg_index_next(struct pg_conn *c);
 
 /* ---- pg_upsert.c ---- */
 enum pg_wire { PG_WIRE_TEXT, PG_WIRE_INT, PG_WIRE_REAL, PG_WIRE_BYTES };

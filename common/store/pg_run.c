@@ -25,6 +25,7 @@ static bool writes(const struct pg_run *run)
 void pg_run_clear(struct pg_run *run)
 {
 	free(run->columns.items);
+	free(run->types.items);
 	free(run->key.items);
 	arena_free(run->scratch);
 	*run = (struct pg_run) { 0 };
@@ -85,6 +86,10 @@ static void begin(struct pg_conn *c)
 
 static void look_or_begin(struct pg_conn *c)
 {
+	if (pg_is_index_run(c->run.tx)) {
+		pg_index_start(c);
+		return;
+	}
 	if (!writes(&c->run) || c->engine->commits_known) {
 		begin(c);
 		return;
@@ -161,7 +166,7 @@ static bool send_op(struct pg_conn *c, struct store_op *op)
 			return false;
 		judge(c, op);
 	} else if (op->kind == STORE_OP_INDEXES) {
-		pg_indexes(c, op);
+		pg_run_fail(c, STORE_FAILED, "indexes are made in a transaction of their own");
 	} else if (op->row_count == 0) {
 		judge(c, op);
 	} else if (op->row_count >= PG_BULK_ROWS && !c->engine->no_temporary) {
@@ -241,6 +246,8 @@ void pg_run_answer(struct pg_conn *c, const struct pg_answer *answer, const PGre
 	case PG_ANSWER_SECOND:
 		if (c->state == PG_SETTLING)
 			c->settled = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
+		else if (run->step == PG_STEP_INDEX_LOOK)
+			pg_index_answer(c, answer->kind == PG_ANSWER_SECOND, res);
 		else if (run->step == PG_STEP_TABLE)
 			pg_table_answer(c, answer->kind == PG_ANSWER_SECOND, res);
 		else
@@ -411,6 +418,8 @@ void pg_run_next(struct pg_conn *c)
 		begin(c);
 		return;
 	case PG_STEP_TABLE: pg_table_change(c, &run->tx->result.ops[run->next_op]); return;
+	case PG_STEP_INDEX_LOOK:
+	case PG_STEP_INDEX_MAKE: pg_index_next(c); return;
 	case PG_STEP_LOAD: pg_copy_start(c); return;
 	case PG_STEP_BODY:
 		if (!writes(run)) {

@@ -191,12 +191,12 @@ static void add_changes(struct buf *sql, const struct store_table *t)
 	}
 }
 
-void pg_upsert_text(struct buf *sql, const struct store_table *t, const char *source, bool sorted)
+static void insert_text(
+	struct buf *sql, const struct store_table *t, const char *source, bool sorted)
 {
 	char name[66];
 	buf_addf(sql, "INSERT INTO %s AS drover_old (", pg_quote(name, t->name));
-	for (size_t i = 0; i < t->column_count; i++)
-		buf_addf(sql, "%s%s", i ? ", " : "", pg_quote(name, t->columns[i].name));
+	table_add_columns(sql, t);
 	buf_add_str(sql, ") SELECT ");
 	for (size_t i = 0; i < t->column_count; i++) {
 		buf_add_str(sql, i ? ", " : "");
@@ -212,6 +212,25 @@ void pg_upsert_text(struct buf *sql, const struct store_table *t, const char *so
 		buf_addf(sql, "%s%s", k ? ", " : " ON CONFLICT (", pg_quote(name, t->key[k]));
 	buf_add_char(sql, ')');
 	add_changes(sql, t);
+}
+
+/* With a history each row that was written goes on into it: as many are counted. */
+void pg_upsert_text(struct buf *sql, const struct store_table *t, const char *source, bool sorted)
+{
+	char name[TABLE_NAME_SIZE];
+	if (!t->history) {
+		insert_text(sql, t, source, sorted);
+		return;
+	}
+	buf_add_str(sql, "WITH drover_changed AS (");
+	insert_text(sql, t, source, sorted);
+	buf_add_str(sql, " RETURNING ");
+	table_add_columns(sql, t);
+	buf_addf(sql, ") INSERT INTO \"%s\" (", table_history_name(name, t));
+	table_add_columns(sql, t);
+	buf_add_str(sql, ", \"" HISTORY_TIME "\") SELECT ");
+	table_add_columns(sql, t);
+	buf_add_str(sql, ", date_trunc('milliseconds', now()) FROM drover_changed");
 }
 
 static void source_text(struct buf *source, const struct store_table *t, bool arrays)
