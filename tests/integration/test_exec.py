@@ -336,3 +336,12 @@ def test_run_wait_tells_how_the_command_ended(house):
                               capture_output=True, text=True, timeout=30)
         assert done.returncode == code, done
         assert (json.loads(done.stdout)["errors"] == ["exit code 7"]) == (job == "bad")
+
+
+def test_a_run_that_is_replaced_has_ended_before_the_next_command_begins(house):
+    house.start({"job": (house.writer(), ", schedule: {every: 400ms, overlap: replace}, stop: {timeout: 5s}")})
+    house.begun(3)
+    runs = until(lambda: (r := house.ask("runs", job="job")[1]["runs"])
+                 and sum(x["state"] == "cancelled" for x in r) >= 2 and r)
+    assert {r["state"] for r in runs} <= {"queued", "running", "cancelled"}
+    house.once()

@@ -13,6 +13,7 @@
 #include "queue/queue.h"
 #include "queue/queue_exec.h"
 #include "scheduler/scheduler.h"
+#include "stats/stats.h"
 #include "store/store.h"
 #include "worker/worker.h"
 #include <inttypes.h>
@@ -167,7 +168,7 @@ static void say_stop(struct command *m)
 
 /* ---- how it ended ---- */
 
-static void log_ending(const struct command *m)
+static void tell_ending(const struct command *m)
 {
 	static const char *const names[] = {
 		[ENDING_NONE] = "task_lost",
@@ -181,6 +182,11 @@ static void log_ending(const struct command *m)
 	if (ending == ENDING_RETRY && t->attempt >= t->max_attempts)
 		ending = ENDING_DEAD;
 	bool bad = ending == ENDING_RETRY || ending == ENDING_DEAD;
+	struct stats_slot *stats = worker_stats(m->all->scheduler->worker);
+	if (ending == ENDING_DONE)
+		stats_add(stats, STAT_tasks_done, 1);
+	else if (bad)
+		stats_add(stats, ending == ENDING_DEAD ? STAT_tasks_dead : STAT_tasks_retried, 1);
 	LOG_AT(bad ? LOG_WARN : LOG_INFO, MAIN, names[ending], KV_STR("job", t->job),
 		KV_INT("run", t->run_id), KV_INT("task", t->id), KV_INT("attempt", t->attempt),
 		KV_INT("wait_ms", m->delay_ms), KV_STR("error", m->words));
@@ -190,7 +196,7 @@ static void is_over(struct command *m)
 {
 	struct commands *c = m->all;
 	say(c, MSG_EXEC_FORGET, (uint64_t)m->task->id, (uint64_t)m->task->fence);
-	log_ending(m);
+	tell_ending(m);
 	command_free(m);
 	claim(c);
 }

@@ -48,6 +48,11 @@ const char *worker_node(const struct worker *worker UNUSED)
 	return "n";
 }
 
+struct stats_slot *worker_stats(struct worker *worker UNUSED)
+{
+	return NULL;
+}
+
 void scheduler_store_said(
 	struct scheduler *s UNUSED, enum store_status status, const char *error UNUSED)
 {
@@ -148,7 +153,8 @@ static int setup(void **state)
 {
 	queue_setup(state);
 	w.f = *state;
-	w.config = must_load("jobs: {job: {kind: exec, command: [/bin/true], retry: {backoff: {initial: 50ms, max: 50ms}}}}\n"
+	w.config = must_load("jobs: {job: {kind: exec, command: [/bin/true], retry: {backoff: "
+			     "{initial: 50ms, max: 50ms}}}}\n"
 			     "workers: {scheduler: {concurrency: 2}}\n");
 	return 0;
 }
@@ -303,5 +309,5 @@ int main(void)
 		TEST(draining_claims_no_more_and_leaves_what_runs),
 		TEST(no_more_run_at_a_time_than_are_allowed),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_ON_BOTH(tests);
 }
