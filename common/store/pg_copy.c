@@ -66,12 +66,13 @@ void pg_copy_start(struct pg_conn *c)
 
 static bool put_rows(struct pg_conn *c, const struct store_table *t)
 {
-	static const char head[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0";
+	/* With a zero byte, the flags, and the length of what would follow. */
+	static const char head[19] = "PGCOPY\n\377\r\n";
 	struct pg_run *run = &c->run;
 	size_t width = t->column_count;
 	CLEANUP(buf_finish) struct buf chunk = BUF_INIT;
 	if (run->copy_row == 0)
-		buf_add(&chunk, head, sizeof(head) - 1);
+		buf_add(&chunk, head, sizeof(head));
 	while (run->copy_row < run->row_count && chunk.len < CHUNK) {
 		const struct store_value *row = run->rows + run->copy_row++ * width;
 		const char fields[] = { (char)(width >> 8), (char)width };
