@@ -67,8 +67,9 @@ void queue_ended_runs(struct store *store, queue_ended_cb cb, void *arg)
 		abort();
 	call->cb = cb;
 	SQL(tx,
+		/* COALESCE keeps the planner from the index of all runs that have ended. */
 		"SELECT id, finished_at, job, state, followed FROM drover_run WHERE followed > 0"
-		" AND finished_at IS NOT NULL ORDER BY finished_at, id LIMIT $1",
+		" AND COALESCE(finished_at, 0) > 0 ORDER BY id LIMIT $1",
 		I(ENDED_RUNS_MAX));
 	SQL(tx, "SELECT 1 FROM drover_run WHERE " FREE " LIMIT 1");
 	store_submit(store, tx, on_ended, arg);

@@ -5,10 +5,10 @@
 #include "base/str.h"
 #include "queue/queue_exec.h"
 #include "queue/queue_sql.h"
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 #ifdef DROVER_MUTANTS
 #include "store/store_engine.h"
 #endif
@@ -18,18 +18,24 @@ enum { TOKEN_TEXT = 33 };
 /* A transaction cannot read an id that it has just made, but it can find the row by a name that
  * nobody else has. When the run was there already (its request_id is known, its due time decided)
  * there is no such row and nothing follows. */
+/* They rise: new ones lie beside each other in the index, not each on a page of its own. */
 static void make_token(char token[TOKEN_TEXT])
 {
-	unsigned char bytes[16];
-	static atomic_uint serial;
-	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes)) {
-		int64_t now = clock_mono_us();
-		unsigned n = atomic_fetch_add(&serial, 1);
-		memset(bytes, 0, sizeof(bytes));
-		memcpy(bytes, &now, sizeof(now));
-		memcpy(bytes + sizeof(now), &n, sizeof(n));
+	static _Thread_local struct {
+		pid_t pid; /* a forked child is another one */
+		char prefix[20];
+		uint64_t count;
+	} maker;
+	if (maker.pid != getpid()) {
+		uint32_t salt = (uint32_t)clock_mono_us();
+		(void)!getrandom(&salt, sizeof(salt), 0);
+		maker.pid = getpid();
+		maker.count = 0;
+		snprintf(maker.prefix, sizeof(maker.prefix), "%011llx%08x",
+			(unsigned long long)clock_real_ms() & 0xfffffffffff, salt);
 	}
-	str_hex(token, bytes, sizeof(bytes));
+	snprintf(token, TOKEN_TEXT, "%.19s%012llx", maker.prefix,
+		(unsigned long long)maker.count++ & 0xffffffffffff);
 }
 
 static void add_task(struct store_tx *tx, const char *token, const struct run_request *run,
@@ -63,12 +69,16 @@ static void add_tasks(
 {
 	for (size_t i = 0; i < run->payload_count; i++)
 		add_task(tx, token, run, run->payloads[i], now);
-	SQL(tx,
-		"UPDATE drover_run SET tasks_total ="
-		" (SELECT COUNT(*) FROM drover_task WHERE run_id = drover_run.id), pages ="
-		" (SELECT COUNT(*) FROM drover_task WHERE run_id = drover_run.id"
-		" AND unique_key IS NOT NULL) WHERE token = $1",
-		T(token));
+	/* Two start URLs may be one page; otherwise the number was known beforehand. */
+	if (run->frontier)
+		SQL(tx,
+			"UPDATE drover_run SET tasks_total ="
+			" (SELECT COUNT(*) FROM drover_task WHERE run_id = drover_run.id), pages ="
+			" (SELECT COUNT(*) FROM drover_task WHERE run_id = drover_run.id"
+			" AND unique_key IS NOT NULL) WHERE token = $1",
+			T(token));
+	if (run->payload_count > 0)
+		return;
 	SQL(tx,
 		"UPDATE drover_run SET state = 'succeeded', started_at = $2, finished_at = $2"
 		" WHERE token = $1 AND tasks_total = 0" ENDED,
@@ -84,9 +94,9 @@ static void add_tasks(
 /* clang-format off */
 #define MAKE_RUN(exclusive, waiting, condition)                                                  \
 	"INSERT INTO drover_run (job, trigger, request_id, token, due_at, created_at, state,"    \
-	" followed, exclusive, waiting) SELECT CAST($1 AS TEXT), CAST($2 AS TEXT),"              \
+	" followed, tasks_total, exclusive, waiting) SELECT CAST($1 AS TEXT), CAST($2 AS TEXT),"              \
 	" CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS BIGINT), CAST($6 AS BIGINT), 'queued'," \
-	" CAST($7 AS BIGINT), " exclusive ", " waiting " WHERE " condition                       \
+	" CAST($7 AS BIGINT), CAST($8 AS BIGINT), " exclusive ", " waiting " WHERE " condition                       \
 	" ON CONFLICT DO NOTHING"
 /* clang-format on */
 #define JOB  "CAST($1 AS TEXT)"
@@ -132,8 +142,8 @@ static void make_run(
 {
 	const struct run_texts *texts = run->due_at ? &by_clock : &by_hand;
 	const struct store_value params[] = { T(run->job), T(run->trigger), T(run->request_id),
-		T(token), run->due_at ? I(run->due_at) : STORE_VALUE_NULL, I(now),
-		I(run->followed) };
+		T(token), run->due_at ? I(run->due_at) : STORE_VALUE_NULL, I(now), I(run->followed),
+		I(run->frontier ? 0 : (int64_t)run->payload_count) };
 	size_t count = ARRAY_SIZE(params);
 	if (run->overlap == OVERLAP_ALLOW) {
 		store_tx_sql(tx, texts->beside, params, count);

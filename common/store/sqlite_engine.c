@@ -242,20 +242,38 @@ static int write_one(struct sqlite_conn *c, struct store_tx *tx)
 	return sqlite_run(c, "RELEASE one");
 }
 
+/* Nobody else's work is in it: it needs no savepoint, whose journal in memory SQLite walks anew for
+ * each statement (a transaction of 2,000 took six times as long). */
+static int write_alone(struct sqlite_conn *c, struct store_tx *tx)
+{
+	int rc = sqlite_execute(c, tx);
+	if (sqlite3_get_autocommit(c->db) || tx->result.status == STORE_UNAVAILABLE)
+		return rc == SQLITE_OK ? SQLITE_ABORT : rc;
+	if (tx->result.status == STORE_OK)
+		return sqlite_run(c, "COMMIT");
+	sqlite_tables_doubt(c);
+	return sqlite_run(c, "ROLLBACK");
+}
+
+static int write_several(struct sqlite_conn *c, struct list *group)
+{
+	LIST_FOR_EACH (node, group) {
+		int rc = write_one(c, LIST_ENTRY(node, struct store_tx, node));
+		if (rc != SQLITE_OK)
+			return rc;
+	}
+	return sqlite_run(c, "COMMIT");
+}
+
 /* One BEGIN, one COMMIT. What one of them saw may come from an earlier one, so a commit that fails
  * takes every outcome with it. */
 static int write_group(struct sqlite_conn *c, struct list *group)
 {
 	int rc = sqlite_run(c, "BEGIN IMMEDIATE");
-	if (rc == SQLITE_OK) {
-		LIST_FOR_EACH (node, group) {
-			rc = write_one(c, LIST_ENTRY(node, struct store_tx, node));
-			if (rc != SQLITE_OK)
-				break;
-		}
-	}
 	if (rc == SQLITE_OK)
-		rc = sqlite_run(c, "COMMIT");
+		rc = group->next->next == group
+			     ? write_alone(c, LIST_ENTRY(group->next, struct store_tx, node))
+			     : write_several(c, group);
 	if (rc != SQLITE_OK) {
 		all_unavailable(group, c->error);
 		undo_all(c);

@@ -73,13 +73,13 @@ struct timed_job *ticker_find(const struct ticker *t, const char *name)
 
 /* ---- configurations ---- */
 
-static struct timed_job *timed_job_new(struct ticker *t, const struct config_job *job)
+static struct timed_job *timed_job_new(struct ticker *t, const char *name)
 {
 	struct timed_job *j = NEW(struct timed_job);
 	if (!j)
 		return NULL;
 	j->ticker = t;
-	j->name = strdup(job->name);
+	j->name = strdup(name);
 	if (!j->name) {
 		free(j);
 		return NULL;
@@ -128,7 +128,7 @@ static struct timed_job **places(struct ticker *t, const struct config *config)
 	for (size_t i = 0; i < count; i++) {
 		if (ticker_find(t, config->jobs[i].name))
 			continue;
-		jobs[i] = timed_job_new(t, &config->jobs[i]);
+		jobs[i] = timed_job_new(t, config->jobs[i].name);
 		if (jobs[i])
 			continue;
 		while (i-- > 0)
@@ -142,6 +142,7 @@ static struct timed_job **places(struct ticker *t, const struct config *config)
 static void take_up(struct ticker *t, struct timed_job *j, const struct config_job *job)
 {
 	char hash[17];
+	j->kept = false;
 	if (!j->job)
 		HASH_ADD_KEYPTR(hh, t->by_name, j->name, strlen(j->name), j);
 	j->job = job;
@@ -159,16 +160,16 @@ int ticker_configure(struct ticker *t, const struct config *config, struct err *
 	if (!jobs)
 		return err_set(err, -ENOMEM, "out of memory");
 	/* From here on nothing fails. */
-	for (size_t i = 0; i < t->count; i++)
-		if (!config_job(config, t->jobs[i]->name))
-			let_go(t, t->jobs[i]);
 	for (size_t i = 0; i < config->job_count; i++) {
-		if (jobs[i])
-			jobs[i]->job = NULL;
-		else
+		if (!jobs[i])
 			jobs[i] = ticker_find(t, config->jobs[i].name);
-		take_up(t, jobs[i], &config->jobs[i]);
+		jobs[i]->kept = true;
 	}
+	for (size_t i = 0; i < t->count; i++)
+		if (!t->jobs[i]->kept)
+			let_go(t, t->jobs[i]);
+	for (size_t i = 0; i < config->job_count; i++)
+		take_up(t, jobs[i], &config->jobs[i]);
 	free(t->jobs);
 	t->jobs = jobs;
 	t->count = config->job_count;

@@ -35,6 +35,7 @@ struct timed_job {
 	char *name;
 	char hash[17];
 	int64_t next_due; /* 0: none */
+	bool kept;	  /* while a configuration is taken up: it is in there */
 	bool known;	  /* read from the store, or written to it */
 	bool busy;	  /* a transaction of this job is under way */
 	bool recount;	  /* the clock was set back meanwhile */

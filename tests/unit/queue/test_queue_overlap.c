@@ -366,5 +366,5 @@ int main(void)
 		TEST(two_ends_in_one_instant_are_two_due_times),
 		TEST(of_several_parents_all_have_ended_since_the_last_time),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_ON_BOTH(tests);
 }

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""
+100,000 schedules on SQLite, and a longer storm over three schedulers than the integration test's, on both engines.
+Prints the table that RESULTS.md keeps.
+"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
+import postgres_server  # noqa: E402
+import test_schedulers  # noqa: E402
+
+BIN = pathlib.Path(os.environ["DROVER_BUILD"]) / "bin"
+JOBS = 100000
+STORM_SECONDS = 30
+
+
+@pytest.mark.parametrize("every_ms", [200000, 100000, 50000])
+def test_a_hundred_thousand_schedules(every_ms):
+	with tempfile.TemporaryDirectory(dir=os.environ.get("DROVER_BENCH_DIR")) as folder:
+		done = subprocess.run([BIN / "bench_schedule", "measure", folder, str(JOBS), str(every_ms), "20"],
+			stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+	found = json.loads(done.stdout)
+	print(f"\n| 100,000 schedules, one each {every_ms // 1000} s | {found['dues_per_s']:,} due/s |"
+		f" {found['cpu_us_per_due']:.0f} us CPU | late p50 {found['late_p50_ms']}, p99 {found['late_p99_ms']},"
+		f" worst {found['late_max_ms']} ms |")
+	assert found["dues_per_s"] > 0.8 * JOBS * 1000 / every_ms, "it does not keep up"
+
+
+@pytest.fixture(autouse=True)
+def program(monkeypatch):
+	monkeypatch.setattr(test_schedulers, "PROGRAM", BIN / "bench_schedule")
+
+
+def test_a_long_storm_on_sqlite(tmp_path):
+	test_schedulers.on_sqlite(tmp_path, STORM_SECONDS)
+
+
+def test_a_long_storm_on_postgresql(tmp_path):
+	with postgres_server.Server() as server:
+		def query(sql):
+			done = subprocess.run([postgres_server.BIN + "/psql", server.url(), "-XAtc", sql],
+				capture_output=True, text=True)
+			if done.returncode:
+				return [(0,)]  # no tables yet
+			return [tuple(int(cell) if cell.lstrip("-").isdigit() else cell or None
+				for cell in line.split("|")) for line in done.stdout.splitlines()]
+		test_schedulers.storm(server.url(), tmp_path, query, STORM_SECONDS)
