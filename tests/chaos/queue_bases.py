@@ -30,6 +30,7 @@ PLACES = {"header_only": 1, "half_a_page": 2, "before_sync": 3, "after_sync": 4,
 class Sqlite:
 	"""drover.db, and the ticket by which commit_killer.c learns whom to kill in which commit."""
 	name = "sqlite"
+	history = "month"
 	url = "sqlite:drover.db"
 	commit_places = tuple(PLACES)
 
@@ -123,6 +124,7 @@ class Psql:
 class Postgresql:
 	"""A server of its own, which drover reaches through the proxy that sees its commits."""
 	name = "postgresql"
+	history = "none"
 	commit_places = commit_proxy.PLACES
 
 	def __init__(self):

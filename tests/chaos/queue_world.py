@@ -51,7 +51,7 @@ jobs:
     paginate: {{by: page, param: page, size: {page}, start: 1}}
     records: items
     fields: {{id: id, name: name, served: {{path: served, type: integer}}}}
-    store: {{table: items, key: [id], batch: {batch}, history: month}}
+    store: {{table: items, key: [id], batch: {batch}, history: {history}}}
     retry: {{attempts: 100}}
   pages:
     kind: crawl
@@ -137,7 +137,7 @@ SCHEDULES = {
 	"beside": Schedule("{every: 800ms, overlap: allow}", 800, overlap="allow", slow=1),
 	"caught_up": Schedule("{every: 500ms, catch_up: all}", 500, catch_up="all"),
 	"behind": Schedule("{after: parts}", 0, after="parts"),
-	"zoned": Schedule('{cron: "*/15 * * * * *", timezone: Asia/Kathmandu}', 15000),
+	"zoned": Schedule('{cron: "*/5 * * * * *", timezone: Asia/Kathmandu}', 5000),
 }
 # table -> its columns; each write of a row is one line of audit
 TABLES = {"items": "id TEXT NOT NULL, name TEXT, served BIGINT", "parts": "id TEXT NOT NULL, served BIGINT",
@@ -278,7 +278,7 @@ class QueueWorld:
 		ticking = "".join(TICKING.format(name=name, schedule=f"\n    schedule: {one.text}" if scheduled else "")
 			for name, one in SCHEDULES.items())
 		return CONFIG.format(store=self.base.url, provider=self.provider.url, site=self.site.url, page=PAGE, batch=BATCH,
-			bin=self.folder / "bin", command=COMMAND, record=self.record,
+			history=self.base.history, bin=self.folder / "bin", command=COMMAND, record=self.record,
 			parts=", ".join(PARTS), part_page=PART_PAGE, ticking=ticking)
 
 	def start(self):

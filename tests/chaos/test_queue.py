@@ -15,11 +15,11 @@ import pytest
 
 import queue_checker
 from harness import become_subreaper, until
-from queue_bases import Sqlite
+from queue_bases import Postgresql, Sqlite
 from queue_faults import LEAST_COMMITS, Killer, draw, heal, wind_up
 from queue_world import GONE, SCHEDULES, Operator, QueueWorld, now_ms
 
-BASES = {"sqlite": Sqlite}
+BASES = {"sqlite": Sqlite, "postgresql": Postgresql}
 
 
 @pytest.fixture
