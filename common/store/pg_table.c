@@ -13,6 +13,9 @@
 #include <time.h>
 
 #define LOCK_DDL "SELECT pg_advisory_xact_lock(7236274115)"
+/* A backend hears what others changed in the catalogue when it locks a relation anew, and not when
+ * it gets an advisory lock: without this it would still miss what it missed before. */
+#define HEAR	 "LOCK TABLE drover_commit IN ROW SHARE MODE"
 
 const char *pg_quote(char out[66], const char *name)
 {
@@ -358,6 +361,7 @@ void pg_table_change(struct pg_conn *c, struct store_op *op)
 		/* Whoever waits for a table's lock has all others wait behind it. */
 		pg_send(c, "SET LOCAL lock_timeout = '3s'", PG_ANSWER_NONE);
 		pg_send(c, LOCK_DDL, PG_ANSWER_NONE);
+		pg_send(c, HEAR, PG_ANSWER_NONE);
 		ask(c, t);
 		pg_send_sync(c);
 		return;

@@ -476,6 +476,52 @@ static void a_table_that_was_dropped_is_made_again(void **state)
 	assert_int_equal(put(f, 50), 50);
 }
 
+/* Both have seen that it is missing, and wait for their turn to make it. */
+static void who_waited_to_change_a_table_sees_what_the_one_before_made(void **state)
+{
+	static const struct store_column two[] = { { "id", COLUMN_TEXT }, { "n", COLUMN_INTEGER } };
+	static const char *const by_id[] = { "id" };
+	static const char *const before[] = { "SELECT 1", "CREATE TABLE made1 (id TEXT NOT NULL)" };
+	struct fixture *f = *state;
+	reopen(f, &(struct store_pool) { .min = 2, .max = 2 }, NULL);
+	for (uint64_t i = 0; i < ARRAY_SIZE(before); i++) {
+		const char *name = i ? "made1" : "made0";
+		const struct store_table t = { .name = name,
+			.columns = two,
+			.column_count = ARRAY_SIZE(two),
+			.key = by_id,
+			.key_count = 1 };
+		struct outcome outs[2];
+		assert_ok(run_sql(f, before[i]));
+		PGconn *stranger = PQconnectdb(f->url);
+		PQclear(PQexec(stranger, "BEGIN; SELECT pg_advisory_xact_lock(7236274115)"));
+		for (uint64_t k = 0; k < 2; k++) {
+			const struct store_value row[] = { store_text(k ? "a" : "b"),
+				STORE_VALUE_INT(1) };
+			struct store_tx *tx = store_tx_new(f->store, 0);
+			store_tx_table(tx, &t);
+			store_tx_upsert(tx, &t, row, 1);
+			store_tx_lane(tx, k + 1);
+			outs[k] = (struct outcome) { .loop = f->loop };
+			store_submit(f->store, tx, on_done, &outs[k]);
+		}
+		do
+			run_for(f, 20);
+		while (server_sql(f->url,
+			       "SELECT COUNT(*) FROM pg_locks l JOIN pg_database d ON d.oid ="
+			       " l.database WHERE d.datname = current_database() AND"
+			       " locktype = 'advisory' AND NOT granted") < 2);
+		PQfinish(stranger);
+		while (store_pending(f->store) > 0)
+			loop_run(f->loop);
+		assert_ok(&outs[0]);
+		assert_ok(&outs[1]);
+		assert_int_equal(
+			peek(f, i ? "SELECT COUNT(*) FROM made1" : "SELECT COUNT(*) FROM made0"),
+			2);
+	}
+}
+
 /* ---- URLs ---- */
 
 static void what_the_configuration_lets_pass_libpq_reads(void **state UNUSED)
@@ -534,6 +580,7 @@ int main(void)
 		TEST(rows_arrive_by_every_way_and_unchanged_ones_stay),
 		TEST(bulk_twice_in_one_transaction_and_after_a_failure),
 		TEST(a_table_that_was_dropped_is_made_again),
+		TEST(who_waited_to_change_a_table_sees_what_the_one_before_made),
 		cmocka_unit_test(what_the_configuration_lets_pass_libpq_reads),
 	};
 	fixture_on = ON_POSTGRESQL;
