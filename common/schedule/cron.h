@@ -79,5 +79,18 @@ MUST_CHECK
 int cron_next(const struct cron *cron, const struct zone *zone, int64_t after_ms, bool inclusive,
 	const struct dst_policy *policy, int64_t *out);
 
+/** What the local clock does around a due instant. */
+enum cron_mark {
+	CRON_PLAIN,
+	CRON_GAP,    /* the end of a gap, instead of a time that the clock skips */
+	CRON_FIRST,  /* its local time comes again */
+	CRON_SECOND, /* its local time was there before */
+};
+/** Of an instant that cron_next() gave. zone and policy as there. */
+enum cron_mark cron_mark(const struct cron *cron, const struct zone *zone,
+	const struct dst_policy *policy, int64_t at_ms);
+/** "gap", "first", "second"; NULL for CRON_PLAIN. */
+const char *cron_mark_name(enum cron_mark mark);
+
 /* 29 February on a given weekday can be 40 years away (over 2100). */
 enum { CRON_TEXT_MAX = 512, CRON_HORIZON_YEARS = 44 };

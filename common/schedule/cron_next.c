@@ -37,8 +37,16 @@ static int nearest_workday(const struct month *m, int day)
 	return day;
 }
 
+static _Thread_local uint64_t judged;
+
+uint64_t cron_days_judged(void)
+{
+	return judged;
+}
+
 static bool day_matches(const struct cron *c, const struct month *m, int day)
 {
+	judged++;
 	int weekday = civil_weekday(m->first + day - 1);
 	bool by_day = (c->days >> day & 1) || (c->days_from_end >> (m->length - day) & 1) ||
 		      (c->workday && nearest_workday(m, c->workday) == day) ||
@@ -132,17 +140,24 @@ static void stretch_at(const struct zone *zone, int64_t utc_s, struct stretch *o
 	}
 }
 
+/* A gap ends at the stretch's beginning, and swallowed a time that has no other. */
+static bool has_substitute(
+	const struct cron *c, const struct stretch *st, const struct dst_policy *policy)
+{
+	int64_t local, start = st->span.start_s;
+	int32_t offset = st->span.offset_s;
+	return policy->gap == DST_GAP_AFTER && !c->hour_repeats && offset > st->before_s &&
+	       !MUTANT(CRON_GAP_LOST) &&
+	       next_local(c, start + st->before_s, start + offset, &local);
+}
+
 /* The first due second in [from_s, until_s), which lies in the stretch. */
 static bool next_in_stretch(const struct cron *c, const struct stretch *st, int64_t from_s,
 	int64_t until_s, const struct dst_policy *policy, int64_t *out)
 {
 	int32_t offset = st->span.offset_s;
 	int64_t local;
-	bool substitute = policy->gap == DST_GAP_AFTER && !c->hour_repeats;
-	if (MUTANT(CRON_GAP_LOST))
-		substitute = false;
-	if (substitute && from_s == st->span.start_s && offset > st->before_s &&
-		next_local(c, from_s + st->before_s, from_s + offset, &local)) {
+	if (from_s == st->span.start_s && has_substitute(c, st, policy)) {
 		*out = from_s; /* what the gap swallowed fires when the gap ends, once */
 		return true;
 	}
@@ -159,10 +174,11 @@ static bool next_in_stretch(const struct cron *c, const struct stretch *st, int6
 	return true;
 }
 
+static const struct dst_policy by_default;
+
 int cron_next(const struct cron *cron, const struct zone *zone, int64_t after_ms, bool inclusive,
 	const struct dst_policy *policy, int64_t *out)
 {
-	static const struct dst_policy by_default;
 	const int64_t year_1 = -62135596800, year_10000 = 253402300800;
 	if (cron->never)
 		return -ENOENT;
@@ -182,4 +198,28 @@ int cron_next(const struct cron *cron, const struct zone *zone, int64_t after_ms
 		from = until;
 	}
 	return -ENOENT;
+}
+
+enum cron_mark cron_mark(const struct cron *cron, const struct zone *zone,
+	const struct dst_policy *policy, int64_t at_ms)
+{
+	struct stretch st;
+	struct zone_span next;
+	int64_t at = floor_div(at_ms, 1000);
+	stretch_at(zone, at, &st);
+	int64_t local = at + st.span.offset_s;
+	if (at == st.span.start_s && has_substitute(cron, &st, policy ? policy : &by_default))
+		return CRON_GAP;
+	if (st.span.start_s != INT64_MIN && local < st.span.start_s + st.before_s)
+		return CRON_SECOND;
+	if (st.span.end_s == INT64_MAX)
+		return CRON_PLAIN;
+	zone_span_at(zone, st.span.end_s, &next);
+	return local >= st.span.end_s + next.offset_s ? CRON_FIRST : CRON_PLAIN;
+}
+
+const char *cron_mark_name(enum cron_mark mark)
+{
+	static const char *const names[] = { NULL, "gap", "first", "second" };
+	return names[mark];
 }

@@ -14,12 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TIMES_MAX = 1000, TIMES_DEFAULT = 5 };
+/* A question to the scheduler is for a page of them: however many are wished, no more are held. */
+enum { TIMES_MAX = 1000000, PAGE_TIMES = 1000, TIMES_DEFAULT = 5 };
 
 int verb_next(struct cli *cli);
 extern const struct cli_option verb_next_options[];
 const struct cli_option verb_next_options[] = {
-	{ "count", 'n', "N", "how many times, 1 to 1000 (5)" },
+	{ "count", 'n', "N", "how many times, 1 to 1000000 (5)" },
 	{ "from", 0, "TIME", "those after this time: RFC 3339, 2026-12-01T00:00:00Z (now)" },
 	{ "tz", 0, "ZONE", "the time zone, as Asia/Seoul (of CRON: UTC; of JOB: the job's own)" },
 	{ 0 },
@@ -30,6 +31,9 @@ struct question {
 	long count;
 	int64_t from_ms; /* 0: now */
 	const struct zone *zone;
+	/* what was printed */
+	long printed;
+	int64_t last_ms, now_ms;
 };
 
 static int read_options(struct cli *cli, struct question *q, struct zone **zone)
@@ -56,97 +60,119 @@ static bool is_cron(const char *what)
 	return !str_is_name(what);
 }
 
-static int add_time(json_t *times, int64_t at_ms, const struct zone *zone)
+/* NULL: no mark that we know. */
+static const char *in_words(const char *mark)
 {
-	char local[TIME_TEXT], utc[TIME_TEXT];
-	time_format_rfc3339(local, at_ms, zone);
-	time_format_rfc3339(utc, at_ms, NULL);
-	return json_array_append_new(times, json_pack("{s:s, s:s}", "local", local, "utc", utc));
+	if (str_eq(mark, "gap"))
+		return "  instead of a time that the clock skips";
+	if (str_eq(mark, "first"))
+		return "  first pass of a repeated hour";
+	return str_eq(mark, "second") ? "  second pass of a repeated hour" : NULL;
 }
 
-static int times_of_cron(struct cli *cli, const struct question *q, json_t *times)
+/* As it comes, so that any number of them needs no memory. `mark` may be NULL. */
+static void print_time(
+	struct cli *cli, struct question *q, int64_t at_ms, const char *local, const char *mark)
+{
+	char utc[TIME_TEXT], when[40];
+	const char *words = mark ? in_words(mark) : NULL;
+	int64_t ignored;
+	time_format_rfc3339(utc, at_ms, NULL);
+	/* It came over a socket. */
+	if (time_parse_rfc3339(local, &ignored, NULL, NULL) < 0)
+		local = utc;
+	if (cli->json) {
+		fprintf(cli->out, "%s\n    {\"local\": \"%s\", \"utc\": \"%s\"",
+			q->printed ? "," : "{\n  \"times\": [", local, utc);
+		if (words)
+			fprintf(cli->out, ", \"dst\": \"%s\"", mark);
+		fputc('}', cli->out);
+	} else {
+		fprintf(cli->out, "%s", local);
+		if (!str_eq(local, utc))
+			fprintf(cli->out, "  %s", utc);
+		if (at_ms > q->now_ms)
+			fprintf(cli->out, "  (%s)",
+				text_when(when, sizeof(when), at_ms, q->now_ms));
+		fprintf(cli->out, "%s\n", words ? words : "");
+	}
+	q->printed++;
+	q->last_ms = at_ms;
+}
+
+static void print_end(struct cli *cli, const struct question *q)
+{
+	if (cli->json)
+		fputs(q->printed ? "\n  ]\n}\n" : "{\n  \"times\": []\n}\n", cli->out);
+	else if (q->printed == 0)
+		cli_note(cli, "%s: never due", q->what);
+}
+
+static int times_of_cron(struct cli *cli, struct question *q)
 {
 	struct cron cron;
 	struct err err = { 0 };
 	size_t bad_at = 0;
+	char local[TIME_TEXT];
 	if (cron_parse(&cron, q->what, &bad_at, &err) < 0) {
 		cli_fail(cli, CLI_USAGE, "%s", err.text);
 		if (strlen(q->what) < 200)
 			cli_note(cli, "  %s\n  %*s^", q->what, (int)bad_at, "");
 		return CLI_USAGE;
 	}
-	int64_t at = q->from_ms ? q->from_ms : clock_real_ms();
-	for (long i = 0; i < q->count; i++) {
-		if (cron_next(&cron, q->zone, at, false, NULL, &at) < 0)
-			break;
-		if (add_time(times, at, q->zone) < 0)
-			return cli_fail(cli, CLI_FAILED, "out of memory");
-	}
+	int64_t at = q->from_ms ? q->from_ms : q->now_ms;
+	while (q->printed < q->count && cron_next(&cron, q->zone, at, false, NULL, &at) == 0)
+		print_time(cli, q, at, time_format_rfc3339(local, at, q->zone),
+			cron_mark_name(cron_mark(&cron, q->zone, NULL, at)));
 	return CLI_DONE;
 }
 
-static int times_of_job(struct cli *cli, const struct question *q, json_t *times)
+/* The page after what was printed. @return how many came, or a negative exit code */
+static long one_page(struct cli *cli, struct question *q)
 {
-	char from[TIME_TEXT];
+	char from[TIME_TEXT], local[TIME_TEXT];
+	int64_t after = q->printed ? q->last_ms : q->from_ms;
+	long wanted = MIN(q->count - q->printed, (long)PAGE_TIMES);
 	CLEANUP(json_freep)
-	json_t *args = json_pack("{s:s, s:i}", "job", q->what, "n", (int)q->count);
-	if (q->from_ms)
+	json_t *args = json_pack("{s:s, s:i}", "job", q->what, "n", (int)wanted);
+	if (after)
 		json_object_set_new(
-			args, "from", json_string(time_format_rfc3339(from, q->from_ms, NULL)));
+			args, "from", json_string(time_format_rfc3339(from, after, NULL)));
 	CLEANUP(freep) char *text = args ? json_dumps(args, JSON_COMPACT) : NULL;
 	if (!text)
-		return cli_fail(cli, CLI_FAILED, "out of memory");
+		return -cli_fail(cli, CLI_FAILED, "out of memory");
 	CLEANUP(json_freep) json_t *answer = NULL;
 	int code = ask(cli, "next", text, &answer);
 	if (code != CLI_DONE)
-		return code;
+		return -code;
+	const json_t *times = json_object_get(answer, "times"), *time;
 	size_t i;
-	json_t *time;
-	json_array_foreach(json_object_get(answer, "times"), i, time)
-	{
-		int64_t at = text_time(json_text(time, "utc"));
-		int rc = q->zone && at ? add_time(times, at, q->zone)
-				       : json_array_append(times, time);
-		if (rc < 0)
-			return cli_fail(cli, CLI_FAILED, "out of memory");
-	}
-	return CLI_DONE;
-}
-
-static int print_times(struct cli *cli, const struct question *q, json_t *times)
-{
-	if (cli->json) {
-		CLEANUP(json_freep) json_t *object = json_pack("{s:O}", "times", times);
-		return print_json(cli, object);
-	}
-	int64_t now = clock_real_ms();
-	size_t i;
-	json_t *time;
 	json_array_foreach(times, i, time)
 	{
-		char when[40];
-		const char *local = json_text(time, "local"), *utc = json_text(time, "utc");
-		int64_t at = text_time(utc);
-		fprintf(cli->out, "%s", local);
-		if (!str_eq(local, utc))
-			fprintf(cli->out, "  %s", utc);
-		if (at > now)
-			fprintf(cli->out, "  (%s)", text_when(when, sizeof(when), at, now));
-		fputc('\n', cli->out);
+		int64_t at = text_time(json_text(time, "utc"));
+		const char *theirs = json_text(time, "local");
+		print_time(cli, q, at, q->zone ? time_format_rfc3339(local, at, q->zone) : theirs,
+			json_text_or_null(time, "dst"));
 	}
-	if (json_array_size(times) == 0)
-		cli_note(cli, "%s: never due", q->what);
-	return CLI_DONE;
+	return json_array_size(times) < (size_t)wanted ? 0 : wanted;
+}
+
+static int times_of_job(struct cli *cli, struct question *q)
+{
+	long came = 1;
+	while (q->printed < q->count && came > 0)
+		came = one_page(cli, q);
+	return came < 0 ? (int)-came : CLI_DONE;
 }
 
 int verb_next(struct cli *cli)
 {
-	struct question q = { 0 };
+	struct question q = { .now_ms = clock_real_ms() };
 	CLEANUP(zone_freep) struct zone *zone = NULL;
-	CLEANUP(json_freep) json_t *times = json_array();
 	int code = read_options(cli, &q, &zone);
 	if (code == CLI_DONE)
-		code = is_cron(q.what) ? times_of_cron(cli, &q, times)
-				       : times_of_job(cli, &q, times);
-	return code == CLI_DONE ? print_times(cli, &q, times) : code;
+		code = is_cron(q.what) ? times_of_cron(cli, &q) : times_of_job(cli, &q);
+	if (code == CLI_DONE)
+		print_end(cli, &q);
+	return code;
 }

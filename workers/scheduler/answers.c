@@ -408,6 +408,11 @@ static void answer_next(
 		struct json_out *j = pages_entry(&pages);
 		json_str(j, "local", time_format_rfc3339(text, at, s.zone));
 		json_str(j, "utc", time_format_rfc3339(text, at, NULL));
+		const char *mark = s.kind == SCHEDULE_CRON
+					   ? cron_mark_name(cron_mark(&s.cron, s.zone, &s.dst, at))
+					   : NULL;
+		if (mark)
+			json_str(j, "dst", mark);
 		json_close_object(j);
 	}
 	pages_send(&pages, true);

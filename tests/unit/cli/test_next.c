@@ -16,6 +16,39 @@ static void a_cron_expression_needs_no_supervisor(void **state)
 	typed_free(&t);
 }
 
+static void what_the_clock_skips_or_repeats_is_marked(void **state)
+{
+	(void)state;
+	struct typed t;
+	typed(&t, "next", "30 2 * * *", "--tz", "Europe/Berlin", "--from", "2026-03-28T12:00:00Z",
+		"-n", "2");
+	assert_says(t.out, "2026-03-29T03:00:00+02:00  2026-03-29T01:00:00Z");
+	assert_says(t.out, "  instead of a time that the clock skips\n2026-03-30T02:30:00+02:00");
+	typed_free(&t);
+	typed(&t, "next", "30 * * * *", "--tz", "Europe/Berlin", "--from", "2026-10-24T23:45:00Z",
+		"-n", "3", "--json");
+	assert_says(t.out, "\"local\": \"2026-10-25T02:30:00+02:00\", \"utc\": "
+			   "\"2026-10-25T00:30:00Z\", \"dst\": \"first\"}");
+	assert_says(t.out, "\"local\": \"2026-10-25T02:30:00+01:00\", \"utc\": "
+			   "\"2026-10-25T01:30:00Z\", \"dst\": \"second\"}");
+	assert_says(t.out, "\"2026-10-25T02:30:00Z\"}\n  ]\n}\n");
+	typed_free(&t);
+}
+
+static void a_hundred_thousand_times_are_as_good_as_five(void **state)
+{
+	(void)state;
+	struct typed t;
+	typed(&t, "next", "* * * * *", "--from", "2026-01-01T00:00:00Z", "-n", "100000");
+	assert_int_equal(t.code, 0);
+	assert_int_equal(t.out_len % 100000, 0);
+	assert_non_null(strstr(t.out, "2026-03-11T10:40:00Z"));
+	typed_free(&t);
+	typed(&t, "next", "* * * * *", "-n", "1000001");
+	assert_int_equal(t.code, CLI_USAGE);
+	typed_free(&t);
+}
+
 static void the_start_itself_is_not_a_coming_time(void **state)
 {
 	(void)state;
@@ -85,6 +118,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cron_expression_needs_no_supervisor),
+		cmocka_unit_test(what_the_clock_skips_or_repeats_is_marked),
+		cmocka_unit_test(a_hundred_thousand_times_are_as_good_as_five),
 		cmocka_unit_test(the_start_itself_is_not_a_coming_time),
 		cmocka_unit_test(a_wrong_expression_is_refused_with_a_caret),
 		cmocka_unit_test(what_never_is_due_has_no_times),

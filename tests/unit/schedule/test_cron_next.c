@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "base/err.h"
+#include "schedule/cron_days.h"
 #include "schedule/due.h"
 #include "schedule/zone.h"
 #include <errno.h>
@@ -156,6 +157,46 @@ static void inclusive_counts_only_the_very_instant(void **state)
 	assert_true(at == noon + 86400000);
 	assert_int_equal(cron_next(&cron, NULL, noon + 1, true, NULL, &at), 0);
 	assert_true(at == noon + 86400000);
+}
+
+static void no_expression_takes_more_steps_than_its_horizon_has_days(void **state)
+{
+	(void)state;
+	/* Rare days, none at all, and what comes every second, under rules that change the clock.
+	 */
+	static const char *const worst[] = { "0 0 */28 2 0#5", "59 59 23 29 2 ?", "0 0 */30 2 6#2",
+		"0 0 31W 2 ?", "0 0 L-30 2 *", "* * * * * *", "59 59 23 31 12 0#5", "0 0 29W 2 *",
+		"0 0 */31 2,4,6,9,11 7L", "30 2 29 2 *", "0 0 LW 2 *", "0 0 */29 2 1#5" };
+	static const char *const zones[] = { "UTC", "Africa/Casablanca", "Australia/Lord_Howe",
+		"America/New_York", "Africa/El_Aaiun" };
+	static const char *const starts[] = { "1970-01-01T00:00:00Z", "2026-11-21T00:00:00Z",
+		"2096-03-01T00:00:00Z", "9990-01-01T00:00:00Z" };
+	const uint64_t bound = (uint64_t)CRON_HORIZON_YEARS * 367;
+	uint64_t most = 0;
+	for (size_t z = 0; z < ARRAY_SIZE(zones); z++) {
+		CLEANUP(zone_freep) struct zone *zone = NULL;
+		assert_return_code(zone_load(&zone, zones[z], NULL), 0);
+		for (size_t i = 0; i < ARRAY_SIZE(worst) * ARRAY_SIZE(starts); i++) {
+			struct cron cron;
+			int64_t due;
+			uint64_t before = cron_days_judged();
+			assert_int_equal(
+				cron_parse(&cron, worst[i / ARRAY_SIZE(starts)], NULL, NULL), 0);
+			/* Whether a day matches at all is asked of the 28 kinds of years. */
+			assert_true(cron_days_judged() - before <= 28 * 366);
+			before = cron_days_judged();
+			int rc = cron_next(&cron, zone, instant(starts[i % ARRAY_SIZE(starts)]),
+				false, NULL, &due);
+			assert_true(rc == 0 || rc == -ENOENT);
+			uint64_t took = cron_days_judged() - before;
+			most = took > most ? took : most;
+			if (took > bound)
+				fail_msg("%s in %s: %llu days judged",
+					worst[i / ARRAY_SIZE(starts)], zones[z],
+					(unsigned long long)took);
+		}
+	}
+	assert_true(most > 300); /* they are the worst, or this proves nothing */
 }
 
 /* --- the oracle: one year, minute by minute, zones by libc -------------------------------------
@@ -406,6 +447,7 @@ int main(void)
 		cmocka_unit_test(special_days_fall_where_they_should),
 		cmocka_unit_test(rare_days_are_found_and_the_search_ends),
 		cmocka_unit_test(inclusive_counts_only_the_very_instant),
+		cmocka_unit_test(no_expression_takes_more_steps_than_its_horizon_has_days),
 		cmocka_unit_test(a_brute_force_oracle_agrees_over_a_year_in_many_zones),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
