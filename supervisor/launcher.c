@@ -62,7 +62,8 @@ static void forget_frames(const struct sys_twin *twin UNUSED)
 static void *lend(void *arg)
 {
 	struct seat *seat = arg;
-	_Alignas(64) char stack[STACK];
+	/* Not to be touched before it is needed: the compiler would fill it. */
+	_Alignas(64) __attribute__((uninitialized)) char stack[STACK];
 	seat->twin.stack = stack;
 	seat->twin.stack_size = sizeof(stack);
 	seat->twin.tls = __builtin_thread_pointer();

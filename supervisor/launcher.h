@@ -12,7 +12,7 @@
 
 struct launcher;
 struct seat;
-enum { LAUNCHER_SEATS = 16, LAUNCHER_FDS = 5 };
+enum { LAUNCHER_SEATS = 8, LAUNCHER_FDS = 5 };
 
 /** NULL: out of memory, threads or descriptors. Open it early: low numbers make it cheap. */
 struct launcher *launcher_new(void);
