@@ -23,7 +23,7 @@ static void name_slot(struct slot *slot, const char *name, int64_t processes, in
 	if (processes == 1)
 		str_copy(slot->name, SLOT_NAME_SIZE, name);
 	else
-		snprintf(slot->name, SLOT_NAME_SIZE, "%.64s:%lld", name, (long long)i);
+		snprintf(slot->name, SLOT_NAME_SIZE, "%.64s:%d", name, (int)i);
 }
 
 int slots_of(const struct config *config, size_t max, struct slots *out, struct err *err)
