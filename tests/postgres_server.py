@@ -4,8 +4,10 @@
 Tests run as root in CI, the server cannot: it then runs as the package's user `postgres`. It is our child, ends by its
 pid, and dies with us whatever happens. fsync stays on: what is tested is durability.
 """
+import atexit
 import contextlib
 import ctypes
+import functools
 import os
 import pwd
 import shutil
@@ -52,6 +54,19 @@ def quoted(text):
     return "".join(c if c.isalnum() or c in "-_." else "%%%02X" % ord(c) for c in text)
 
 
+@functools.cache
+def _template():
+    """What initdb makes, once a process: it takes seconds."""
+    folder = tempfile.mkdtemp(prefix="drover-pg-template-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if os.getuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+    subprocess.run([BIN + "/initdb", "-D", folder + "/data", "-U", SUPERUSER, "-A", "trust", "--no-sync", "-E", "UTF8",
+                    "--locale=C.UTF-8", "--wal-segsize=1"], check=True, stdout=subprocess.DEVNULL, env=_environment(), cwd="/",
+                   **_as_server())
+    return folder + "/data"
+
+
 class Server:
     """start() .. kill() .. start() .. close(). `folder` holds data, socket and log."""
 
@@ -61,6 +76,7 @@ class Server:
         self.data = self.folder + "/data"
         self.log = self.folder + "/server.log"
         self.port = port
+        self.database = "postgres"  # when none is named
         self.process = None
         values = dict(SETTINGS, **settings)
         if port:
@@ -68,9 +84,7 @@ class Server:
             values["port"] = str(port)
         if os.getuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
-        subprocess.run([BIN + "/initdb", "-D", self.data, "-U", SUPERUSER, "-A", "trust", "--no-sync", "-E", "UTF8",
-                        "--locale=C.UTF-8"], check=True, stdout=subprocess.DEVNULL, env=_environment(), cwd="/",
-                       **_as_server())
+        subprocess.run(["cp", "-a", _template(), self.data], check=True)
         with open(self.data + "/postgresql.auto.conf", "a") as conf:
             for key, value in values.items():
                 conf.write("%s = '%s'\n" % (key, value))
@@ -105,21 +119,21 @@ class Server:
     def pid(self):
         return self.process.pid
 
-    def url(self, database="postgres", schema=None):
+    def url(self, database=None, schema=None):
         """With `schema`, what is created goes there: many tests share one database."""
         host = self.folder
-        url = "postgresql://%s@/%s?host=%s&port=%d" % (SUPERUSER, database, quoted(host), self.port or 5432)
+        url = "postgresql://%s@/%s?host=%s&port=%d" % (SUPERUSER, database or self.database, quoted(host), self.port or 5432)
         return url + ("&options=-csearch_path%%3D%s" % schema if schema else "")
 
     def tcp_url(self, database="postgres", host="127.0.0.1"):
         return "postgresql://%s@%s:%d/%s" % (SUPERUSER, host, self.port, database)
 
-    def sql(self, text, database="postgres", schema=None):
+    def sql(self, text, database=None, schema=None):
         """What psql prints for `text`, unaligned and without headings."""
         return sql(self.url(database, schema), text)
 
     def create_database(self, name):
-        self.sql('CREATE DATABASE "%s"' % name)
+        self.sql('CREATE DATABASE "%s"' % name, "postgres")
         return self.url(name)
 
     def stop(self, how=signal.SIGINT):
