@@ -11,7 +11,10 @@ import sys
 import time
 
 import pytest
-from harness import BUILD, alive, bytes_of, left_of, processes, text_of, until
+from harness import BUILD, ROOT, alive, bytes_of, left_of, processes, text_of, until
+
+sys.path.insert(0, str(ROOT / "tests"))
+import postgres_server  # noqa: E402
 
 HEAD = """
 supervisor: {{restart: {{min_interval: 0s, jitter: 0s}}}}
@@ -242,15 +245,27 @@ def test_the_bound_of_commands_holds_and_what_is_stopped_is_not_tried_again(hous
     assert house.drover.ask("start", "j0")[0] != 0
 
 
-def test_no_kill_runs_an_attempt_twice_or_forgets_a_run(house):
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request):
+    """What the configuration says of it."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    if not postgres_server.present():
+        pytest.skip("there is no PostgreSQL here")
+    with postgres_server.Server() as server:
+        yield f'store: {{url: "{server.url()}"}}'
+
+
+def test_no_kill_runs_an_attempt_twice_or_forgets_a_run(house, store):
     """Commands that end at once and such that last, while scheduler, droverd and commands are killed."""
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
     rng = random.Random(seed)
     house.open()
-    house.start({"job": (house.writer(), ", retry: {attempts: 1}")})
+    house.start({"job": (house.writer(), ", retry: {attempts: 1}")}, store)
     runs = []
-    for n in range(12):
+    for _ in range(6 if store else 12):
         runs.append(house.run("job"))
         victim = rng.choice(["scheduler", "droverd", "both", "command", "nobody"])
         # Anywhere between its claim and its commit.
