@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_store bare|drover FOLDER ROWS BATCH: upserts ROWS rows of ten columns (about 300 bytes,
+ * bench_store bare|drover URL ROWS BATCH: upserts ROWS rows of ten columns (about 300 bytes,
  * rising keys) in batches of BATCH, each with a checkpoint row in the same transaction, and prints
- * one line of JSON with rows/s and CPU microseconds a row. `bare` is SQLite in a plain loop (WAL,
- * synchronous=FULL, prepared statements), the limit; `drover` is common/store as the collect worker
- * uses it.
+ * one line of JSON with rows/s and CPU microseconds a row of this process. `bare` is the limit: a
+ * plain loop of the same statements, SQLite (WAL, synchronous=FULL, prepared) or libpq (prepared,
+ * pipelined, binary; rows one by one below 20, arrays that are unnested from there on); `drover` is
+ * common/store as the collect worker uses it. URL: sqlite:/FILE or postgresql://..., in which the
+ * tables are made anew.
  */
 #include "base/clock.h"
 #include "base/err.h"
 #include "config/config.h"
 #include "loop/loop.h"
 #include "store/store.h"
+#include <libpq-fe.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,12 +44,10 @@ static void must(int ok, const char *what)
 
 /* ---- bare ---- */
 
-static void run_bare(const char *folder)
+static void bare_sqlite(const char *path)
 {
-	char path[4096];
 	sqlite3 *db;
 	sqlite3_stmt *row, *mark;
-	snprintf(path, sizeof(path), "%s/bare.db", folder);
 	must(sqlite3_open(path, &db) == SQLITE_OK, "open");
 	must(sqlite3_exec(db,
 		     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
@@ -59,8 +60,14 @@ static void run_bare(const char *folder)
 		"schema");
 	must(sqlite3_prepare_v2(db,
 		     "INSERT INTO t VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10) ON CONFLICT (id) DO "
-		     "UPDATE SET c1=?2, c2=?3, c3=?4, "
-		     "c4=?5, c5=?6, c6=?7, c7=?8, c8=?9, c9=?10",
+		     "UPDATE SET c1=excluded.c1, c2=excluded.c2, c3=excluded.c3, c4=excluded.c4, "
+		     "c5=excluded.c5, c6=excluded.c6, c7=excluded.c7, c8=excluded.c8, "
+		     "c9=excluded.c9 "
+		     "WHERE t.c1 IS NOT excluded.c1 OR t.c2 IS NOT excluded.c2 OR t.c3 IS NOT "
+		     "excluded.c3 OR t.c4 IS NOT excluded.c4 OR t.c5 IS NOT excluded.c5 OR t.c6 IS "
+		     "NOT excluded.c6 OR t.c7 IS NOT excluded.c7 OR t.c8 IS NOT excluded.c8 OR "
+		     "t.c9 "
+		     "IS NOT excluded.c9",
 		     -1, &row, NULL) == SQLITE_OK,
 		"prepare");
 	must(sqlite3_prepare_v2(db, "UPDATE mark SET v=?1 WHERE id=1", -1, &mark, NULL) ==
@@ -83,6 +90,144 @@ static void run_bare(const char *folder)
 	sqlite3_finalize(row);
 	sqlite3_finalize(mark);
 	sqlite3_close(db);
+}
+
+/* ---- bare libpq ---- */
+
+enum { SINGLE_ROWS = 20, INT8 = 20, TEXT = 25, INT8_ARRAY = 1016, TEXT_ARRAY = 1009 };
+#define CHANGED(c) "t." c " IS DISTINCT FROM excluded." c
+#define CONFLICT                                                                           \
+	" ON CONFLICT (id) DO UPDATE SET c1=excluded.c1, c2=excluded.c2, c3=excluded.c3,"  \
+	" c4=excluded.c4, c5=excluded.c5, c6=excluded.c6, c7=excluded.c7, c8=excluded.c8," \
+	" c9=excluded.c9 WHERE " CHANGED("c1") " OR " CHANGED("c2") " OR " CHANGED(        \
+		"c3") " OR " CHANGED("c4") " OR " CHANGED("c5") " OR " CHANGED("c6") " OR" \
+										     " " CHANGED("c7") " OR " CHANGED("c8") " OR " CHANGED("c9")
+
+static char *put(char *at, uint64_t v, int bytes)
+{
+	while (bytes-- > 0)
+		*at++ = (char)(v >> (8 * bytes));
+	return at;
+}
+
+static char *array_head(char *at, uint64_t oid, long n)
+{
+	at = put(at, 1, 4);
+	at = put(at, 0, 4);
+	at = put(at, oid, 4);
+	at = put(at, (uint64_t)n, 4);
+	return put(at, 1, 4);
+}
+
+/* Everything up to the next sync, all of it without an error. */
+static void settle(PGconn *pg)
+{
+	must(PQpipelineSync(pg) == 1, "sync");
+	for (bool synced = false; !synced;) {
+		PGresult *res = PQgetResult(pg);
+		ExecStatusType status = res ? PQresultStatus(res) : PGRES_COMMAND_OK;
+		synced = status == PGRES_PIPELINE_SYNC;
+		must(status == PGRES_COMMAND_OK || synced, PQerrorMessage(pg));
+		PQclear(res);
+	}
+}
+
+static void run(PGconn *pg, const char *sql)
+{
+	PGresult *res = PQexec(pg, sql);
+	must(PQresultStatus(res) == PGRES_COMMAND_OK, PQerrorMessage(pg));
+	PQclear(res);
+}
+
+static void prepare(PGconn *pg, const char *name, const char *sql, int count, Oid first, Oid others)
+{
+	Oid types[COLUMNS] = { first };
+	for (int i = 1; i < count; i++)
+		types[i] = others;
+	PGresult *res = PQprepare(pg, name, sql, count, types);
+	must(PQresultStatus(res) == PGRES_COMMAND_OK, PQerrorMessage(pg));
+	PQclear(res);
+}
+
+static void bare_row(PGconn *pg, long id)
+{
+	static const int formats[COLUMNS] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
+	char key_bytes[8];
+	const char *values[COLUMNS] = { key_bytes };
+	int lengths[COLUMNS] = { 8 };
+	put(key_bytes, (uint64_t)id, 8);
+	for (int c = 1; c < COLUMNS; c++) {
+		values[c] = text;
+		lengths[c] = sizeof(text) - 1;
+	}
+	must(PQsendQueryPrepared(pg, "row", COLUMNS, values, lengths, formats, 0) == 1, "send");
+}
+
+static void bare_arrays(PGconn *pg, long id, long n)
+{
+	static const int formats[COLUMNS] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
+	const char *values[COLUMNS];
+	int lengths[COLUMNS];
+	char *arrays[COLUMNS];
+	for (int c = 0; c < COLUMNS; c++) {
+		char *at = arrays[c] = malloc(20 + (size_t)n * (4 + sizeof(text)));
+		must(at != NULL, "memory");
+		at = array_head(at, c ? TEXT : INT8, n);
+		for (long i = 0; i < n; i++) {
+			at = put(at, c ? sizeof(text) - 1 : 8, 4);
+			if (c)
+				memcpy(at, text, sizeof(text) - 1), at += sizeof(text) - 1;
+			else
+				at = put(at, (uint64_t)(id + i), 8);
+		}
+		values[c] = arrays[c];
+		lengths[c] = (int)(at - arrays[c]);
+	}
+	must(PQsendQueryPrepared(pg, "rows", COLUMNS, values, lengths, formats, 0) == 1, "send");
+	for (int c = 0; c < COLUMNS; c++)
+		free(arrays[c]);
+}
+
+static void bare_libpq(const char *url)
+{
+	PGconn *pg = PQconnectdb(url);
+	must(PQstatus(pg) == CONNECTION_OK, PQerrorMessage(pg));
+	run(pg, "SET client_min_messages = warning");
+	run(pg, "DROP TABLE IF EXISTS t");
+	run(pg, "DROP TABLE IF EXISTS mark");
+	run(pg, "CREATE TABLE mark (id BIGINT PRIMARY KEY, v BIGINT)");
+	run(pg, "INSERT INTO mark VALUES (1, 0)");
+	run(pg, "CREATE TABLE t (id BIGINT NOT NULL, c1 TEXT, c2 TEXT, c3 TEXT, c4 TEXT, c5 TEXT, "
+		"c6 "
+		"TEXT, c7 TEXT, c8 TEXT, c9 TEXT)");
+	run(pg, "CREATE UNIQUE INDEX t_key ON t (id)");
+	prepare(pg, "mark", "UPDATE mark SET v = $1 WHERE id = 1", 1, INT8, 0);
+	prepare(pg, "row", "INSERT INTO t VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)" CONFLICT,
+		COLUMNS, INT8, TEXT);
+	prepare(pg, "rows",
+		"INSERT INTO t SELECT * FROM unnest($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)" CONFLICT,
+		COLUMNS, INT8_ARRAY, TEXT_ARRAY);
+	prepare(pg, "begin", "BEGIN", 0, 0, 0);
+	prepare(pg, "commit", "COMMIT", 0, 0, 0);
+	must(PQenterPipelineMode(pg) == 1, "pipeline");
+	for (long id = 0, n; id < rows; id += n) {
+		char mark_bytes[8];
+		const char *value = mark_bytes;
+		const int length = 8, format = 1;
+		n = rows - id < batch ? rows - id : batch;
+		put(mark_bytes, (uint64_t)id, 8);
+		PQsendQueryPrepared(pg, "begin", 0, NULL, NULL, NULL, 0);
+		PQsendQueryPrepared(pg, "mark", 1, &value, &length, &format, 0);
+		for (long i = 0; n < SINGLE_ROWS && i < n; i++)
+			bare_row(pg, id + i);
+		if (n >= SINGLE_ROWS)
+			bare_arrays(pg, id, n);
+		/* What was answered decides about COMMIT. */
+		settle(pg);
+		PQsendQueryPrepared(pg, "commit", 0, NULL, NULL, NULL, 0);
+		settle(pg);
+	}
+	PQfinish(pg);
 }
 
 /* ---- drover ---- */
@@ -122,24 +267,25 @@ static void submit_batch(void)
 	const struct store_value mark[] = { STORE_VALUE_INT(next_id) };
 	store_tx_sql(tx, "UPDATE mark SET v = $1 WHERE id = 1", mark, 1);
 	store_tx_expect(tx, 1);
+	store_tx_table(tx, &table);
 	store_tx_upsert(tx, &table, values, (size_t)n);
 	free(values);
 	next_id += n;
 	store_submit(store, tx, on_done, NULL);
 }
 
-static void run_drover(const char *folder)
+static void run_drover(const char *url)
 {
 	struct err err;
 	must(loop_new(&loop, &err) == 0, "loop");
 	for (int c = 0; c < COLUMNS; c++)
 		columns[c] = (struct store_column) { names[c], c ? COLUMN_TEXT : COLUMN_INTEGER };
-	const struct store_options options = {
-		.url = "sqlite:drover.db", .state_dir = folder, .create = true
-	};
-	must(store_open(&store, loop, &options, &err) == 0, "open");
+	const struct store_options options = { .url = url, .state_dir = "/", .create = true };
+	must(store_open(&store, loop, &options, &err) == 0, err.text);
 	struct store_tx *tx = store_tx_new(store, 0);
-	store_tx_sql(tx, "CREATE TABLE mark (id INTEGER PRIMARY KEY, v INTEGER)", NULL, 0);
+	store_tx_sql(tx, "DROP TABLE IF EXISTS t", NULL, 0);
+	store_tx_sql(tx, "DROP TABLE IF EXISTS mark", NULL, 0);
+	store_tx_sql(tx, "CREATE TABLE mark (id INTEGER PRIMARY KEY, v BIGINT)", NULL, 0);
 	store_tx_sql(tx, "INSERT INTO mark VALUES (1, 0)", NULL, 0);
 	store_tx_table(tx, &table);
 	store_submit(store, tx, on_done, NULL);
@@ -151,17 +297,20 @@ static void run_drover(const char *folder)
 int main(int argc, char **argv)
 {
 	if (argc != 5) {
-		fprintf(stderr, "usage: bench_store bare|drover FOLDER ROWS BATCH\n");
+		fprintf(stderr, "usage: bench_store bare|drover URL ROWS BATCH\n");
 		return 2;
 	}
 	rows = strtol(argv[3], NULL, 10);
 	batch = strtol(argv[4], NULL, 10);
 	double cpu = cpu_us();
 	int64_t wall = clock_mono_us();
-	if (strcmp(argv[1], "bare") == 0)
-		run_bare(argv[2]);
-	else
+	bool is_sqlite = strncmp(argv[2], "sqlite:", 7) == 0;
+	if (strcmp(argv[1], "drover") == 0)
 		run_drover(argv[2]);
+	else if (is_sqlite)
+		bare_sqlite(argv[2] + 7);
+	else
+		bare_libpq(argv[2]);
 	wall = clock_mono_us() - wall;
 	cpu = cpu_us() - cpu;
 	printf("{\"what\": \"%s\", \"rows\": %ld, \"batch\": %ld, \"rows_per_s\": %.0f, "

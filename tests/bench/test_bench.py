@@ -39,22 +39,6 @@ def test_fetch_cpu_per_request_against_bare_libcurl(tmp_path):
 	assert ours / bare < 2.0
 
 
-def test_rows_per_second_against_bare_sqlite():
-	results = {"bare": [], "drover": []}
-	cpu = {"bare": [], "drover": []}
-	for _ in range(ROUNDS):
-		for what in results:
-			with tempfile.TemporaryDirectory(dir=os.environ.get("DROVER_BENCH_DIR")) as folder:
-				one = measure("bench_store", what, folder, 100000, 100)
-				results[what].append(one["rows_per_s"])
-				cpu[what].append(one["cpu_us_per_row"])
-	bare, ours = (statistics.median(results[w]) for w in ("bare", "drover"))
-	print(f"\n| store, rows/s, batches of 100 | bare SQLite {bare:,.0f} | drover {ours:,.0f} | x{ours / bare:.2f} |")
-	bare_cpu, our_cpu = (statistics.median(cpu[w]) for w in ("bare", "drover"))
-	print(f"| store, CPU us/row | bare SQLite {bare_cpu:.2f} | drover {our_cpu:.2f} | x{our_cpu / bare_cpu:.2f} |")
-	assert ours / bare > 0.3
-
-
 AT_REST = """
 http: {listen: "127.0.0.1:0"}
 providers:
