@@ -89,7 +89,8 @@ static struct pg_statement *find(struct pg_conn *c, const char *sql)
 	s = NEW(struct pg_statement);
 	if (!s)
 		return NULL;
-	s->count = count_parameters(sql);
+	/* Those of PREPARE belong to what it prepares. */
+	s->count = str_starts(sql, "PREPARE ") ? 0 : count_parameters(sql);
 	s->plain = is_plain(sql);
 	s->sql = strdup(sql);
 	s->types = s->count <= PARAMETERS_MAX ? calloc(s->count + 1, sizeof(*s->types)) : NULL;

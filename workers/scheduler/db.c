@@ -549,8 +549,8 @@ static void look(struct db_question *q, store_done done)
 	store_tx_sql(tx,
 		"SELECT (SELECT CAST(n.nspname AS TEXT) FROM pg_extension e JOIN pg_namespace n"
 		" ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements'),"
-		" CAST(COALESCE(current_setting('pg_stat_statements.max', true), '') <> '' AS"
-		" BIGINT)",
+		" CASE WHEN COALESCE(current_setting('pg_stat_statements.max', true), '') = ''"
+		" THEN 0 ELSE 1 END",
 		NULL, 0);
 	submit(q, tx, done);
 }
