@@ -6,6 +6,7 @@
  * other.
  */
 #include "base/err.h"
+#include "schedule/cron_days.h"
 #include "schedule/due.h"
 #include "schedule/zone.h"
 #include <stdint.h>
@@ -16,6 +17,36 @@ static void demand(int holds)
 {
 	if (!holds)
 		abort();
+}
+
+/* However rare the days are and however often the zone's clock jumps. */
+static int next_bounded(const struct cron *cron, const struct zone *zone, int64_t after,
+	bool inclusive, const struct dst_policy *policy, int64_t *due)
+{
+	const uint64_t most = (uint64_t)CRON_HORIZON_YEARS * 367 + UINT64_C(5) * 4200;
+	uint64_t before = cron_days_judged();
+	int rc = cron_next(cron, zone, after, inclusive, policy, due);
+	demand(cron_days_judged() - before <= most);
+	return rc;
+}
+
+/* Hours by elapsed time, a fixed one and a rare one, under whatever rules. */
+static void judge_under(const struct zone *zone)
+{
+	static const char *const texts[] = { "*/7 * * * *", "30 2 * * *", "0 0 29 2 0#5" };
+	static const struct dst_policy policy;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		struct cron cron;
+		int64_t at = 0, due;
+		demand(cron_parse(&cron, texts[i], NULL, NULL) == 0);
+		for (int n = 0; n < 10; n++) {
+			if (next_bounded(&cron, zone, at, false, &policy, &due) < 0)
+				break;
+			demand(due > at && due % 1000 == 0);
+			(void)cron_mark_name(cron_mark(&cron, zone, &policy, due));
+			at = due;
+		}
+	}
 }
 
 static void judge_zone(const uint8_t *data, size_t size)
@@ -34,6 +65,7 @@ static void judge_zone(const uint8_t *data, size_t size)
 		zone_span_at(zone, end, &span);
 		demand(span.start_s == end && span.end_s > end);
 	}
+	judge_under(zone);
 	zone_free(zone);
 }
 
@@ -41,15 +73,16 @@ static void judge_due(const struct cron *cron, const struct zone *zone, int64_t 
 	const struct dst_policy *policy)
 {
 	int64_t due, again;
-	if (cron_next(cron, zone, after, true, policy, &due) < 0)
+	if (next_bounded(cron, zone, after, true, policy, &due) < 0)
 		return;
 	demand(!cron_never_due(cron));
 	for (int i = 0; i < 20; i++) {
 		demand(due >= after && due % 1000 == 0);
 		demand(cron_next(cron, zone, due, true, policy, &again) == 0 && again == due);
 		demand(cron_next(cron, zone, due - 1, false, policy, &again) == 0 && again == due);
+		(void)cron_mark_name(cron_mark(cron, zone, policy, due));
 		after = due + 1;
-		if (cron_next(cron, zone, due, false, policy, &due) < 0)
+		if (next_bounded(cron, zone, due, false, policy, &due) < 0)
 			return;
 	}
 }
