@@ -124,7 +124,7 @@ class Psql:
 class Postgresql:
 	"""A server of its own, which drover reaches through the proxy that sees its commits."""
 	name = "postgresql"
-	history = "none"
+	history = "month"
 	commit_places = commit_proxy.PLACES
 
 	def __init__(self):

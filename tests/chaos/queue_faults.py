@@ -123,14 +123,14 @@ def wind_up(world, operator, schedules):
 	heal(world)
 	marks.append(("answers", time.monotonic()))
 	operator.over.set()
-	left = harness.left_of(lambda: dead_owners(world), 15)
-	assert not left, f"claimed by nobody who lives: {left}"
-	marks.append(("no dead owners", time.monotonic()))
-	operator.join(60)
+	operator.join(90)
 	assert not operator.is_alive(), f"runs that do not end: {operator.open}"
 	if operator.error:
 		raise operator.error
 	marks.append(("runs that were asked for", time.monotonic()))
+	left = harness.left_of(lambda: dead_owners(world), 15)
+	assert not left, f"claimed by nobody who lives: {left}"
+	marks.append(("no dead owners", time.monotonic()))
 	told = time.time_ns() // 1_000_000
 
 	def all_told():

@@ -135,7 +135,7 @@ SCHEDULES = {
 	"queued": Schedule("{every: 700ms, overlap: queue}", 700, overlap="queue", slow=0.9),
 	"replaced": Schedule("{every: 900ms, overlap: replace}", 900, overlap="replace", slow=1.3),
 	"beside": Schedule("{every: 800ms, overlap: allow}", 800, overlap="allow", slow=1),
-	"caught_up": Schedule("{every: 500ms, catch_up: all}", 500, catch_up="all"),
+	"caught_up": Schedule("{every: 2s, catch_up: all}", 2000, catch_up="all"),
 	"behind": Schedule("{after: parts}", 0, after="parts"),
 	"zoned": Schedule('{cron: "*/5 * * * * *", timezone: Asia/Kathmandu}', 5000),
 }
