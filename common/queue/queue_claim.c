@@ -11,7 +11,8 @@
 enum {
 	CLAIM_MAX = 1000,
 	/* Runs that a claim looks at, on either side of the cursor. */
-	RUNS_NEAR = 100,
+	RUNS_NEAR_MIN = 16,
+	RUNS_NEAR_MAX = 100,
 	RUNS_FAR = 5000,
 };
 
@@ -26,8 +27,8 @@ static const unsigned char shares[] = { PRIORITY_HIGH, PRIORITY_MEDIUM, PRIORITY
  * Runs are served in turn, whoever holds least first: a long run, or one whose site lets each call
  * hang, does not keep the next run from its first task. `nth` is how many tasks the run would hold,
  * `in_job` how many more than now its job, `room` how many more it may. The runs that have ready
- * tasks are found by hopping through the index, RUNS_NEAR of them behind the cursor and as many
- * from the oldest on: with 100,000 runs a claim costs what it costs with 200.
+ * tasks are found by hopping through the index, at most RUNS_NEAR_MAX of them behind the cursor and
+ * as many from the oldest on: with 100,000 runs a claim costs what it costs with 200.
  */
 /* clang-format off */
 #define READY(priority) "FROM drover_task WHERE state = 0 AND kind = $4 AND priority = " priority
@@ -41,7 +42,7 @@ static const unsigned char shares[] = { PRIORITY_HIGH, PRIORITY_MEDIUM, PRIORITY
 	" AND run_id <= runs.top), n + 1, top FROM runs WHERE runs.id IS NOT NULL AND n < $11)"
 /* The first tasks of each: said as each engine does it by the index. */
 #define OF_RUN(priority)                                                                         \
-	READY(priority) " AND run_id = runs.id AND not_before <= $3 ORDER BY not_before, id LIMIT $5"
+	READY(priority) " AND run_id = runs.id AND not_before <= $3 ORDER BY not_before, id LIMIT $12"
 #define TASKS_SQLITE(priority)                                                                   \
 	"FROM runs JOIN drover_task t ON t.id IN (SELECT id " OF_RUN(priority) ")"
 #define TASKS_POSTGRESQL(priority)                                                               \
@@ -132,6 +133,8 @@ void queue_tx_claim(struct queue *q, struct store_tx *tx, size_t max, queue_clai
 	max = MIN(MAX(max, (size_t)1), (size_t)CLAIM_MAX);
 	for (size_t i = 0; i < max; i++)
 		want[shares[(q->turn + i) % ARRAY_SIZE(shares)]]++;
+	int64_t near = MIN(MAX((int64_t)max / 2, (int64_t)RUNS_NEAR_MIN), (int64_t)RUNS_NEAR_MAX);
+	q->asked = max;
 	q->claiming = true;
 	q->claimed = cb;
 	q->claimed_arg = arg;
@@ -140,7 +143,7 @@ void queue_tx_claim(struct queue *q, struct store_tx *tx, size_t max, queue_clai
 	q->claim_statement = SQL(tx, claim_sql(q), T(q->owner), I(now + q->lease_ms), I(now),
 		T(q->kind), I((int64_t)max), I(want[0]), I(want[1]), I(want[2]),
 		I(MUTANT(CONCURRENCY_OF_ONE_PROCESS) ? 0 : q->concurrency), I(q->cursor),
-		I(q->far ? RUNS_FAR : RUNS_NEAR));
+		I(q->far ? RUNS_FAR : near), I(q->of_run ? q->of_run : (int64_t)max));
 	SQL(tx,
 		"UPDATE drover_run SET state = 'running', started_at = COALESCE(started_at, $2)"
 		" WHERE state = 'queued' AND id IN"
@@ -226,9 +229,23 @@ static int by_priority_then_age(const void *left, const void *right)
 	return (a->id > b->id) - (a->id < b->id);
 }
 
+/* Of the run that got most. */
+static int64_t most_of_a_run(struct task *const *tasks, size_t count)
+{
+	int64_t most = 0;
+	for (size_t i = 0; i < count; i++) {
+		int64_t same = 0;
+		for (size_t k = 0; k < count; k++)
+			same += tasks[k]->run_id == tasks[i]->run_id;
+		most = MAX(most, same);
+	}
+	return most;
+}
+
 /* Where the next claim begins to look: behind the newest run that was served, or from the start.
- * After one that found nothing, anywhere: what lies before may be full of tasks that wait. */
-static void move_cursor(
+ * After one that found nothing, anywhere: what lies before may be full of tasks that wait. Where
+ * many runs shared a claim it need not look at many tasks of each. */
+static void plan_next(
 	struct queue *q, const struct store_result *r, struct task *const *tasks, size_t count)
 {
 	int64_t newest = store_result_int(r, q->newest_statement, 0, 0), served = 0;
@@ -239,6 +256,8 @@ static void move_cursor(
 	else
 		q->cursor = newest > 0 ? queue_random() % newest : 0;
 	q->far = count == 0;
+	int64_t most = most_of_a_run(tasks, count);
+	q->of_run = count < q->asked ? 0 : most + most / 2 + 1;
 }
 
 static void on_claimed(void *arg, const struct store_result *r)
@@ -258,7 +277,7 @@ static void on_claimed(void *arg, const struct store_result *r)
 	/* RETURNING has no order. */
 	qsort(tasks, count, sizeof(*tasks), by_priority_then_age);
 	if (status == QUEUE_OK)
-		move_cursor(q, r, tasks, count);
+		plan_next(q, r, tasks, count);
 	q->known = q->known || status == QUEUE_OK;
 	q->turn = (q->turn + count) % ARRAY_SIZE(shares);
 	q->claiming = false;

@@ -80,7 +80,6 @@ static const char *const statements[] = {
 	" attempt BIGINT NOT NULL, owner TEXT, created_at BIGINT NOT NULL, started BIGINT,"
 	" ended BIGINT NOT NULL, outcome TEXT NOT NULL, error TEXT)",
 	"CREATE INDEX IF NOT EXISTS drover_task_history_ended ON drover_task_history (ended)",
-	"CREATE INDEX IF NOT EXISTS drover_task_history_run ON drover_task_history (run_id)",
 
 	"CREATE TABLE IF NOT EXISTS drover_dead (id BIGINT NOT NULL PRIMARY KEY,"
 	" run_id BIGINT NOT NULL, job TEXT NOT NULL, kind TEXT NOT NULL,"

@@ -39,6 +39,9 @@ struct queue {
 	size_t turn;	/* of queue_claim.c's shares[] */
 	int64_t cursor; /* the run behind which a claim begins to look */
 	bool far;	/* the last claim found nothing: the next one looks at more runs */
+	size_t asked;	/* for so many tasks */
+	int64_t of_run; /* the first tasks of each run that a claim looks at; 0: as many as it asks
+			   for */
 	queue_claimed claimed;
 	void *claimed_arg;
 	size_t claim_statement, newest_statement; /* of the transaction that is on its way */

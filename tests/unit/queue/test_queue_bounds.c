@@ -206,5 +206,5 @@ int main(void)
 		TEST(many_runs_are_all_served),
 		TEST(the_next_claim_is_one_commit_with_the_acknowledgement),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_ON_BOTH(tests);
 }
