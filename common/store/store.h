@@ -7,6 +7,14 @@
  * WAL, synchronous=EXTRA (FULL, and the folder); transactions that wait together share one commit,
  * each in its own savepoint. No SQLite call on a loop.
  *
+ * "postgresql://..." runs them on the loop, over connections of a pool, by asynchronous libpq; each
+ * has a commit of its own. Nothing but that engine sees libpq.
+ *
+ * What callers may rely on, on either: OK is durable; CONFLICT, UNAVAILABLE and FAILED have written
+ * nothing, and that is never a guess: a COMMIT whose answer was lost is found out first, however
+ * long the server is away. The engine itself tries again what a deadlock, another writer or a lost
+ * connection undid, so a transaction must not depend on how often it is begun.
+ *
  * SQL is written once for all engines: parameters $1, $2, ...; integers of 64 bits, times as ms
  * since 1970; ON CONFLICT, RETURNING and WITH are allowed, functions of one engine are not.
  */
@@ -164,8 +172,9 @@ enum store_status {
 };
 /**
  * Takes tx. done (may be NULL) is called once on the loop, in the order of submission for writing
- * transactions. A failed commit is STORE_UNAVAILABLE. Memory of tx that ran out on the way makes
- * STORE_FAILED.
+ * transactions of one lane; what could not begin is told UNAVAILABLE at once, also while an earlier
+ * one is still being found out. A failed commit is STORE_UNAVAILABLE. Memory of tx that ran out on
+ * the way makes STORE_FAILED.
  */
 void store_submit(struct store *store, struct store_tx *tx, store_done done, void *arg);
 /** Forgets done of everything submitted with this arg; the transactions still happen. */
