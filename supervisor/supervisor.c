@@ -161,7 +161,7 @@ static void want_nothing(struct supervisor *sv)
 	}
 }
 
-static void remove_slot(struct supervisor *sv, struct process *p)
+void supervisor_remove(struct supervisor *sv, struct process *p)
 {
 	log_info(MAIN, "process_removed", KV_STR("name", p->name));
 	/* A job's next run writes there. */
@@ -176,7 +176,7 @@ static void remove_slots(struct supervisor *sv)
 	LIST_FOR_EACH_SAFE (node, &sv->processes) {
 		struct process *p = LIST_ENTRY(node, struct process, node);
 		if (p->removed && process_is_down(p))
-			remove_slot(sv, p);
+			supervisor_remove(sv, p);
 	}
 }
 

@@ -101,6 +101,8 @@ struct process *supervisor_worker(const struct supervisor *sv, const char *kind_
  * why. */
 struct process *supervisor_add(struct supervisor *sv, const char *name,
 	const struct config_worker *worker, const struct config_service *service, struct err *err);
+/** Nothing is left of it: it, its record and its log go. */
+void supervisor_remove(struct supervisor *sv, struct process *p);
 /** A slot's state changed, or what status shows of it. */
 void supervisor_changed(struct supervisor *sv, struct process *p);
 /** Somebody reads the summary: for a while it is sent every few seconds. */

@@ -231,9 +231,9 @@ static void forget(struct supervisor *sv, struct process *p)
 {
 	if (!p || !task_slot_is_over(p))
 		return;
-	p->removed = true;
-	p->ops->save(p);
-	supervisor_changed(sv, p);
+	/* At once: the next run of its job, which may be asked for in this turn, has its name. */
+	supervisor_remove(sv, p);
+	supervisor_changed(sv, NULL);
 }
 
 static void tell_all(struct supervisor *sv)

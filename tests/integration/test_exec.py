@@ -165,6 +165,7 @@ def test_what_cannot_be_started_or_does_not_end_is_a_failure(house):
     assert errors["nowhere"] == ["not started: directory: No such file or directory"]
     assert errors["slow"] == ["not done within 300ms"] and errors["deaf"] == ["not done within 300ms"]
     assert errors["shot"] == ["signal 9 (KILL)"]
+    assert not (house.drover.logs / "again:2.log").exists(), "one attempt after the other has one log"
     assert errors["again"] == ["attempt 1 of 2: exit code 4", "attempt 2 of 2: exit code 4"]
     # What ignores the signal to end is killed with all that it has started.
     assert not left_of(lambda: [pid for pid in processes() if b"1000.25" in bytes_of(f"/proc/{pid}/cmdline")])
@@ -360,3 +361,21 @@ def test_a_run_that_is_replaced_has_ended_before_the_next_command_begins(house):
                  and sum(x["state"] == "cancelled" for x in r) >= 2 and r)
     assert {r["state"] for r in runs} <= {"queued", "running", "cancelled"}
     house.once()
+
+
+def test_a_reload_counts_from_the_next_run_on(house):
+    def job(what):
+        script = f"echo {what} $WHAT $PWD; until [ -e {house.gate} ]; do sleep 0.01; done"
+        return {"job": (["/bin/sh", "-c", script],
+                        f", environment: {{WHAT: {what}}}, directory: {house.tmp}, timeout: 1m")}
+    house.start(job("first"))
+    first = house.run("job")
+    until(lambda: "first first" in text_of(house.drover.logs / "job.log") if (house.drover.logs / "job.log").exists() else False)
+    pid = house.slot("job")["pid"]
+    house.drover.write(house.yaml(job("second")))
+    assert house.drover.ask("reload")[1]["ok"]
+    assert house.slot("job")["pid"] == pid
+    house.open()
+    assert house.ended(first)["state"] == "succeeded"
+    assert house.ended(house.run("job"))["state"] == "succeeded"
+    until(lambda: f"second second {house.tmp}" in text_of(house.drover.logs / "job.log"))
