@@ -546,7 +546,7 @@ PROOFS = [  # the first that matches a field; what it does is in force after a r
     (r"jobs\.job-exec\.(command|directory|user|group|groups|log_group|umask|environment|rlimits\..*|nice|oom_score_adjust)",
      "tests/integration/test_exec.py::test_a_reload_counts_from_the_next_run_on"),
     # A worker takes a new configuration as a whole, and reads it at each use.
-    (r"(jobs|providers)\..*|workers\..*\.(concurrency|parsers)", HERE + "test_a_worker_takes_a_new_configuration_without_a_restart"),
+    (r"(jobs|providers)\..*|store\.history|workers\..*\.(concurrency|parsers)", HERE + "test_a_worker_takes_a_new_configuration_without_a_restart"),
     (r"workers\..*\.(user|nice|oom_score_adjust)", HERE + "test_a_worker_is_restarted_for_what_it_is_started_with"),
     (r"store\.(url|pool\..*)|http\.listen", HERE + "test_a_section_restarts_the_workers_that_need_it"),
     (r"services\.\*\.probe\.(http\.(url|status|body)|tcp|exec)", HERE + "test_what_a_service_is_asked_changes_live"),
