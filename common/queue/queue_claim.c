@@ -98,6 +98,21 @@ static const char *const locks[STORE_DIALECTS] = {
 				     "hashtextextended('drover_claim ' || $1, 0))",
 };
 
+/* One that is under way is not seen, but its lock is waited for. */
+static const char *const waits[STORE_DIALECTS] = {
+	[STORE_DIALECT_POSTGRESQL] = "SELECT COUNT(*) FROM (SELECT DISTINCT kind FROM drover_job"
+				     " ORDER BY kind) AS k CROSS JOIN LATERAL"
+				     " pg_advisory_xact_lock(hashtextextended("
+				     "'drover_claim ' || k.kind, 0)) AS locked",
+};
+
+void queue_tx_wait_for_claims(struct store *store, struct store_tx *tx)
+{
+	const char *sql = waits[store_dialect(store)];
+	if (sql)
+		store_tx_sql(tx, sql, NULL, 0);
+}
+
 enum {
 	COL_ID,
 	COL_RUN,

@@ -301,6 +301,7 @@ static void bury_and_submit(struct store *store, struct store_tx *tx, queue_cb c
 void queue_free_owner(struct store *store, const char *owner, queue_cb cb, void *arg)
 {
 	struct store_tx *tx = queue_tx_new(store, 0);
+	queue_tx_wait_for_claims(store, tx);
 	SQL(tx, SET_LEAVING BY_OWNER USED_UP, T(owner));
 	SQL(tx, SET_READY BY_OWNER, T(owner));
 	SQL(tx, SET_UNLEASED BY_OWNER, T(owner));
@@ -315,6 +316,7 @@ void queue_free_other_epochs(
 	char ours[512], this_epoch[512];
 	snprintf(ours, sizeof(ours), "%s/", node);
 	snprintf(this_epoch, sizeof(this_epoch), "%s/%s/", node, epoch);
+	queue_tx_wait_for_claims(store, tx);
 	SQL(tx, SET_LEAVING BY_EPOCH USED_UP, T(ours), T(this_epoch));
 	SQL(tx, SET_READY BY_EPOCH, T(ours), T(this_epoch));
 	SQL(tx, SET_UNLEASED BY_EPOCH, T(ours), T(this_epoch));

@@ -87,3 +87,6 @@ enum queue_status queue_note_words(enum queue_status status, const char *words);
 /** A transaction whose done calls cb(arg, status). Dies without memory for it, as loop_defer(). */
 struct store_tx *queue_tx_new(struct store *store, unsigned flags);
 void queue_submit(struct store *store, struct store_tx *tx, queue_cb cb, void *arg);
+/** What follows in tx sees all claims that were begun before: the COMMIT of one whose worker has
+ * just died may still be on its way. Comes first. */
+void queue_tx_wait_for_claims(struct store *store, struct store_tx *tx);

@@ -388,6 +388,39 @@ static void workers_wait_for_the_tables(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, queue_setup, fixture_teardown)
 
+/* Its worker is dead, and the COMMIT lies in the server's socket. */
+static void a_claim_that_commits_after_its_worker_s_death_is_freed_too(void **state)
+{
+	struct fixture *f = *state;
+	struct claim freed = { .loop = f->loop, .status = QUEUE_FAILED };
+	if (fixture_on == ON_SQLITE)
+		return; /* one writer at a time */
+	make_run(f, "r", 2, PRIORITY_MEDIUM, 5);
+	assert_ok(run_sql(f, "INSERT INTO drover_job (name, kind, spec_hash, updated_at)"
+			     " VALUES ('j', 'collect', '', 0)"));
+	PGconn *dead = PQconnectdb(f->url);
+	PQclear(PQexec(dead, "BEGIN"));
+	PQclear(PQexec(
+		dead, "SELECT pg_advisory_xact_lock(hashtextextended('drover_claim collect', 0))"));
+	PQclear(PQexec(dead, "UPDATE drover_task SET state = 1, owner = 'a', attempt = 1,"
+			     " lease_until = 9000000000000"));
+	queue_free_owner(f->store, "a", on_status, &freed);
+	while (server_sql(f->url, "SELECT COUNT(*) FROM pg_locks l JOIN pg_database d ON d.oid ="
+				  " l.database WHERE d.datname = current_database() AND"
+				  " locktype = 'advisory' AND NOT granted") == 0 &&
+		freed.status != QUEUE_OK) {
+		struct store_tx *look = store_tx_new(f->store, STORE_READ_ONLY);
+		store_tx_sql(look, "SELECT 1", NULL, 0);
+		assert_ok(run_tx(f, look));
+	}
+	PQclear(PQexec(dead, "COMMIT"));
+	PQfinish(dead);
+	while (store_pending(f->store) > 0)
+		loop_run(f->loop);
+	assert_int_equal(freed.status, QUEUE_OK);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE state = 0"), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -404,6 +437,7 @@ int main(void)
 		TEST(a_cancelled_run_without_claimed_tasks_ends_at_once),
 		TEST(who_holds_a_cancelled_task_finds_out_and_lets_the_run_end),
 		TEST(a_cancelled_run_ends_with_its_worker_s_death_and_with_its_lease),
+		TEST(a_claim_that_commits_after_its_worker_s_death_is_freed_too),
 		TEST(migrating_twice_changes_nothing),
 		TEST(a_newer_schema_is_refused_with_words),
 		cmocka_unit_test_setup_teardown(
