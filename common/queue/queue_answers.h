@@ -32,8 +32,8 @@ void queue_answer_cancel(struct queue_answer *answer);
 
 /* All of these return NULL when out of memory; then no page comes. */
 
-/** {"jobs": [{name, kind, state, next_due_at, follows, last_run}]} by name, of drover_job; state: paused,
- * running, waiting, idle. names (copied): only these; NULL: all. */
+/** {"jobs": [{name, kind, state, next_due_at, follows, last_run}]} by name, of drover_job; state:
+ * paused, running, waiting, idle. names (copied): only these; NULL: all. */
 struct queue_answer *queue_answer_jobs(
 	struct store *store, const char *const *names, size_t count, queue_page page, void *arg);
 

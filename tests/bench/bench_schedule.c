@@ -6,6 +6,8 @@
  * bench_schedule measure FOLDER JOBS EVERY_MS SECONDS: jobs with phases spread over EVERY_MS, on
  * SQLite in FOLDER; prints one line of JSON: due times a second, CPU microseconds for each, and how
  * long after its instant a due time was durable (seen by another connection that looks each ms).
+ * bench_schedule bare FOLDER JOBS BATCH: the least that could be durable, BATCH due times a commit:
+ * a bare loop that inserts one row and moves the next due time of a job, in no order of the jobs.
  * bench_schedule storm URL FOLDER JOBS EVERY_MS OWNER: a scheduler, and a worker that ends tasks,
  * until it is killed; several share one database. Jobs take the policies in turn.
  */
@@ -272,6 +274,52 @@ static void measure(const char *folder, long jobs, long every_ms, long seconds)
 	sqlite3_close(w.db);
 }
 
+/* ---- the limit ---- */
+
+static void bare(const char *folder, long jobs, long batch)
+{
+	sqlite3 *db;
+	sqlite3_stmt *add, *move;
+	char path[4096], name[32];
+	snprintf(path, sizeof(path), "%s/bare.db", folder);
+	must(sqlite3_open(path, &db) == SQLITE_OK, "open");
+	snprintf(path, sizeof(path),
+		"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+		"CREATE TABLE job (name TEXT PRIMARY KEY, next INTEGER);"
+		"CREATE TABLE task (id INTEGER PRIMARY KEY, job TEXT, due INTEGER);"
+		"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %ld)"
+		" INSERT INTO job SELECT 'a' || i, 0 FROM n",
+		jobs - 1);
+	must(sqlite3_exec(db, path, NULL, NULL, NULL) == SQLITE_OK, "schema");
+	must(sqlite3_prepare_v2(db, "INSERT INTO task (job, due) VALUES (?1, ?2)", -1, &add,
+		     NULL) == SQLITE_OK &&
+			sqlite3_prepare_v2(db, "UPDATE job SET next = ?2 WHERE name = ?1", -1,
+				&move, NULL) == SQLITE_OK,
+		"prepare");
+	double cpu = cpu_us(RUSAGE_SELF);
+	int64_t began = clock_mono_ms();
+	for (long i = 0; i < jobs; i++) {
+		sqlite3_stmt *both[] = { add, move };
+		if (i % batch == 0)
+			sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+		snprintf(name, sizeof(name), "a%ld", i * 7919 % jobs);
+		for (int k = 0; k < 2; k++) {
+			sqlite3_bind_text(both[k], 1, name, -1, SQLITE_STATIC);
+			sqlite3_bind_int64(both[k], 2, i);
+			must(sqlite3_step(both[k]) == SQLITE_DONE, "step");
+			sqlite3_reset(both[k]);
+		}
+		if (i % batch == batch - 1 || i == jobs - 1)
+			must(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK, "commit");
+	}
+	printf("{\"dues_per_s\": %.0f, \"cpu_us_per_due\": %.2f}\n",
+		(double)jobs * 1000 / (double)MAX(clock_mono_ms() - began, (int64_t)1),
+		(cpu_us(RUSAGE_SELF) - cpu) / (double)jobs);
+	sqlite3_finalize(add);
+	sqlite3_finalize(move);
+	sqlite3_close(db);
+}
+
 /* ---- the storm ---- */
 
 enum { LEASE_MS = 1500, CLAIMS = 20, WORK_MS = 30 };
@@ -329,11 +377,14 @@ int main(int argc, char **argv)
 	if (argc == 6 && strcmp(argv[1], "measure") == 0)
 		measure(argv[2], strtol(argv[3], NULL, 10), strtol(argv[4], NULL, 10),
 			strtol(argv[5], NULL, 10));
+	else if (argc == 5 && strcmp(argv[1], "bare") == 0)
+		bare(argv[2], strtol(argv[3], NULL, 10), strtol(argv[4], NULL, 10));
 	else if (argc == 7 && strcmp(argv[1], "storm") == 0)
 		storm(argv[2], argv[3], strtol(argv[4], NULL, 10), strtol(argv[5], NULL, 10),
 			argv[6]);
 	else
-		must(0, "usage: measure FOLDER JOBS EVERY_MS SECONDS, or storm URL FOLDER JOBS "
+		must(0, "usage: measure FOLDER JOBS EVERY_MS SECONDS, bare FOLDER JOBS BATCH, or "
+			"storm URL FOLDER JOBS "
 			"EVERY_MS OWNER");
 	return 0;
 }
