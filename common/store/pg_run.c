@@ -2,6 +2,7 @@
 /* One transaction on a connection: BEGIN, its mark, its statements, COMMIT; or another try. */
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/str.h"
 #include "loop/loop.h"
 #include "store/pg_engine.h"
@@ -324,7 +325,7 @@ static bool worth_another(struct pg_conn *c)
 	const char *state = run->sqlstate;
 	if (run->tx->tries >= PG_TRIES)
 		return false;
-	if (is_one_of(state, others, ARRAY_SIZE(others)))
+	if (is_one_of(state, others, ARRAY_SIZE(others)) && !MUTANT(DEADLOCK_NOT_TRIED_AGAIN))
 		return true;
 	if (is_one_of(state, statements, ARRAY_SIZE(statements)) ||
 		(str_eq(state, "0A000") && strstr(run->error, "cached plan")))
@@ -447,7 +448,7 @@ void pg_run_lost(struct pg_conn *c)
 	struct pg_run *run = &c->run;
 	if (run->committed)
 		pg_engine_done(c, STORE_OK, "");
-	else if (run->commit_sent)
+	else if (run->commit_sent && !MUTANT(COMMIT_GUESSED))
 		return; /* stays here until it is settled */
 	else if (run->decided && run->status != STORE_UNAVAILABLE && !run->retry)
 		pg_engine_done(c, run->status, run->error);
