@@ -185,6 +185,7 @@ static void poll_left(void *arg)
 static void run_jobs(const char *folder, long jobs, int workers, size_t batch, bool split)
 {
 	struct feeder f = { 0 };
+	jobs -= jobs % RUN_JOBS;
 	pid_t pids[WRITERS_MAX] = { 0 };
 	/* In a child: whoever forks on must have no thread. */
 	pid_t maker = start();
@@ -209,8 +210,8 @@ static void run_jobs(const char *folder, long jobs, int workers, size_t batch, b
 	int64_t ended = clock_mono_us();
 	end_all(pids, workers);
 	printf("{\"jobs_per_s\": %.0f, \"fed_s\": %.3f, \"all_s\": %.3f}\n",
-		(double)(jobs / RUN_JOBS * RUN_JOBS) * 1e6 / (double)(ended - begun),
-		(double)(fed - begun) / 1e6, (double)(ended - begun) / 1e6);
+		(double)jobs * 1e6 / (double)(ended - begun), (double)(fed - begun) / 1e6,
+		(double)(ended - begun) / 1e6);
 }
 
 /* ---- writers ---- */
