@@ -212,7 +212,13 @@ static size_t utf8_sequence(const unsigned char *p, size_t left)
 bool str_is_utf8(const char *s, size_t len, size_t *bad_at)
 {
 	for (size_t i = 0, n; i < len; i += n) {
-		n = utf8_sequence((const unsigned char *)s + i, len - i);
+		/* Eight bytes of ASCII at once: most texts are nothing else. */
+		uint64_t word = UINT64_MAX;
+		if (len - i >= sizeof(word))
+			memcpy(&word, s + i, sizeof(word));
+		n = word & UINT64_C(0x8080808080808080)
+			    ? utf8_sequence((const unsigned char *)s + i, len - i)
+			    : sizeof(word);
 		if (n)
 			continue;
 		if (bad_at)

@@ -26,7 +26,7 @@ struct loop_timer;
 struct pg_statement;
 struct pg_resolver;
 
-enum { PG_TRIES = 8, PG_BULK_ROWS = 1000, PG_SINGLE_ROWS = 20, PG_UNNEST_ROWS = 500 };
+enum { PG_TRIES = 8, PG_BULK_ROWS = 1200, PG_SINGLE_ROWS = 20, PG_UNNEST_ROWS = 1000 };
 
 enum pg_state {
 	PG_CLOSED,

@@ -27,6 +27,7 @@ async def main(how, url, rows, batch):
     pg = await asyncpg.connect(url)
     await make(pg, how == "copy")
     mark = await pg.prepare("UPDATE mark SET v = $1 WHERE id = 1")
+    cpu, wall = time.process_time(), time.monotonic()
     for first in range(0, rows, batch):
         records = [(first + i, *[TEXT] * 9) for i in range(min(batch, rows - first))]
         async with pg.transaction():
@@ -36,11 +37,9 @@ async def main(how, url, rows, batch):
                 await pg.execute("INSERT INTO t SELECT * FROM load" + CONFLICT)
             else:
                 await pg.executemany(INSERT, records)
+    cpu, wall = time.process_time() - cpu, time.monotonic() - wall
     await pg.close()
+    print(json.dumps({"what": how, "rows": rows, "batch": batch, "rows_per_s": rows / wall, "cpu_us_per_row": cpu * 1e6 / rows}))
 
 
-how, url, rows, batch = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-cpu, wall = time.process_time(), time.monotonic()
-asyncio.run(main(how, url, rows, batch))
-cpu, wall = time.process_time() - cpu, time.monotonic() - wall
-print(json.dumps({"what": how, "rows": rows, "batch": batch, "rows_per_s": rows / wall, "cpu_us_per_row": cpu * 1e6 / rows}))
+asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
