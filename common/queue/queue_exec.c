@@ -32,18 +32,18 @@ enum {
 	COL_OWNER,
 };
 
-static struct task *read_task(const struct store_result *r, size_t row)
+static struct task *read_task(const struct store_result *r, size_t s, size_t row)
 {
-	const char *job = store_result_text(r, 0, row, COL_JOB);
+	const char *job = store_result_text(r, s, row, COL_JOB);
 	size_t size = strlen(job ? job : "") + 1;
 	struct task *t = need(calloc(1, sizeof(*t) + size));
-	t->id = store_result_int(r, 0, row, COL_ID);
-	t->run_id = store_result_int(r, 0, row, COL_RUN);
-	t->fence = store_result_int(r, 0, row, COL_FENCE);
-	t->attempt = store_result_int(r, 0, row, COL_ATTEMPT);
-	t->max_attempts = store_result_int(r, 0, row, COL_MAX_ATTEMPTS);
-	t->timeout_ms = store_result_int(r, 0, row, COL_TIMEOUT);
-	t->priority = store_result_int(r, 0, row, COL_PRIORITY);
+	t->id = store_result_int(r, s, row, COL_ID);
+	t->run_id = store_result_int(r, s, row, COL_RUN);
+	t->fence = store_result_int(r, s, row, COL_FENCE);
+	t->attempt = store_result_int(r, s, row, COL_ATTEMPT);
+	t->max_attempts = store_result_int(r, s, row, COL_MAX_ATTEMPTS);
+	t->timeout_ms = store_result_int(r, s, row, COL_TIMEOUT);
+	t->priority = store_result_int(r, s, row, COL_PRIORITY);
 	t->job = memcpy(t + 1, job ? job : "", size);
 	t->kind = QUEUE_EXEC;
 	t->payload = t->checkpoint = "";
@@ -53,6 +53,7 @@ static struct task *read_task(const struct store_result *r, size_t row)
 
 struct take_call {
 	queue_taken cb;
+	size_t statement;
 	char epoch[512]; /* "node/epoch/" of ours */
 };
 
@@ -60,11 +61,11 @@ static void on_taken(void *arg, const struct store_result *r)
 {
 	const struct take_call *call = store_result_data(r);
 	enum queue_status status = queue_note(r);
-	size_t count = status == QUEUE_OK ? store_result_rows(r, 0) : 0;
+	size_t count = status == QUEUE_OK ? store_result_rows(r, call->statement) : 0;
 	struct taken_task *tasks = need(calloc(count + 1, sizeof(*tasks)));
 	for (size_t i = 0; i < count; i++) {
-		const char *owner = store_result_text(r, 0, i, COL_OWNER);
-		tasks[i].task = read_task(r, i);
+		const char *owner = store_result_text(r, call->statement, i, COL_OWNER);
+		tasks[i].task = read_task(r, call->statement, i);
 		tasks[i].same_epoch = owner &&
 				      strncmp(owner, call->epoch, strlen(call->epoch)) == 0;
 	}
@@ -84,7 +85,8 @@ void queue_exec_take_over(
 	call->cb = cb;
 	snprintf(ours, sizeof(ours), "%s/", node);
 	snprintf(call->epoch, sizeof(call->epoch), "%s/%s/", node, epoch);
-	SQL(tx,
+	queue_tx_wait_for_claims(store, tx);
+	call->statement = SQL(tx,
 		"SELECT id, run_id, fence, attempt, max_attempts, timeout_ms, priority, job, owner"
 		" FROM drover_task WHERE " OF_NODE " ORDER BY id",
 		T(ours));
