@@ -43,9 +43,9 @@ static void too_few_and_too_many_arguments_are_named(void **state)
 static void numbers_have_a_range(void **state)
 {
 	(void)state;
-	refused("from 1 to 1000, not '0'", "next", "@daily", "-n", "0");
-	refused("from 1 to 1000, not '5x'", "next", "@daily", "-n5x");
-	refused("from 1 to 1000, not ''", "next", "@daily", "--count=");
+	refused("from 1 to 1000000, not '0'", "next", "@daily", "-n", "0");
+	refused("from 1 to 1000000, not '5x'", "next", "@daily", "-n5x");
+	refused("from 1 to 1000000, not ''", "next", "@daily", "--count=");
 }
 
 static void options_stand_before_and_after_the_verb(void **state)
