@@ -23,7 +23,7 @@ from queue_world import BUILD, KEYS, KINDS, TABLES, harness
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import postgres_server  # noqa: E402
 
-COMMITS_BETWEEN, WORK_WAIT_S = 30, 4
+COMMITS_BETWEEN, WORK_WAIT_S = 30, 2
 PLACES = {"header_only": 1, "half_a_page": 2, "before_sync": 3, "after_sync": 4, "checkpoint": 5}
 
 
