@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When expressions are due, for a judge that knows nothing of us (tests/integration/cron_oracle.py).
- * Each line of standard input: zone, first second, count of units, seconds of a unit, gap (after,
- * skip), overlap (first, both), expression, separated by tabs. The answer: E (refused), N (never
- * due), X (due between two units), or B and a bit for each unit, lowest first, in whole bytes.
+ * When expressions are due, for a judge that knows nothing of us
+ * (tests/integration/cron_oracle.py). Each line of standard input: zone, first second, count of
+ * units, seconds of a unit, gap (after, skip), overlap (first, both), expression, separated by
+ * tabs. The answer: E (refused), N (never due), X (due between two units), or B and a bit for each
+ * unit, lowest first, in whole bytes.
  */
 #include "base/err.h"
 #include "base/mem.h"
