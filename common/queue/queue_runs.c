@@ -190,7 +190,8 @@ void queue_tx_lock_job(struct store_tx *tx, const char *job, int64_t now_ms)
 	SQL(tx, "UPDATE drover_job SET updated_at = $2 WHERE name = $1", T(job), I(now_ms));
 }
 
-static void move_due(struct store_tx *tx, const char *job, int64_t next_due_at, int64_t now)
+static void move_due(
+	struct store_tx *tx, const char *job, int64_t due_at, int64_t next_due_at, int64_t now)
 {
 	if (next_due_at)
 		SQL(tx,
@@ -198,23 +199,26 @@ static void move_due(struct store_tx *tx, const char *job, int64_t next_due_at, 
 			" AND (next_due_at IS NULL OR next_due_at < $2)",
 			T(job), I(next_due_at), I(now));
 	else
-		SQL(tx, "UPDATE drover_job SET next_due_at = NULL, updated_at = $2 WHERE name = $1",
-			T(job), I(now));
+		SQL(tx,
+			"UPDATE drover_job SET next_due_at = NULL, updated_at = $3 WHERE name = $1"
+			" AND (next_due_at IS NULL OR next_due_at <= $2)",
+			T(job), I(due_at), I(now));
 }
 
 /* First of all: where writers work side by side, the next one of the same job waits here until this
  * transaction is durable, and sees what it decided. One that comes late moves nothing back. */
-void queue_tx_move_due(struct store_tx *tx, const char *job, int64_t next_due_at, int64_t now_ms)
+void queue_tx_move_due(
+	struct store_tx *tx, const char *job, int64_t due_at, int64_t next_due_at, int64_t now_ms)
 {
 #ifdef DROVER_MUTANTS
 	if (MUTANT(NEXT_DUE_IN_OWN_TRANSACTION)) {
 		struct store_tx *own = queue_tx_new(store_tx_store(tx), 0);
-		move_due(own, job, next_due_at, now_ms);
+		move_due(own, job, due_at, next_due_at, now_ms);
 		store_submit(store_tx_store(tx), own, NULL, NULL);
 		return;
 	}
 #endif
-	move_due(tx, job, next_due_at, now_ms);
+	move_due(tx, job, due_at, next_due_at, now_ms);
 }
 
 /* Nobody has decided it, and it cannot begin now: not at all then. */
@@ -269,7 +273,7 @@ size_t queue_tx_account(struct store_tx *tx, const struct due_decision *d, int64
 
 size_t queue_tx_due(struct store_tx *tx, const struct due_decision *d, int64_t now_ms)
 {
-	queue_tx_move_due(tx, d->job, d->next_due_at, now_ms);
+	queue_tx_move_due(tx, d->job, d->due_at, d->next_due_at, now_ms);
 	return queue_tx_account(tx, d, now_ms);
 }
 

@@ -109,7 +109,7 @@ static bool add_plan(
 			     : j->job->due.after.count ? "after"
 						       : "schedule") < 0)
 		return false;
-	queue_tx_move_due(tx, j->name, d->next_due, now);
+	queue_tx_move_due(tx, j->name, last->due_at, d->next_due, now);
 	for (size_t i = 0; i < t->planned; i++) {
 		bool this_fires = fires && i == t->planned - 1;
 		const struct due_decision decision = { .job = j->name,

@@ -94,7 +94,7 @@ static void what_does_not_fire_is_accounted_for_too(void **state)
 	for (int i = 0; i < 3; i++) {
 		const struct due_decision d = { .job = "j",
 			.due_at = 1000 + i,
-			.next_due_at = i == 2 ? 0 : 2000,
+			.next_due_at = i == 2 ? 0 : 1001 + i,
 			.outcome = outcomes[i],
 			.reason = "down" };
 		assert_int_equal(decide(f, &d), STORE_OK);
@@ -102,6 +102,22 @@ static void what_does_not_fire_is_accounted_for_too(void **state)
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_due WHERE reason = 'down'"), 3);
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_run"), 0);
 	assert_int_equal(peek(f, "SELECT next_due_at IS NULL FROM drover_job"), 1);
+}
+
+/* Its parent has ended once more meanwhile. */
+static void a_decision_that_comes_late_leaves_the_due_time_that_was_set_behind_it(void **state)
+{
+	struct fixture *f = *state;
+	const struct due_decision first = {
+		.job = "j", .due_at = 1000, .outcome = "fired", .run = &scheduled
+	};
+	add_job(f);
+	assert_int_equal(decide(f, &first), STORE_OK);
+	assert_int_equal(peek(f, "SELECT next_due_at IS NULL FROM drover_job"), 1);
+	assert_ok(run_sql(f, "UPDATE drover_job SET next_due_at = 1500"));
+	assert_int_equal(decide(f, &first), STORE_OK);
+	assert_int_equal(peek(f, "SELECT next_due_at FROM drover_job"), 1500);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_run"), 1);
 }
 
 /* A crash between two transactions would lose the due time: there must be one. */
@@ -428,6 +444,7 @@ int main(void)
 		TEST(a_second_scheduler_cannot_fire_it_again),
 		TEST(overlap_is_recorded_as_skipped),
 		TEST(what_does_not_fire_is_accounted_for_too),
+		TEST(a_decision_that_comes_late_leaves_the_due_time_that_was_set_behind_it),
 		TEST(the_next_due_time_moves_with_the_run_or_not_at_all),
 		TEST(a_manual_run_is_made_once_for_its_request),
 		TEST(a_run_without_tasks_succeeds_at_once),
