@@ -105,6 +105,7 @@ static void await(struct store_engine *e)
 
 static void submit(struct store_engine *e, struct store_tx *tx)
 {
+	tx->order = ++e->submitted;
 	tx->queued_ms = clock_mono_ms();
 	list_add_tail(&e->waiting, &tx->node);
 	pg_engine_dispatch(e);
@@ -148,7 +149,8 @@ static bool is_reader(const struct store_tx *tx)
 struct before {
 	uint64_t lanes[LOOK_AHEAD + CONNS_MAX];
 	size_t count;
-	bool all; /* one of lane 0 */
+	uint64_t oldest; /* the order of the writer that was submitted first */
+	bool all;	 /* one of lane 0 */
 };
 
 static void goes_before(struct before *b, const struct store_tx *tx)
@@ -156,13 +158,17 @@ static void goes_before(struct before *b, const struct store_tx *tx)
 	if (is_reader(tx))
 		return;
 	b->all = b->all || tx->lane == 0;
+	b->oldest = MIN(b->oldest, tx->order);
 	b->lanes[b->count++] = tx->lane;
 }
 
 static bool may_go(const struct before *b, const struct store_tx *tx)
 {
-	if (b->all || ((is_reader(tx) || tx->lane == 0) && b->count > 0))
+	if (b->all || (tx->lane == 0 && !is_reader(tx) && b->count > 0))
 		return false;
+	/* Later writers may be under way already, and always are when many write. */
+	if (is_reader(tx))
+		return tx->order < b->oldest;
 	for (size_t i = 0; i < b->count; i++)
 		if (b->lanes[i] == tx->lane)
 			return false;
@@ -222,7 +228,7 @@ static void count_connections(struct store_engine *e)
 
 void pg_engine_dispatch(struct store_engine *e)
 {
-	struct before before = { .count = 0 };
+	struct before before = { .oldest = UINT64_MAX };
 	bool more = false;
 	int looked = 0;
 	under_way(e, &before);
@@ -282,7 +288,11 @@ void pg_engine_again(struct pg_conn *c)
 {
 	struct store_tx *tx = c->run.tx;
 	becomes_idle(c);
-	list_add_head(&c->engine->waiting, &tx->node);
+	struct list *at = c->engine->waiting.next;
+	while (at != &c->engine->waiting &&
+		LIST_ENTRY(at, struct store_tx, node)->order < tx->order)
+		at = at->next;
+	list_add_tail(at, &tx->node); /* before `at` */
 }
 
 void pg_engine_connected(struct pg_conn *c)

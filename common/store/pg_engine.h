@@ -137,6 +137,7 @@ struct store_engine {
 	struct pg_conn *conns;
 	size_t conn_count;
 	struct list waiting; /* struct store_tx by .node, in order of submission */
+	uint64_t submitted;  /* so many: the last one's order */
 	struct loop_timer *acquire, *reconnect;
 	int64_t backoff_ms, next_connect_ms;
 	bool commits_known; /* drover_commit is there */
@@ -152,7 +153,7 @@ struct store_engine {
 void pg_engine_dispatch(struct store_engine *e);
 /** The run is over: its transaction goes back with this outcome, c becomes idle. */
 void pg_engine_done(struct pg_conn *c, enum store_status status, const char *error);
-/** Back to the head of what waits: it was not written, and a connection was lost under it. */
+/** Back to its place among what waits: it was not written, and a connection was lost under it. */
 void pg_engine_again(struct pg_conn *c);
 /** The connection is open. */
 void pg_engine_connected(struct pg_conn *c);

@@ -42,7 +42,9 @@ struct store_tx {
 	bool out_of_memory, has_lane;
 	bool waited; /* of the engine: somebody else had the connection when it came */
 	uint64_t lane;
-	/* Of an engine that keeps a pool: since when it waits, how often it was tried again. */
+	/* Of an engine that keeps a pool: its number, since when it waits, how often it was tried
+	 * again. */
+	uint64_t order;
 	int64_t queued_ms;
 	unsigned tries, losses;
 	struct arena *arena; /* everything of ops, the rows of the result too */

@@ -221,6 +221,45 @@ static void writers_of_other_lanes_do_not_wait_and_lane_0_is_alone(void **state)
 	assert_int_equal(peek(f, "SELECT n FROM t ORDER BY at DESC LIMIT 1 OFFSET 1"), 4);
 }
 
+/* Writes for 200 ms, and again, each time of another lane. */
+struct chain {
+	struct fixture *f;
+	uint64_t lane;
+	bool ended;
+};
+
+static void write_on(void *arg, const struct store_result *r)
+{
+	struct chain *c = arg;
+	if (r)
+		assert_int_equal(store_result_status(r), STORE_OK);
+	if (c->ended)
+		return;
+	struct store_tx *tx = tx_of(c->f, "SELECT pg_sleep(0.2)", 0);
+	store_tx_lane(tx, c->lane += 2);
+	store_submit(c->f->store, tx, write_on, c);
+}
+
+static void a_reader_waits_only_for_the_writers_before_it(void **state)
+{
+	struct fixture *f = *state;
+	struct chain chains[2] = { { .f = f, .lane = 1 }, { .f = f, .lane = 2 } };
+	reopen(f, &(struct store_pool) { .min = 3, .max = 3, .acquire_ms = 1000 }, NULL);
+	assert_ok(run_sql(f, "CREATE TABLE t (a BIGINT)"));
+	/* One of the two is always under way. */
+	write_on(&chains[0], NULL);
+	run_for(f, 100);
+	write_on(&chains[1], NULL);
+	struct store_tx *tx = tx_of(f, "INSERT INTO t SELECT 1 FROM pg_sleep(0.2)", 0);
+	store_tx_lane(tx, 1001);
+	store_submit(f->store, tx, NULL, NULL);
+	assert_ok(run_tx(f, tx_of(f, "SELECT COUNT(*) FROM t", STORE_READ_ONLY)));
+	assert_int_equal(f->out.value, 1);
+	chains[0].ended = chains[1].ended = true;
+	while (store_pending(f->store) > 0)
+		run_for(f, 20);
+}
+
 static void idle_connections_go_and_old_ones_are_replaced(void **state)
 {
 	struct fixture *f = *state;
@@ -570,6 +609,7 @@ int main(void)
 		TEST(what_gets_no_turn_is_unavailable_in_time),
 		TEST(a_read_only_server_and_a_full_disk_pass),
 		TEST(writers_of_other_lanes_do_not_wait_and_lane_0_is_alone),
+		TEST(a_reader_waits_only_for_the_writers_before_it),
 		TEST(idle_connections_go_and_old_ones_are_replaced),
 		TEST(a_connection_is_asked_after_a_rest),
 		TEST(two_that_read_one_state_and_change_it_are_both_done),
