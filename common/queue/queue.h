@@ -138,8 +138,10 @@ void queue_free_owner(struct store *store, const char *owner, queue_cb cb, void 
  * workers. */
 void queue_free_other_epochs(
 	struct store *store, const char *node, const char *epoch, queue_cb cb, void *arg);
-/** The same for claims whose lease ended before now. */
-void queue_free_expired(struct store *store, int64_t now_ms, queue_cb cb, void *arg);
+/** The same for claims whose lease ended before now, but not for the known owners of this node and
+ * epoch: their deaths are told, and until then the clock may have been set, or the store away. */
+void queue_free_expired(struct store *store, const char *node, const char *epoch, int64_t now_ms,
+	queue_cb cb, void *arg);
 
 /* A walk over what is too old, step by step. */
 struct queue_prune {

@@ -286,11 +286,16 @@ size_t queue_tx_due(struct store_tx *tx, const struct due_decision *d, int64_t n
 #define SET_READY                                                                                \
 	"UPDATE drover_task SET state = 0, owner = NULL, lease_until = NULL, claimed_at = NULL," \
 	" last_error = '" DIED "'" OF_WORKERS
-#define USED_UP	     " AND attempt >= max_attempts"
+#define USED_UP	 " AND attempt >= max_attempts"
 
-#define BY_OWNER     "owner = $1"
-#define BY_EPOCH     "substr(owner, 1, length($1)) = $1 AND substr(owner, 1, length($2)) <> $2"
-#define BY_LEASE     "owner IS NOT NULL AND lease_until < $1"
+#define BY_OWNER "owner = $1"
+#define BY_EPOCH "substr(owner, 1, length($1)) = $1 AND substr(owner, 1, length($2)) <> $2"
+#define BY_LEASE "owner IS NOT NULL AND lease_until < $1"
+/* Those whose deaths are told, here and under this droverd. One that is not known, or that was
+ * dead when its last claim became durable, has only its lease. */
+#define NOT_OURS                                                 \
+	" AND (substr(owner, 1, length($2)) <> $2 OR NOT EXISTS" \
+	" (SELECT 1 FROM drover_owner AS o WHERE o.owner = drover_task.owner))"
 /* Nobody will tell the queue that it has given these up. */
 #define SET_UNLEASED "UPDATE drover_task SET lease_until = NULL WHERE state = 3 AND "
 
@@ -328,11 +333,14 @@ void queue_free_other_epochs(
 	bury_and_submit(store, tx, cb, arg);
 }
 
-void queue_free_expired(struct store *store, int64_t now_ms, queue_cb cb, void *arg)
+void queue_free_expired(struct store *store, const char *node, const char *epoch, int64_t now_ms,
+	queue_cb cb, void *arg)
 {
 	struct store_tx *tx = queue_tx_new(store, 0);
-	SQL(tx, SET_LEAVING BY_LEASE USED_UP, I(now_ms));
-	SQL(tx, SET_READY BY_LEASE, I(now_ms));
+	char ours[512];
+	snprintf(ours, sizeof(ours), "%s/%s/", node, epoch);
+	SQL(tx, SET_LEAVING BY_LEASE NOT_OURS USED_UP, I(now_ms), T(ours));
+	SQL(tx, SET_READY BY_LEASE NOT_OURS, I(now_ms), T(ours));
 	SQL(tx, SET_UNLEASED BY_LEASE, I(now_ms));
 	bury_and_submit(store, tx, cb, arg);
 }

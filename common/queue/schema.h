@@ -55,6 +55,6 @@ enum task_priority { PRIORITY_HIGH = 0, PRIORITY_MEDIUM = 1, PRIORITY_LOW = 2 };
  * drover_url    run_id, url, depth, state (queued, fetched, skipped, failed), reason, status,
  *               task_id NULL, referrer, PRIMARY KEY (run_id, url)
  *               the frontier, and the reason for each URL not fetched
- * drover_owner  owner PK, kind, since               who claims (for people)
+ * drover_owner  owner PK, kind, since               who claims: those of whom a death is told
  */
 /* clang-format on */

@@ -349,7 +349,7 @@ static void on_claimed(void *arg, enum queue_status status, struct task **tasks,
 static void work(void *arg)
 {
 	struct ender *e = arg;
-	queue_free_expired(e->b->s.store, clock_real_ms(), NULL, NULL);
+	queue_free_expired(e->b->s.store, "", "", clock_real_ms(), NULL, NULL);
 	queue_claim(e->queue, CLAIMS, on_claimed, e);
 }
 

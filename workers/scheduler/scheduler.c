@@ -17,6 +17,7 @@
 #include "scheduler/clock_steps.h"
 #include "scheduler/commands.h"
 #include "scheduler/keeper.h"
+#include "scheduler/leases.h"
 #include "scheduler/tables.h"
 #include "scheduler/ticker.h"
 #include "scheduler/zones.h"
@@ -26,7 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRY_MS = 500, REFUSED_RETRY_MS = 5000, LEASE_CHECK_MS = 5000 };
+enum { RETRY_MS = 500, REFUSED_RETRY_MS = 5000 };
 
 /* One dead owner whose tasks are not yet known to be free. */
 struct gone_owner {
@@ -65,7 +66,7 @@ static void start_over(struct scheduler *s)
 	keeper_stop(s->keeper);
 	chain_stop(s->chain);
 	commands_stop(s->commands);
-	loop_timer_stop(s->leases);
+	leases_stop(s->leases);
 	loop_timer_start(s->retry, RETRY_MS);
 }
 
@@ -113,7 +114,7 @@ static void on_earlier_freed(void *arg, enum queue_status status)
 	tables_start(s->tables);
 	chain_start(s->chain);
 	commands_start(s->commands);
-	loop_timer_start(s->leases, LEASE_CHECK_MS);
+	leases_start(s->leases);
 }
 
 /* "node/epoch/slot/incarnation" -> epoch */
@@ -147,21 +148,7 @@ static void start_up(void *arg)
 	queue_migrate(s->store, on_migrated, s);
 }
 
-/* ---- leases and dead owners ---- */
-
-static void on_expired_freed(void *arg, enum queue_status status)
-{
-	queue_failed(arg, status);
-}
-
-static void check_leases(void *arg)
-{
-	struct scheduler *s = arg;
-	queue_free_expired(s->store, clock_real_ms(), on_expired_freed, s);
-	queue_exec_free_elsewhere(
-		s->store, worker_node(s->worker), clock_real_ms(), on_expired_freed, s);
-	loop_timer_start(s->leases, LEASE_CHECK_MS);
-}
+/* ---- dead owners ---- */
 
 static void gone_owner_free(struct gone_owner *gone)
 {
@@ -230,7 +217,7 @@ static void stop(struct worker *w)
 	commands_free(s->commands);
 	keeper_free(s->keeper);
 	loop_timer_free(s->retry);
-	loop_timer_free(s->leases);
+	leases_free(s->leases);
 	store_close(s->store);
 	LIST_FOR_EACH_SAFE (node, &s->gone)
 		gone_owner_free(LIST_ENTRY(node, struct gone_owner, node));
@@ -260,7 +247,7 @@ static int open_all(struct worker *w, const struct config *config, struct err *e
 	}
 	worker_set_state(w, s);
 	s->retry = loop_timer_new(s->loop, start_up, s);
-	s->leases = loop_timer_new(s->loop, check_leases, s);
+	s->leases = leases_new(s);
 	s->ticker = ticker_new(s);
 	s->zones = zones_new(s);
 	s->clock_steps = s->ticker ? clock_steps_new(s->loop, s->ticker) : NULL;

@@ -19,6 +19,7 @@ struct loop;
 struct stats;
 struct tables;
 struct keeper;
+struct leases;
 struct ticker;
 struct worker;
 struct worker_ops;
@@ -38,12 +39,12 @@ struct scheduler {
 	struct answers *answers;
 	struct tables *tables;
 	struct commands *commands;
-	struct stats *stats;	   /* of all processes here */
-	struct loop_timer *retry;  /* of the start-up steps */
-	struct loop_timer *leases; /* looks for expired ones */
-	struct list gone;	   /* dead owners whose tasks are being freed */
-	char trouble[256];	   /* what the store said last, "" while all is well */
-	bool ready;		   /* schema is there, earlier owners' tasks are free */
+	struct stats *stats;	  /* of all processes here */
+	struct loop_timer *retry; /* of the start-up steps */
+	struct leases *leases;
+	struct list gone;  /* dead owners whose tasks are being freed */
+	char trouble[256]; /* what the store said last, "" while all is well */
+	bool ready;	   /* schema is there, earlier owners' tasks are free */
 };
 
 /** Tells those who take the tasks of a kind that there is work. */

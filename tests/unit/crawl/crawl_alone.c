@@ -205,7 +205,7 @@ static void on_made(void *arg, const struct store_result *r)
 	if (store_result_status(r) != STORE_OK)
 		worker_fail(w, "no run", store_result_error(r));
 	else if (free_claims)
-		queue_free_expired(w->store, INT64_MAX, begin, w);
+		queue_free_expired(w->store, "", "", INT64_MAX, begin, w);
 	else
 		begin(w, QUEUE_OK);
 }

@@ -311,7 +311,7 @@ static void expired_leases_are_freed_and_renewed_ones_not(void **state)
 	unclaim(&c);
 	assert_ok(run_sql(f, "UPDATE drover_task SET lease_until = 1000"));
 	queue_renew(b);
-	assert_int_equal(WAIT(f, queue_free_expired, clock_real_ms()), QUEUE_OK);
+	assert_int_equal(WAIT(f, queue_free_expired, "n", "e2", clock_real_ms()), QUEUE_OK);
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE state = 1"), 1);
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE owner = 'b'"), 1);
 	queue_close(a);
@@ -337,6 +337,46 @@ static void only_other_epochs_of_this_node_are_freed(void **state)
 	assert_int_equal(
 		peek(f, "SELECT COUNT(*) FROM drover_task WHERE owner = 'n1/e1/collect:1/1'"), 0);
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_owner"), 2);
+}
+
+/* The clock is set by an hour while a worker of ours is at work. */
+static void no_lease_frees_a_live_task_of_our_own_droverd(void **state)
+{
+	struct fixture *f = *state;
+	struct queue *q = open_queue(f, "n/e2/collect:1/1");
+	struct claim c;
+	int64_t later = clock_real_ms() + 3600000;
+	make_run(f, NULL, 1, PRIORITY_MEDIUM, 1);
+	assert_int_equal(claim(f, q, 1, &c), 1);
+	unclaim(&c);
+	assert_int_equal(WAIT(f, queue_free_expired, "n", "e2", later), QUEUE_OK);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE state = 1"), 1);
+	/* Of a dead one, which was freed before its last claim was durable, nobody tells again. */
+	assert_ok(run_sql(f, "DELETE FROM drover_owner"));
+	assert_int_equal(WAIT(f, queue_free_expired, "n", "e2", later), QUEUE_OK);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_dead"), 1);
+	queue_close(q);
+}
+
+static void leases_of_other_nodes_and_epochs_are_judged_by_the_clock(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const owners[] = { "n/e1/collect:1/1", "n2/e2/collect:1/1",
+		"n/e2/collect:1/1" };
+	struct claim c;
+	make_run(f, NULL, 3, PRIORITY_MEDIUM, 3);
+	for (int i = 0; i < 3; i++) {
+		struct queue *q = open_queue(f, owners[i]);
+		assert_int_equal(claim(f, q, 1, &c), 1);
+		unclaim(&c);
+		queue_close(q);
+	}
+	assert_int_equal(
+		WAIT(f, queue_free_expired, "n", "e2", clock_real_ms() + 3600000), QUEUE_OK);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE state = 0"), 2);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE state = 1"
+				 " AND owner = 'n/e2/collect:1/1'"),
+		1);
 }
 
 static void backoff_stays_within_its_bounds(void **state UNUSED)
@@ -378,6 +418,8 @@ int main(void)
 		TEST(a_runs_errors_are_bounded),
 		TEST(expired_leases_are_freed_and_renewed_ones_not),
 		TEST(only_other_epochs_of_this_node_are_freed),
+		TEST(no_lease_frees_a_live_task_of_our_own_droverd),
+		TEST(leases_of_other_nodes_and_epochs_are_judged_by_the_clock),
 		cmocka_unit_test(backoff_stays_within_its_bounds),
 	};
 	return RUN_ON_BOTH(tests);

@@ -167,7 +167,8 @@ static void a_run_that_ends_by_its_worker_s_death_is_told_once(void **state)
 	assert_told("failed", 1, 400);
 	/* The scheduler that comes after a crash frees them again, all ways. */
 	assert_int_equal(WAIT(f, queue_free_owner, "a"), QUEUE_OK);
-	assert_int_equal(WAIT(f, queue_free_expired, clock_real_ms() + 100000), QUEUE_OK);
+	assert_int_equal(
+		WAIT(f, queue_free_expired, "n", "e2", clock_real_ms() + 100000), QUEUE_OK);
 	assert_int_equal(WAIT(f, queue_free_other_epochs, "n", "e"), QUEUE_OK);
 	assert_nothing_told();
 	queue_close(q);

@@ -327,7 +327,8 @@ static void a_cancelled_run_ends_with_its_worker_s_death_and_with_its_lease(void
 	assert_int_equal(claim(f, q, 1, &c), 1);
 	cancel(f, c.tasks[0]->run_id, NULL);
 	unclaim(&c);
-	assert_int_equal(WAIT(f, queue_free_expired, clock_real_ms() + 3600000), QUEUE_OK);
+	assert_int_equal(
+		WAIT(f, queue_free_expired, "n", "e2", clock_real_ms() + 3600000), QUEUE_OK);
 	assert_string_equal(run_state(f, 2), "cancelled");
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task"), 0);
 	queue_close(q);

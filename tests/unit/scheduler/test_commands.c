@@ -212,7 +212,8 @@ static void the_next_scheduler_takes_over_what_this_droverd_runs(void **state UN
 	/* No death frees it: the command may run. */
 	assert_int_equal(WAIT(w.f, queue_free_owner, "n/e1/scheduler/1"), QUEUE_OK);
 	assert_int_equal(WAIT(w.f, queue_free_other_epochs, "n", "e2"), QUEUE_OK);
-	assert_int_equal(WAIT(w.f, queue_free_expired, clock_real_ms() + 3600000), QUEUE_OK);
+	assert_int_equal(
+		WAIT(w.f, queue_free_expired, "n", "e2", clock_real_ms() + 3600000), QUEUE_OK);
 	assert_int_equal(peek(w.f, "SELECT state FROM drover_task"), TASK_CLAIMED);
 	begin("n/e1/scheduler/2");
 	const struct said *second = hear(MSG_EXEC_START, 0);
