@@ -380,7 +380,9 @@ void pg_conn_ready(struct pg_conn *c, unsigned events)
 	} else {
 		if (events & LOOP_READ) {
 			c->broken = c->broken || PQconsumeInput(c->pg) != 1;
-			if (c->state == PG_WORKING || c->state == PG_SETTLING)
+			/* An index takes the time it takes: pg_index_start() */
+			bool bounded = !(c->run.tx && pg_is_index_run(c->run.tx));
+			if (bounded && (c->state == PG_WORKING || c->state == PG_SETTLING))
 				deadline(c, c->engine->pool.statement_ms + WATCHDOG_MS);
 		}
 		if (!c->broken && in_copy(c))

@@ -561,6 +561,40 @@ static void who_waited_to_change_a_table_sees_what_the_one_before_made(void **st
 	}
 }
 
+/* It waits for strangers' transactions; the 5 s are what statements have beyond their timeout. */
+static void an_index_takes_longer_than_statements_may(void **state)
+{
+	static const char *const by_n[] = { "n" };
+	static const struct store_index by = { .columns = by_n, .column_count = 1 };
+	static const char builder[] = "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND"
+				      " query LIKE 'CREATE INDEX CONCURRENTLY % ON \"patient\" %'"
+				      " AND datname = current_database()";
+	struct fixture *f = *state;
+	struct store_table t = table;
+	t.name = "patient";
+	t.indexes = &by;
+	t.index_count = 1;
+	reopen(f, &(struct store_pool) { .statement_ms = 100 }, NULL);
+	struct store_tx *tx = store_tx_new(f->store, 0);
+	store_tx_table(tx, &t);
+	assert_ok(run_tx(f, tx));
+	PGconn *stranger = PQconnectdb(f->url);
+	PQclear(PQexec(stranger, "BEGIN; INSERT INTO patient (id) VALUES ('a')"));
+	tx = store_tx_new(f->store, 0);
+	store_tx_indexes(tx, &t);
+	store_submit(f->store, tx, on_done, &f->out);
+	int64_t first;
+	while ((first = server_sql(f->url, builder)) < 0)
+		run_for(f, 20);
+	run_for(f, 5500);
+	assert_int_equal(server_sql(f->url, builder), first);
+	PQfinish(stranger);
+	while (store_pending(f->store) > 0)
+		run_for(f, 20);
+	assert_ok(&f->out);
+	assert_int_equal(f->out.changes[0], 1);
+}
+
 /* ---- URLs ---- */
 
 static void what_the_configuration_lets_pass_libpq_reads(void **state UNUSED)
@@ -621,6 +655,7 @@ int main(void)
 		TEST(bulk_twice_in_one_transaction_and_after_a_failure),
 		TEST(a_table_that_was_dropped_is_made_again),
 		TEST(who_waited_to_change_a_table_sees_what_the_one_before_made),
+		TEST(an_index_takes_longer_than_statements_may),
 		cmocka_unit_test(what_the_configuration_lets_pass_libpq_reads),
 	};
 	fixture_on = ON_POSTGRESQL;
