@@ -273,9 +273,10 @@ void pg_run_answer(struct pg_conn *c, const struct pg_answer *answer, const PGre
 
 enum store_status pg_status(const char *sqlstate)
 {
-	/* Not enough of something, an operator's doing, the system's: another time. */
-	static const char *const later[] = { "08", "25006", "40", "53", "55", "57", "58", "XX",
-		"F0" };
+	/* Not enough of something, an operator's doing, the system's: another time. 25P03, 25P04:
+	 * we stood still, and the server ended what was open. */
+	static const char *const later[] = { "08", "25006", "25P03", "25P04", "40", "53", "55",
+		"57", "58", "XX", "F0" };
 	for (size_t i = 0; i < ARRAY_SIZE(later); i++)
 		if (str_starts(sqlstate, later[i]))
 			return STORE_UNAVAILABLE;

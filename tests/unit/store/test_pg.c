@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "config/check.h"
 #include "config/config.h"
+#include "store/pg_engine.h"
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -595,6 +596,16 @@ static void an_index_takes_longer_than_statements_may(void **state)
 	assert_int_equal(f->out.changes[0], 1);
 }
 
+static void what_a_server_did_after_a_stall_passes(void **state UNUSED)
+{
+	/* It ended a session that stood idle within a transaction, or a transaction too long. */
+	assert_int_equal(pg_status("25P03"), STORE_UNAVAILABLE);
+	assert_int_equal(pg_status("25P04"), STORE_UNAVAILABLE);
+	/* Ours. */
+	assert_int_equal(pg_status("25P02"), STORE_FAILED);
+	assert_int_equal(pg_status("25001"), STORE_FAILED);
+}
+
 /* ---- URLs ---- */
 
 static void what_the_configuration_lets_pass_libpq_reads(void **state UNUSED)
@@ -656,6 +667,7 @@ int main(void)
 		TEST(a_table_that_was_dropped_is_made_again),
 		TEST(who_waited_to_change_a_table_sees_what_the_one_before_made),
 		TEST(an_index_takes_longer_than_statements_may),
+		cmocka_unit_test(what_a_server_did_after_a_stall_passes),
 		cmocka_unit_test(what_the_configuration_lets_pass_libpq_reads),
 	};
 	fixture_on = ON_POSTGRESQL;
