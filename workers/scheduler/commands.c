@@ -38,6 +38,7 @@ struct command {
 	struct loop_timer *again; /* the store was away */
 	enum ending ending;
 	int64_t delay_ms;
+	uint64_t number;	 /* of commands.added */
 	bool in_store, unwanted; /* unwanted: droverd was told to end it */
 	char words[WORDS];
 };
@@ -49,7 +50,8 @@ struct commands {
 	struct list list; /* struct command */
 	struct loop_timer *look, *renew, *take;
 	size_t running, slots;
-	bool configured; /* there are jobs of commands */
+	uint64_t added, asked_at; /* so many; so many when the store was asked what we hold */
+	bool configured;	  /* there are jobs of commands */
 	bool started, taken, claiming, claim_again, asking;
 	int claim_trouble; /* the queue_status last logged */
 	void (*drained)(void *arg);
@@ -132,6 +134,7 @@ static struct command *add(struct commands *c, struct task *task)
 	m->all = c;
 	m->task = task;
 	m->again = again;
+	m->number = ++c->added;
 	list_add_tail(&c->list, &m->node);
 	c->running++;
 	return m;
@@ -446,7 +449,8 @@ void commands_drain(struct commands *c, void (*done)(void *arg), void *arg)
 
 /* ---- looking ---- */
 
-/* What is not ours any more was cancelled. Later claims are answered later than this. */
+/* What is not ours any more was cancelled. A claim that goes by another connection may be committed
+ * after this looked and be answered before: of later ones nothing is said here. */
 static void on_held(void *arg, enum queue_status status, const struct held_task *held, size_t count)
 {
 	struct commands *c = arg;
@@ -455,7 +459,7 @@ static void on_held(void *arg, enum queue_status status, const struct held_task 
 		return;
 	LIST_FOR_EACH (node, &c->list) {
 		struct command *m = LIST_ENTRY(node, struct command, node);
-		bool ours = m->ending != ENDING_NONE;
+		bool ours = m->ending != ENDING_NONE || m->number > c->asked_at;
 		for (size_t i = 0; i < count && !ours; i++)
 			ours = held[i].id == m->task->id && held[i].fence == m->task->fence;
 		if (!ours)
@@ -470,6 +474,7 @@ static void on_look(void *arg)
 		loop_timer_start(c->look, LOOK_MS);
 	if (c->running && !c->asking) {
 		c->asking = true;
+		c->asked_at = c->added;
 		queue_exec_held(c->queue, on_held, c);
 	}
 	claim(c);

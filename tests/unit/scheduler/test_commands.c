@@ -3,6 +3,7 @@
 #include "queue/queue_fixture.h"
 
 #include "config/load.h"
+#include "queue/queue_exec.h"
 #include "scheduler/commands.h"
 #include "scheduler/scheduler.h"
 #include "worker/worker.h"
@@ -21,6 +22,9 @@ static struct {
 	} said[SAID_MAX];
 	size_t count;
 	int drained;
+	bool hold_back; /* the next question what we hold is not asked, but kept: */
+	queue_held held;
+	void *held_arg;
 } w;
 
 int worker_send(struct worker *worker UNUSED, enum message_id id, const void *body)
@@ -64,6 +68,19 @@ void scheduler_epoch(const struct scheduler *s UNUSED, char *epoch, size_t size)
 	snprintf(epoch, size, "%.2s", w.owner + 2);
 }
 
+void __real_queue_exec_held(struct queue *q, queue_held cb, void *arg);
+void __wrap_queue_exec_held(struct queue *q, queue_held cb, void *arg);
+void __wrap_queue_exec_held(struct queue *q, queue_held cb, void *arg)
+{
+	if (!w.hold_back) {
+		__real_queue_exec_held(q, cb, arg);
+		return;
+	}
+	w.hold_back = false;
+	w.held = cb;
+	w.held_arg = arg;
+}
+
 /* ---- playing ---- */
 
 static void settle(void)
@@ -78,19 +95,22 @@ static void on_tick(void *arg)
 	loop_stop(arg);
 }
 
+static void turn(void)
+{
+	struct loop_timer *tick = loop_timer_new(w.f->loop, on_tick, w.f->loop);
+	loop_timer_start(tick, 10);
+	loop_run(w.f->loop);
+	loop_timer_free(tick);
+}
+
 /* Until droverd was told so; the store may have to be asked again and again. */
 static const struct said *hear(enum message_id id, size_t from)
 {
-	struct loop_timer *tick = loop_timer_new(w.f->loop, on_tick, w.f->loop);
 	for (int tries = 0; tries < 500; tries++) {
-		for (size_t i = from; i < w.count; i++) {
-			if (w.said[i].id == id) {
-				loop_timer_free(tick);
+		for (size_t i = from; i < w.count; i++)
+			if (w.said[i].id == id)
 				return &w.said[i];
-			}
-		}
-		loop_timer_start(tick, 10);
-		loop_run(w.f->loop);
+		turn();
 	}
 	fail_msg("%s was not said", message_name(id));
 	return NULL;
@@ -259,6 +279,34 @@ static void a_cancelled_run_ends_its_command(void **state UNUSED)
 	assert_int_equal(hear(MSG_EXEC_STOP, said)->task, 4711);
 }
 
+static void a_command_claimed_while_the_store_is_asked_what_is_held_goes_on(void **state UNUSED)
+{
+	make_task(1);
+	begin("n/e1/scheduler/1");
+	const struct said first = *hear(MSG_EXEC_START, 0);
+	w.held = NULL;
+	w.hold_back = true;
+	while (!w.held)
+		turn();
+	size_t said = w.count;
+	make_task(1);
+	commands_wake(w.s.commands);
+	const struct said second = *hear(MSG_EXEC_START, said);
+	/* It looked before the second was claimed, and is answered after. */
+	const struct held_task held[] = { { .id = (int64_t)first.task,
+		.fence = (int64_t)first.fence } };
+	w.held(w.held_arg, QUEUE_OK, held, 1);
+	for (size_t i = 0; i < w.count; i++)
+		assert_int_not_equal(w.said[i].id, MSG_EXEC_STOP);
+	/* Asked later, it counts. */
+	w.held = NULL;
+	w.hold_back = true;
+	while (!w.held)
+		turn();
+	w.held(w.held_arg, QUEUE_OK, held, 1);
+	assert_int_equal(hear(MSG_EXEC_STOP, 0)->task, second.task);
+}
+
 static void on_drained(void *arg)
 {
 	++*(int *)arg;
@@ -307,6 +355,7 @@ int main(void)
 		TEST(the_next_scheduler_takes_over_what_this_droverd_runs),
 		TEST(what_an_earlier_droverd_may_have_run_is_not_run_again),
 		TEST(a_cancelled_run_ends_its_command),
+		TEST(a_command_claimed_while_the_store_is_asked_what_is_held_goes_on),
 		TEST(draining_claims_no_more_and_leaves_what_runs),
 		TEST(no_more_run_at_a_time_than_are_allowed),
 	};
