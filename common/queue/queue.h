@@ -193,8 +193,9 @@ enum { CATCH_UP_IN_FLIGHT = 16 };
  */
 size_t queue_tx_due(struct store_tx *tx, const struct due_decision *decision, int64_t now_ms);
 /** Only moves the job's next due time on from due_at, the last that is decided, never back; one
- * that was set behind it stays. First in the transaction, for queue_tx_account(). */
-void queue_tx_move_due(
+ * that was set behind it stays. First in the transaction, for queue_tx_account().
+ * @return the statement that changes one row, or none: the job has no row (any more) */
+size_t queue_tx_move_due(
 	struct store_tx *tx, const char *job, int64_t due_at, int64_t next_due_at, int64_t now_ms);
 /** queue_tx_due() without that. */
 size_t queue_tx_account(struct store_tx *tx, const struct due_decision *decision, int64_t now_ms);

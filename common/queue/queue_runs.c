@@ -190,24 +190,25 @@ void queue_tx_lock_job(struct store_tx *tx, const char *job, int64_t now_ms)
 	SQL(tx, "UPDATE drover_job SET updated_at = $2 WHERE name = $1", T(job), I(now_ms));
 }
 
-static void move_due(
+/* The row is written in any case: no change tells that it is gone. */
+static size_t move_due(
 	struct store_tx *tx, const char *job, int64_t due_at, int64_t next_due_at, int64_t now)
 {
 	if (next_due_at)
-		SQL(tx,
-			"UPDATE drover_job SET next_due_at = $2, updated_at = $3 WHERE name = $1"
-			" AND (next_due_at IS NULL OR next_due_at < $2)",
+		return SQL(tx,
+			"UPDATE drover_job SET next_due_at = CASE WHEN next_due_at IS NULL OR"
+			" next_due_at < $2 THEN $2 ELSE next_due_at END, updated_at = $3"
+			" WHERE name = $1",
 			T(job), I(next_due_at), I(now));
-	else
-		SQL(tx,
-			"UPDATE drover_job SET next_due_at = NULL, updated_at = $3 WHERE name = $1"
-			" AND (next_due_at IS NULL OR next_due_at <= $2)",
-			T(job), I(due_at), I(now));
+	return SQL(tx,
+		"UPDATE drover_job SET next_due_at = CASE WHEN next_due_at <= $2 THEN NULL"
+		" ELSE next_due_at END, updated_at = $3 WHERE name = $1",
+		T(job), I(due_at), I(now));
 }
 
 /* First of all: where writers work side by side, the next one of the same job waits here until this
  * transaction is durable, and sees what it decided. One that comes late moves nothing back. */
-void queue_tx_move_due(
+size_t queue_tx_move_due(
 	struct store_tx *tx, const char *job, int64_t due_at, int64_t next_due_at, int64_t now_ms)
 {
 #ifdef DROVER_MUTANTS
@@ -215,10 +216,10 @@ void queue_tx_move_due(
 		struct store_tx *own = queue_tx_new(store_tx_store(tx), 0);
 		move_due(own, job, due_at, next_due_at, now_ms);
 		store_submit(store_tx_store(tx), own, NULL, NULL);
-		return;
+		return move_due(tx, job, due_at, due_at, now_ms);
 	}
 #endif
-	move_due(tx, job, due_at, next_due_at, now_ms);
+	return move_due(tx, job, due_at, next_due_at, now_ms);
 }
 
 /* Nobody has decided it, and it cannot begin now: not at all then. */
@@ -230,7 +231,8 @@ static void need_room(struct store_tx *tx, const struct due_decision *d, const c
 		" WHERE token = $3 AND waiting IS NULL)) OR EXISTS (SELECT 1 FROM drover_due WHERE "
 		"job = $1 AND"
 		" due_at = $2) OR EXISTS (SELECT 1 FROM drover_job WHERE name = $1 AND"
-		" (paused <> 0 OR resumed_at >= $2))",
+		" (paused <> 0 OR resumed_at >= $2)) OR NOT EXISTS (SELECT 1 FROM drover_job"
+		" WHERE name = $1)",
 		T(d->job), I(d->due_at), T(token), I(CATCH_UP_IN_FLIGHT),
 		I(d->room == ROOM_OF_JOB));
 	store_tx_expect(tx, 1);

@@ -92,6 +92,8 @@ static void let_go(struct ticker *t, struct timed_job *j)
 {
 	HASH_DEL(t->by_name, j);
 	job_heap_remove(j);
+	if (t->started)
+		ticker_forget_job(t, j->name);
 	if (!j->busy) {
 		timed_job_free(j);
 		return;
@@ -147,8 +149,10 @@ static void take_up(struct ticker *t, struct timed_job *j, const struct config_j
 		HASH_ADD_KEYPTR(hh, t->by_name, j->name, strlen(j->name), j);
 	j->job = job;
 	ticker_hash_schedule(job, hash);
-	if (!str_eq(hash, j->hash))
+	if (!str_eq(hash, j->hash)) {
 		j->known = false;
+		j->go_on_at = 0;
+	}
 	memcpy(j->hash, hash, sizeof(hash));
 	t->unknown = t->unknown || !j->known;
 	ticker_enqueue(j);
@@ -246,6 +250,7 @@ void ticker_stop(struct ticker *t)
 	/* Another database may be there when it goes on. */
 	for (size_t i = 0; i < t->count; i++) {
 		t->jobs[i]->known = false;
+		t->jobs[i]->go_on_at = 0;
 		ticker_enqueue(t->jobs[i]);
 	}
 }
@@ -318,7 +323,7 @@ void ticker_tick(struct ticker *t)
 	watch_clock(t, now);
 	ticker_decide(t, now);
 	ticker_catch_up(t, now);
-	if (t->unknown)
+	if (t->unknown || (t->strangers_mono && clock_mono_ms() >= t->strangers_mono))
 		ticker_read_jobs(t);
 	loop_timer_start(t->timer, time_to_next(t, now));
 }

@@ -19,7 +19,7 @@ enum { KINDS_MAX = 8, TOLD_ONE_BY_ONE = 20 };
 struct decided {
 	struct timed_job *job;
 	int64_t due_at, next_due;
-	size_t count, statement;
+	size_t count, moved, statement; /* moved: the job still has a row */
 };
 /* One transaction; lives in it. */
 struct deciding {
@@ -109,7 +109,7 @@ static bool add_plan(
 			     : j->job->due.after.count ? "after"
 						       : "schedule") < 0)
 		return false;
-	queue_tx_move_due(tx, j->name, last->due_at, d->next_due, now);
+	d->moved = queue_tx_move_due(tx, j->name, last->due_at, d->next_due, now);
 	for (size_t i = 0; i < t->planned; i++) {
 		bool this_fires = fires && i == t->planned - 1;
 		const struct due_decision decision = { .job = j->name,
@@ -136,6 +136,17 @@ static void log_decided(const struct decided *d, const struct store_result *r)
 	log_info(MAIN, "due_decided", KV_STR("job", d->job->name), KV_INT("due_at", d->due_at),
 		KV_STR("state", outcome), KV_STR("reason", reason && *reason ? reason : outcome),
 		KV_INT("run", store_result_int(r, d->statement, 0, 2)), KV_INT("count", d->count));
+}
+
+/* Another scheduler, whose configuration does not have the job, has deleted its row. Nothing was
+ * decided: the job is written again, and goes on from here. */
+static void write_again(struct timed_job *j)
+{
+	if (j->known)
+		j->go_on_at = j->next_due;
+	j->known = false;
+	j->ticker->unknown = true;
+	ticker_enqueue(j);
 }
 
 static void finish_job(const struct decided *d, int64_t now)
@@ -173,6 +184,13 @@ static void finish(struct ticker *t, const struct store_result *r)
 		bool new = store_result_rows(r, item->statement) > 0;
 		if (!ticker_unbusy(item->job))
 			continue;
+		if (store_result_changes(r, item->moved) == 0) {
+			write_again(item->job);
+			continue;
+		}
+		/* Whoever decided it may have set the next one already, and died. */
+		if (!new && item->job->job->due.after.count)
+			t->unknown = true;
 		if (new && d->count <= TOLD_ONE_BY_ONE)
 			log_decided(item, r);
 		if (new &&str_eq(store_result_text(r, item->statement, 0, 0), "fired"))

@@ -27,6 +27,9 @@ enum {
 	/* How long after that many of them found no room the next ones are tried. */
 	NO_ROOM_TRIES = 8,
 	NO_ROOM_MS = 250,
+	/* A job that only the store knows, untouched for so long, is nobody's. */
+	STRANGER_MS = 3600000,
+	STRANGER_LOOK_MS = 600000,
 };
 
 struct timed_job {
@@ -35,6 +38,7 @@ struct timed_job {
 	char *name;
 	char hash[17];
 	int64_t next_due; /* 0: none */
+	int64_t go_on_at; /* its row was deleted: this one and those after it are not decided */
 	bool kept;	  /* while a configuration is taken up: it is in there */
 	bool known;	  /* read from the store, or written to it */
 	bool busy;	  /* a transaction of this job is under way */
@@ -65,6 +69,7 @@ struct ticker {
 					     their due time; those that found no room */
 	int64_t clock_offset;		  /* real - monotonic time at the last tick */
 	int64_t catch_up_mono;		  /* not before */
+	int64_t strangers_mono;		  /* then they are looked at again; 0: there are none */
 	int no_room;			  /* in a row */
 	bool started, reading, writing, unknown, deciding, catching;
 	struct planned plan[DUES_A_TRANSACTION];
@@ -88,6 +93,8 @@ bool ticker_store_failed(struct ticker *t, const struct store_result *r);
 void ticker_hash_schedule(const struct config_job *job, char hash[17]);
 /** Reads what the store knows of the jobs, writes those that are new. */
 void ticker_read_jobs(struct ticker *t);
+/** It was in our configuration: its due times end, what it has queued is done. */
+void ticker_forget_job(struct ticker *t, const char *name);
 /** After the clock was set back: due times that were only passed over lie ahead again. */
 void ticker_count_anew(struct timed_job *j, int64_t now);
 

@@ -115,6 +115,7 @@ static void take_row(
 	j->next_due = store_result_int(r, statement, row, c);
 	j->paused = store_result_int(r, statement, row, c + 1) != 0;
 	j->known = true;
+	j->go_on_at = 0;
 	ticker_count_anew(j, clock_real_ms());
 	ticker_enqueue(j);
 }
@@ -145,7 +146,7 @@ static void on_written(void *arg, const struct store_result *r)
 
 static size_t add_job(struct store_tx *tx, const struct timed_job *j, int64_t now)
 {
-	int64_t due = first_due(j->job, now);
+	int64_t due = j->go_on_at ? j->go_on_at : first_due(j->job, now);
 	CLEANUP(buf_finish) struct buf follows = BUF_INIT;
 	for (size_t i = 0; i < j->job->due.after.count && follows.len < FOLLOWS_SHOWN; i++)
 		buf_addf(&follows, "%s%s", i ? ", " : "", j->job->due.after.items[i]);
@@ -204,18 +205,34 @@ static void write_some(struct ticker *t)
 
 /* ---- reading ---- */
 
-/* It is in the configuration no longer: its due times end, what it has queued is done. */
-static void forget_job(struct ticker *t, const char *name)
+static void forget_job(struct ticker *t, const char *name, int64_t untouched_since)
 {
 	struct store *store = t->scheduler->store;
 	struct store_tx *tx = store_tx_new(store, 0);
-	const struct store_value param = store_text(name);
+	const struct store_value params[] = { store_text(name), STORE_VALUE_INT(untouched_since) };
 	if (!tx)
 		return;
-	store_tx_sql(tx, "DELETE FROM drover_job WHERE name = $1", &param, 1);
+	store_tx_sql(tx, "DELETE FROM drover_job WHERE name = $1 AND updated_at <= $2", params,
+		ARRAY_SIZE(params));
+	store_tx_expect(tx, 1);
 	queue_tx_unfollow(tx, name);
 	log_info(MAIN, "job_removed", KV_STR("job", name));
 	store_submit(store, tx, NULL, NULL);
+}
+
+void ticker_forget_job(struct ticker *t, const char *name)
+{
+	forget_job(t, name, INT64_MAX);
+}
+
+/* A job that we never had may be another scheduler's, whose configuration is newer. One that was
+ * taken out while we were away is touched by nobody. */
+static void on_stranger(struct ticker *t, const char *name, int64_t updated_at)
+{
+	if (llabs(clock_real_ms() - updated_at) >= STRANGER_MS)
+		forget_job(t, name, updated_at);
+	else
+		t->strangers_mono = clock_mono_ms() + STRANGER_LOOK_MS;
 }
 
 /* What claims are bounded by (queue_claim.c) follows the configuration at once. */
@@ -255,7 +272,7 @@ static void on_jobs_read(void *arg, const struct store_result *r)
 		const char *hash = store_result_text(r, 0, row, 1);
 		struct timed_job *j = ticker_find(t, name);
 		if (!j)
-			forget_job(t, name);
+			on_stranger(t, name, store_result_int(r, 0, row, 5));
 		else if (store_result_int(r, 0, row, 4) != j->job->concurrency)
 			write_bound(j);
 		if (!j || j->busy || !hash || !str_eq(hash, j->hash))
@@ -277,9 +294,12 @@ void ticker_read_jobs(struct ticker *t)
 				      : store_tx_new(t->scheduler->store, STORE_READ_ONLY);
 	if (!tx)
 		return;
-	store_tx_sql(tx, "SELECT name, spec_hash, next_due_at, paused, concurrency FROM drover_job",
+	store_tx_sql(tx,
+		"SELECT name, spec_hash, next_due_at, paused, concurrency, updated_at"
+		" FROM drover_job",
 		NULL, 0);
 	t->reading = true;
+	t->strangers_mono = 0;
 	t->unknown = false;
 	store_submit(t->scheduler->store, tx, on_jobs_read, t);
 }

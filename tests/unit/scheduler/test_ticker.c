@@ -430,7 +430,56 @@ static void a_job_that_left_while_the_scheduler_was_away_is_forgotten(void **sta
 	world->config = must_load("logs: {level: info}\n");
 	world_restart_ticker();
 	config_free(before);
+	/* It may be another scheduler's, until nobody has touched it for a while. */
+	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_job"), 1);
+	fake_clock_advance_ms(2 * HOUR);
+	ticker_look(world->s.ticker);
+	world_settle();
 	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_job"), 0);
+}
+
+static void a_job_of_another_scheduler_s_newer_configuration_keeps_its_row(void **state UNUSED)
+{
+	world_configure(tick_config("{every: 10s}"));
+	for (int i = 0; i < 3; i++) {
+		char sql[256];
+		snprintf(sql, sizeof(sql),
+			"INSERT INTO drover_job (name, kind, spec_hash, paused, updated_at) VALUES"
+			" ('new', 'crawl', 'x', 1, %lld) ON CONFLICT (name) DO UPDATE SET"
+			" updated_at = excluded.updated_at",
+			(long long)clock_real_ms());
+		assert_ok(run_sql(world->f, sql));
+		world_advance(HOUR / 2);
+		assert_int_equal(
+			world_number("SELECT paused FROM drover_job WHERE name = 'new'"), 1);
+	}
+}
+
+static void a_job_whose_row_another_scheduler_deletes_goes_on_where_it_was(void **state UNUSED)
+{
+	world_configure(tick_config("{cron: \"*/10 * * * *\"}"));
+	world_advance(600 * SECOND);
+	world_finish_runs();
+	assert_ok(run_sql(world->f, "DELETE FROM drover_job"));
+	world_advance(600 * SECOND);
+	world_finish_runs();
+	world_advance(600 * SECOND);
+	assert_int_equal(world_number(FIRED), 3);
+	assert_int_equal(world_number(GAPS("600000")), 0);
+	assert_int_equal(world_number(NEXT), T0 + 2400 * SECOND);
+}
+
+static void the_same_when_its_due_times_are_caught_up(void **state UNUSED)
+{
+	world_configure(tick_config("{cron: \"*/10 * * * *\", catch_up: all}"));
+	assert_ok(run_sql(world->f, "DELETE FROM drover_job"));
+	world_advance(25 * 60 * SECOND);
+	for (int i = 0; i < 3; i++) {
+		catch_up(3);
+		world_finish_runs();
+	}
+	assert_int_equal(world_number(FIRED), 2);
+	assert_int_equal(world_number(DUES), 2);
 }
 
 static void a_restart_goes_on_where_the_store_is(void **state UNUSED)
@@ -600,6 +649,9 @@ int main(void)
 		TEST(a_job_s_bound_follows_the_configuration),
 		TEST(a_job_that_left_the_configuration_fires_no_more),
 		TEST(a_job_that_left_while_the_scheduler_was_away_is_forgotten),
+		TEST(a_job_of_another_scheduler_s_newer_configuration_keeps_its_row),
+		TEST(a_job_whose_row_another_scheduler_deletes_goes_on_where_it_was),
+		TEST(the_same_when_its_due_times_are_caught_up),
 		TEST(a_restart_goes_on_where_the_store_is),
 		TEST(two_schedulers_do_not_fire_one_due_time_twice),
 		TEST(a_clock_that_is_set_back_fires_nothing_twice_and_loses_nothing),
