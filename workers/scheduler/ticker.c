@@ -260,10 +260,17 @@ int64_t ticker_begins_at(const struct timed_job *j, int64_t due)
 	return due + schedule_jitter_ms(j->name, due, j->job->schedule.jitter_ms);
 }
 
+/* What follows an end begins now, though that end is ahead of a clock that was set back. */
+static int64_t comes_up_at(const struct timed_job *j)
+{
+	int64_t at = ticker_begins_at(j, j->next_due), ahead = j->next_due - clock_real_ms();
+	return j->job->due.after.count && ahead > 0 ? at - ahead : at;
+}
+
 void ticker_enqueue(struct timed_job *j)
 {
 	if (j->known && !j->busy && j->next_due && j->ticker->started)
-		job_heap_put(&j->ticker->due, j, ticker_begins_at(j, j->next_due));
+		job_heap_put(&j->ticker->due, j, comes_up_at(j));
 	else
 		job_heap_remove(j);
 }

@@ -71,7 +71,9 @@ static int64_t plan_job(
 {
 	int64_t due = j->next_due;
 	t->planned = 0;
-	while (t->planned < room && due && ticker_begins_at(j, due) <= now) {
+	/* The heap knows when that of a job that follows others begins. */
+	bool begins = j->job->due.after.count > 0;
+	while (t->planned < room && due && (begins || ticker_begins_at(j, due) <= now)) {
 		int64_t next = ticker_after(j, due);
 		bool later = next && ticker_begins_at(j, next) <= now;
 		struct due_verdict v = ticker_judge(&j->job->due, due, now, later);

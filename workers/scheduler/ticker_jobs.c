@@ -49,8 +49,9 @@ static int64_t bring_back(const struct config_job *job, int64_t next, int64_t no
 	int64_t due;
 	if (MUTANT(CLOCK_SET_BACK_IGNORED) || next <= now)
 		return next;
+	/* It names an end, for all schedulers: what is brought back is its beginning. */
 	if (job->due.after.count)
-		return now;
+		return next;
 	if (s->kind == SCHEDULE_EVERY && s->every_ms > 0)
 		return next - (next - now - 1) / s->every_ms * s->every_ms;
 	/* A later one too: the time zone may have changed its rules. */
@@ -66,6 +67,7 @@ void ticker_count_anew(struct timed_job *j, int64_t now)
 	struct store *store = j->ticker->scheduler->store;
 	int64_t next = bring_back(j->job, j->next_due, now);
 	struct store_tx *tx = next == j->next_due ? NULL : store_tx_new(store, 0);
+	ticker_enqueue(j);
 	if (!tx)
 		return;
 	const struct store_value params[] = { store_text(j->name), STORE_VALUE_INT(now),

@@ -318,6 +318,27 @@ static void a_due_time_that_was_set_and_not_decided_is_decided_after_a_restart(v
 	assert_int_equal(world_number(RUNS_OF("c")), 1);
 }
 
+/* The instant is half of the key by which two schedulers know that it was decided. */
+static void a_clock_that_is_set_back_leaves_the_instant_of_an_end(void **state UNUSED)
+{
+	world_configure(chain_config("{after: a, jitter: 10m}"));
+	fake_clock_advance_ms(HOUR);
+	end_runs_of("a", "succeeded");
+	assert_int_equal(world_number(RUNS_OF("c")), 0);
+	world_set_clock(T0 - 30 * DAY);
+	assert_int_equal(
+		world_number("SELECT next_due_at FROM drover_job WHERE name = 'c'"), T0 + HOUR);
+	/* It begins all the same, as long after the clock was set as it was to begin after the end.
+	 */
+	for (int i = 0; i < 60; i++) {
+		fake_clock_advance_ms(10 * SECOND);
+		ticker_look(world->s.ticker);
+		world_settle();
+	}
+	assert_int_equal(world_number(FIRED " AND job = 'c' AND due_at = 1800003600000"), 1);
+	assert_int_equal(world_number(RUNS_OF("c")), 1);
+}
+
 static void a_run_that_waits_begins_when_the_one_before_has_ended(void **state UNUSED)
 {
 	world_configure(chain_config("{every: 9h}"));
@@ -641,6 +662,7 @@ int main(void)
 		TEST(a_job_runs_when_all_it_follows_have_succeeded),
 		TEST(an_end_that_nobody_saw_is_told_after_a_restart),
 		TEST(a_due_time_that_was_set_and_not_decided_is_decided_after_a_restart),
+		TEST(a_clock_that_is_set_back_leaves_the_instant_of_an_end),
 		TEST(a_run_that_waits_begins_when_the_one_before_has_ended),
 		TEST(at_fires_once_and_not_again_after_a_restart),
 		TEST(at_that_was_over_when_first_seen_fires_within_the_window_only),
