@@ -7,6 +7,7 @@
 #include "base/json_out.h"
 #include "base/mem.h"
 #include "base/mutant.h"
+#include "queue/queue_exec.h"
 #include "queue/queue_sql.h"
 #include <assert.h>
 #include <errno.h>
@@ -110,6 +111,7 @@ int queue_open(struct queue **out, struct store *store, const struct queue_optio
 	if (!q)
 		return -ENOMEM;
 	q->store = store;
+	list_init(&q->held);
 	q->owner = strdup(options->owner);
 	q->kind = options->kind ? strdup(options->kind) : NULL;
 	q->concurrency = options->concurrency;
@@ -127,6 +129,8 @@ void queue_close(struct queue *q)
 	if (!q)
 		return;
 	store_forget(q->store, q);
+	LIST_FOR_EACH_SAFE (node, &q->held)
+		list_remove(node);
 	free(q->owner);
 	free(q->kind);
 	free(q);
@@ -139,12 +143,44 @@ void queue_set_concurrency(struct queue *q, int64_t concurrency)
 
 /* ---- leases ---- */
 
+/* One statement for so many tasks; the text is one that the store has prepared. */
+enum { RENEW_IDS = 64 };
+#define RENEW                                                                                \
+	"UPDATE drover_task SET lease_until = $2 WHERE state = 1 AND owner = $1 AND id IN (" \
+	"$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,"                          \
+	"$19,$20,$21,$22,$23,$24,$25,$26,$27,$28,$29,$30,$31,$32,$33,$34,"                   \
+	"$35,$36,$37,$38,$39,$40,$41,$42,$43,$44,$45,$46,$47,$48,$49,$50,"                   \
+	"$51,$52,$53,$54,$55,$56,$57,$58,$59,$60,$61,$62,$63,$64,$65,$66)"
+
 void queue_renew(struct queue *q)
 {
 	struct store_tx *tx = queue_tx_new(q->store, 0);
+	struct store_value v[2 + RENEW_IDS] = { T(q->owner), I(clock_real_ms() + q->lease_ms) };
+	size_t count = 0;
 	store_tx_lane(tx, LANE_RENEW);
-	SQL(tx, "UPDATE drover_task SET lease_until = $2 WHERE state = 1 AND owner = $1",
-		T(q->owner), I(clock_real_ms() + q->lease_ms));
+	LIST_FOR_EACH (node, &q->held) {
+		v[2 + count++] = I(LIST_ENTRY(node, struct task, node)->id);
+		if (count < RENEW_IDS && node->next != &q->held)
+			continue;
+		while (count < RENEW_IDS)
+			v[2 + count++] = I(0); /* no task's */
+		store_tx_sql(tx, RENEW, v, ARRAY_SIZE(v));
+		count = 0;
+	}
+	/* What is left belongs to nobody, unless it is just being claimed. */
+	if (!q->claiming)
+		SQL(tx,
+			"UPDATE drover_task SET lease_until = 0 WHERE state = 1 AND owner = $1"
+			" AND lease_until < $2 AND kind <> '" QUEUE_EXEC "'",
+			T(q->owner), I(clock_real_ms()));
+	store_submit(q->store, tx, NULL, NULL);
+}
+
+void queue_give_up(struct queue *q, const struct task *task, const char *why)
+{
+	struct store_tx *tx = queue_tx_new(q->store, 0);
+	queue_tx_guard(q, tx, task, NULL);
+	queue_tx_dead(tx, task, why);
 	store_submit(q->store, tx, NULL, NULL);
 }
 

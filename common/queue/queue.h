@@ -11,6 +11,7 @@
  * max_attempts the task becomes a dead letter.
  */
 #include "base/compiler.h"
+#include "base/list.h"
 #include "queue/schema.h"
 #include "schedule/due.h" /* enum overlap */
 #include <stdbool.h>
@@ -36,8 +37,9 @@ int queue_open(
 void queue_set_concurrency(struct queue *queue, int64_t concurrency);
 void queue_close(struct queue *queue); /* NULL is fine; the store stays */
 
-/* A claimed task; one block, free with task_free(). */
+/* A claimed task; one block, free with task_free(). Until then it is held: its lease is renewed. */
 struct task {
+	struct list node; /* of those that its queue holds */
 	int64_t id, run_id, fence;
 	const char *job, *kind, *payload, *checkpoint; /* checkpoint "" at first */
 	int64_t attempt, max_attempts, timeout_ms, depth, priority;
@@ -116,8 +118,12 @@ int64_t queue_backoff_ms(const struct config_backoff *backoff, int64_t attempt);
  */
 void queue_let_go(struct queue *queue, const struct task *task);
 
-/** Extends the leases of all our claimed tasks; cb may be NULL. */
+/** Extends the leases of the tasks that are held in memory. One of our owner that is not, and whose
+ * lease has ended, is given up: the scheduler frees it. */
 void queue_renew(struct queue *queue);
+/** The store refuses the task's ending: a dead letter, in a transaction of its own that says little
+ * else. Should that fail too, the task's lease runs out once it is freed. `why` is copied. */
+void queue_give_up(struct queue *queue, const struct task *task, const char *why);
 /** Puts back all tasks of our owner, attempts not counted (drain, lost channel); cb when it is
  * durable. */
 void queue_release_mine(
@@ -139,7 +145,8 @@ void queue_free_owner(struct store *store, const char *owner, queue_cb cb, void 
 void queue_free_other_epochs(
 	struct store *store, const char *node, const char *epoch, queue_cb cb, void *arg);
 /** The same for claims whose lease ended before now, but not for the known owners of this node and
- * epoch: their deaths are told, and until then the clock may have been set, or the store away. */
+ * epoch: their deaths are told, and until then the clock may have been set, or the store away. What
+ * an owner itself gave up is freed in any case. */
 void queue_free_expired(struct store *store, const char *node, const char *epoch, int64_t now_ms,
 	queue_cb cb, void *arg);
 

@@ -233,6 +233,9 @@ static struct task *read_task(const struct store_result *r, size_t s, size_t row
 
 void task_free(struct task *task)
 {
+	if (!task)
+		return;
+	list_remove(&task->node);
 	free(task);
 }
 
@@ -285,9 +288,11 @@ static void on_claimed(void *arg, const struct store_result *r)
 	if (!tasks)
 		abort();
 	for (size_t row = 0; status == QUEUE_OK && row < rows; row++) {
-		tasks[count] = read_task(r, q->claim_statement, row);
-		if (!tasks[count++])
+		struct task *task = read_task(r, q->claim_statement, row);
+		if (!task)
 			abort();
+		list_add_tail(&q->held, &task->node);
+		tasks[count++] = task;
 	}
 	/* RETURNING has no order. */
 	qsort(tasks, count, sizeof(*tasks), by_priority_then_age);

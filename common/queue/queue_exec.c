@@ -52,6 +52,7 @@ static struct task *read_task(const struct store_result *r, size_t s, size_t row
 }
 
 struct take_call {
+	struct queue *queue;
 	queue_taken cb;
 	size_t statement;
 	char epoch[512]; /* "node/epoch/" of ours */
@@ -66,6 +67,7 @@ static void on_taken(void *arg, const struct store_result *r)
 	for (size_t i = 0; i < count; i++) {
 		const char *owner = store_result_text(r, call->statement, i, COL_OWNER);
 		tasks[i].task = read_task(r, call->statement, i);
+		list_add_tail(&call->queue->held, &tasks[i].task->node);
 		tasks[i].same_epoch = owner &&
 				      strncmp(owner, call->epoch, strlen(call->epoch)) == 0;
 	}
@@ -82,6 +84,7 @@ void queue_exec_take_over(
 	struct store *store = q->store;
 	struct store_tx *tx = queue_tx_new(store, 0);
 	struct take_call *call = need(store_tx_data(tx, sizeof(*call)));
+	call->queue = q;
 	call->cb = cb;
 	snprintf(ours, sizeof(ours), "%s/", node);
 	snprintf(call->epoch, sizeof(call->epoch), "%s/%s/", node, epoch);

@@ -281,31 +281,34 @@ size_t queue_tx_due(struct store_tx *tx, const struct due_decision *d, int64_t n
 
 /* ---- tasks of the dead ---- */
 
-#define DIED	    "its worker died while it held the task"
+#define DIED		 "its worker died while it held the task"
+#define EXPIRED		 "its lease ended: its worker was gone or had lost it"
 /* What droverd runs goes on: queue_exec.h. */
-#define OF_WORKERS  " WHERE state = 1 AND kind <> '" QUEUE_EXEC "' AND "
-#define SET_LEAVING "UPDATE drover_task SET state = 2, last_error = '" DIED "'" OF_WORKERS
-#define SET_READY                                                                                \
+#define OF_WORKERS	 " WHERE state = 1 AND kind <> '" QUEUE_EXEC "' AND "
+#define SET_LEAVING(why) "UPDATE drover_task SET state = 2, last_error = '" why "'" OF_WORKERS
+#define SET_READY(why)                                                                           \
 	"UPDATE drover_task SET state = 0, owner = NULL, lease_until = NULL, claimed_at = NULL," \
-	" last_error = '" DIED "'" OF_WORKERS
+	" last_error = '" why "'" OF_WORKERS
 #define USED_UP	 " AND attempt >= max_attempts"
 
 #define BY_OWNER "owner = $1"
 #define BY_EPOCH "substr(owner, 1, length($1)) = $1 AND substr(owner, 1, length($2)) <> $2"
 #define BY_LEASE "owner IS NOT NULL AND lease_until < $1"
 /* Those whose deaths are told, here and under this droverd. One that is not known, or that was
- * dead when its last claim became durable, has only its lease. */
-#define NOT_OURS                                                 \
-	" AND (substr(owner, 1, length($2)) <> $2 OR NOT EXISTS" \
+ * dead when its last claim became durable, has only its lease. 0: given up by its
+ * owner. */
+#define NOT_OURS                                                                    \
+	" AND (lease_until = 0 OR substr(owner, 1, length($2)) <> $2 OR NOT EXISTS" \
 	" (SELECT 1 FROM drover_owner AS o WHERE o.owner = drover_task.owner))"
 /* Nobody will tell the queue that it has given these up. */
 #define SET_UNLEASED "UPDATE drover_task SET lease_until = NULL WHERE state = 3 AND "
 
-static void bury_and_submit(struct store *store, struct store_tx *tx, queue_cb cb, void *arg)
+static void bury_and_submit(
+	struct store *store, struct store_tx *tx, const char *why, queue_cb cb, void *arg)
 {
 	int64_t now = clock_real_ms();
 	queue_tx_drop_cancelled(tx, now);
-	queue_tx_bury(tx, false, DIED, now);
+	queue_tx_bury(tx, false, why, now);
 	queue_submit(store, tx, cb, arg);
 }
 
@@ -313,11 +316,11 @@ void queue_free_owner(struct store *store, const char *owner, queue_cb cb, void 
 {
 	struct store_tx *tx = queue_tx_new(store, 0);
 	queue_tx_wait_for_claims(store, tx);
-	SQL(tx, SET_LEAVING BY_OWNER USED_UP, T(owner));
-	SQL(tx, SET_READY BY_OWNER, T(owner));
+	SQL(tx, SET_LEAVING(DIED) BY_OWNER USED_UP, T(owner));
+	SQL(tx, SET_READY(DIED) BY_OWNER, T(owner));
 	SQL(tx, SET_UNLEASED BY_OWNER, T(owner));
 	SQL(tx, "DELETE FROM drover_owner WHERE " BY_OWNER, T(owner));
-	bury_and_submit(store, tx, cb, arg);
+	bury_and_submit(store, tx, DIED, cb, arg);
 }
 
 void queue_free_other_epochs(
@@ -328,11 +331,11 @@ void queue_free_other_epochs(
 	snprintf(ours, sizeof(ours), "%s/", node);
 	snprintf(this_epoch, sizeof(this_epoch), "%s/%s/", node, epoch);
 	queue_tx_wait_for_claims(store, tx);
-	SQL(tx, SET_LEAVING BY_EPOCH USED_UP, T(ours), T(this_epoch));
-	SQL(tx, SET_READY BY_EPOCH, T(ours), T(this_epoch));
+	SQL(tx, SET_LEAVING(DIED) BY_EPOCH USED_UP, T(ours), T(this_epoch));
+	SQL(tx, SET_READY(DIED) BY_EPOCH, T(ours), T(this_epoch));
 	SQL(tx, SET_UNLEASED BY_EPOCH, T(ours), T(this_epoch));
 	SQL(tx, "DELETE FROM drover_owner WHERE " BY_EPOCH, T(ours), T(this_epoch));
-	bury_and_submit(store, tx, cb, arg);
+	bury_and_submit(store, tx, DIED, cb, arg);
 }
 
 void queue_free_expired(struct store *store, const char *node, const char *epoch, int64_t now_ms,
@@ -341,8 +344,8 @@ void queue_free_expired(struct store *store, const char *node, const char *epoch
 	struct store_tx *tx = queue_tx_new(store, 0);
 	char ours[512];
 	snprintf(ours, sizeof(ours), "%s/%s/", node, epoch);
-	SQL(tx, SET_LEAVING BY_LEASE NOT_OURS USED_UP, I(now_ms), T(ours));
-	SQL(tx, SET_READY BY_LEASE NOT_OURS, I(now_ms), T(ours));
+	SQL(tx, SET_LEAVING(EXPIRED) BY_LEASE NOT_OURS USED_UP, I(now_ms), T(ours));
+	SQL(tx, SET_READY(EXPIRED) BY_LEASE NOT_OURS, I(now_ms), T(ours));
 	SQL(tx, SET_UNLEASED BY_LEASE, I(now_ms));
-	bury_and_submit(store, tx, cb, arg);
+	bury_and_submit(store, tx, EXPIRED, cb, arg);
 }

@@ -35,6 +35,7 @@
 struct queue {
 	struct store *store;
 	char *owner, *kind;
+	struct list held; /* struct task */
 	int64_t lease_ms, concurrency;
 	size_t turn;	/* of queue_claim.c's shares[] */
 	int64_t cursor; /* the run behind which a claim begins to look */

@@ -42,7 +42,7 @@ enum task_priority { PRIORITY_HIGH = 0, PRIORITY_MEDIUM = 1, PRIORITY_LOW = 2 };
  *               fetched), requests, rows, rejected, bytes, error_count, errors (JSON list, the first
  *               20 at most)
  * drover_task   id PK, run_id, job, kind, priority, state, not_before, attempt, max_attempts, fence,
- *               owner NULL, lease_until NULL, checkpoint, payload, depth, unique_key NULL (a URL),
+ *               owner NULL, lease_until NULL (0: given up by its owner), checkpoint, payload, depth, unique_key NULL (a URL),
  *               timeout_ms, created_at, claimed_at NULL, last_error NULL
  *               hot: finished tasks are deleted in the transaction that finishes them.
  *               UNIQUE (run_id, unique_key); index ready (kind, priority, not_before, id) WHERE state = 0

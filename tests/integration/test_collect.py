@@ -133,6 +133,22 @@ def test_every_field_of_every_page_is_stored(house, provider):
     assert provider.calls[0].headers["User-Agent"].startswith("drover/")
 
 
+def test_a_task_whose_ending_the_store_refuses_does_not_keep_its_run_open(house, provider):
+    provider.route("/items", pages(things(3)))
+    house.configure()
+    house.run()
+    with contextlib.closing(sqlite3.connect(house.state / "drover.db")) as db:
+        db.execute("DELETE FROM drover_run")
+        db.execute(
+            "CREATE TRIGGER refuse BEFORE UPDATE OF requests ON drover_run BEGIN SELECT RAISE(ABORT, 'no counting'); END"
+        )
+        db.commit()
+    err = house.start(house.job).communicate(timeout=20)[1]
+    assert house.query("SELECT state FROM drover_run") == [("failed",)], err
+    assert house.dead() == [("the store refused how it ended",)]
+    assert house.query("SELECT COUNT(*) FROM drover_task") == [(0,)]
+
+
 def test_iso_codes_served_by_nginx_are_stored_whole(house, tmp_path):
     site_dir = tmp_path / "site"
     site_dir.mkdir()

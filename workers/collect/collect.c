@@ -88,7 +88,8 @@ static void on_poll(void *arg)
 static void on_renew(void *arg)
 {
 	struct collector *c = arg;
-	if (c->running > 0)
+	/* With none running too: there may be one that was lost. */
+	if (c->running > 0 || !c->holding)
 		queue_renew(c->queue);
 	loop_timer_start(c->renew, RENEW_MS);
 }

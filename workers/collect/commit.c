@@ -133,7 +133,7 @@ static void on_written(void *arg, const struct store_result *result)
 	log_error(MAIN, "store_refused", KV_STR("job", t->task->job), KV_INT("task", t->task->id),
 		KV_STR("error", store_result_error(result)));
 	if (!t->writing) {
-		/* Not even its ending can be written: the lease will run out. */
+		queue_give_up(t->collector->queue, t->task, "the store refused how it ended");
 		collect_task_free(t);
 		return;
 	}

@@ -336,8 +336,10 @@ static void on_committed(void *arg, const struct store_result *result)
 		log_error(MAIN, "store_refused", KV_STR("job", page->task->job),
 			KV_STR("url", page->task->payload),
 			KV_STR("error", store_result_error(result)));
-		if (page->end == END_DEAD)
+		if (page->end == END_DEAD) {
+			queue_give_up(crawl->queue, page->task, "the store refused how it ended");
 			break;
+		}
 		page->end = END_DEAD;
 		page->counts.rows = 0;
 		str_copy(page->reason, sizeof(page->reason), store_result_error(result));

@@ -101,7 +101,8 @@ static void on_renew(void *arg)
 {
 	struct crawl *crawl = arg;
 	loop_timer_start(crawl->renew, RENEW_MS);
-	if (crawl->page_count)
+	/* With no page too: there may be a task that was lost. */
+	if (crawl->page_count || (crawl->schema_ready && !crawl->holding))
 		queue_renew(crawl->queue);
 }
 

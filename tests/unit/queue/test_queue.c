@@ -303,17 +303,17 @@ static void expired_leases_are_freed_and_renewed_ones_not(void **state)
 {
 	struct fixture *f = *state;
 	struct queue *a = open_queue(f, "a"), *b = open_queue(f, "b");
-	struct claim c;
+	struct claim c, of_b;
 	make_run(f, NULL, 2, PRIORITY_MEDIUM, 3);
 	claim(f, a, 1, &c);
 	unclaim(&c);
-	claim(f, b, 1, &c);
-	unclaim(&c);
+	claim(f, b, 1, &of_b);
 	assert_ok(run_sql(f, "UPDATE drover_task SET lease_until = 1000"));
 	queue_renew(b);
 	assert_int_equal(WAIT(f, queue_free_expired, "n", "e2", clock_real_ms()), QUEUE_OK);
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE state = 1"), 1);
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE owner = 'b'"), 1);
+	unclaim(&of_b);
 	queue_close(a);
 	queue_close(b);
 }
@@ -355,6 +355,57 @@ static void no_lease_frees_a_live_task_of_our_own_droverd(void **state)
 	assert_ok(run_sql(f, "DELETE FROM drover_owner"));
 	assert_int_equal(WAIT(f, queue_free_expired, "n", "e2", later), QUEUE_OK);
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_dead"), 1);
+	queue_close(q);
+}
+
+/* More of them than one statement renews. */
+static void only_tasks_that_are_held_in_memory_are_renewed(void **state)
+{
+	struct fixture *f = *state;
+	struct queue *q = open_queue(f, "n/e2/collect:1/1");
+	struct claim c[3];
+	make_run(f, NULL, 150, PRIORITY_MEDIUM, 3);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(claim(f, q, 50, &c[i]), 50);
+	task_free(c[1].tasks[--c[1].count]);
+	assert_ok(run_sql(f, "UPDATE drover_task SET lease_until = 1000"));
+	queue_renew(q);
+	assert_int_equal(WAIT(f, queue_free_expired, "n", "e2", clock_real_ms()), QUEUE_OK);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE state = 0"), 1);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE state = 1"
+				 " AND lease_until > 1000000"),
+		149);
+	for (int i = 0; i < 3; i++)
+		unclaim(&c[i]);
+	queue_close(q);
+}
+
+static void what_is_lost_is_not_given_up_before_its_lease_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct queue *q = open_queue(f, "n/e2/collect:1/1");
+	struct claim c;
+	make_run(f, NULL, 1, PRIORITY_MEDIUM, 3);
+	assert_int_equal(claim(f, q, 1, &c), 1);
+	unclaim(&c);
+	queue_renew(q);
+	assert_int_equal(WAIT(f, queue_free_expired, "n", "e2", clock_real_ms()), QUEUE_OK);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE state = 1"), 1);
+	queue_close(q);
+}
+
+static void a_task_whose_ending_is_refused_is_a_dead_letter(void **state)
+{
+	struct fixture *f = *state;
+	struct queue *q = open_queue(f, "o");
+	struct claim c;
+	make_run(f, NULL, 1, PRIORITY_MEDIUM, 3);
+	assert_int_equal(claim(f, q, 1, &c), 1);
+	queue_give_up(q, c.tasks[0], "refused");
+	unclaim(&c);
+	assert_int_equal(WAIT(f, queue_free_expired, "n", "e2", 0), QUEUE_OK);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_dead WHERE error = 'refused'"), 1);
+	assert_string_equal(run_state(f, 1), "failed");
 	queue_close(q);
 }
 
@@ -419,6 +470,9 @@ int main(void)
 		TEST(expired_leases_are_freed_and_renewed_ones_not),
 		TEST(only_other_epochs_of_this_node_are_freed),
 		TEST(no_lease_frees_a_live_task_of_our_own_droverd),
+		TEST(only_tasks_that_are_held_in_memory_are_renewed),
+		TEST(what_is_lost_is_not_given_up_before_its_lease_ends),
+		TEST(a_task_whose_ending_is_refused_is_a_dead_letter),
 		TEST(leases_of_other_nodes_and_epochs_are_judged_by_the_clock),
 		cmocka_unit_test(backoff_stays_within_its_bounds),
 	};
