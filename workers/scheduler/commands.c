@@ -39,6 +39,7 @@ struct command {
 	enum ending ending;
 	int64_t delay_ms;
 	uint64_t number;	 /* of commands.added */
+	bool may_start, said;	 /* of EXEC_START; said: it went to droverd */
 	bool in_store, unwanted; /* unwanted: droverd was told to end it */
 	char words[WORDS];
 };
@@ -53,6 +54,7 @@ struct commands {
 	uint64_t added, asked_at; /* so many; so many when the store was asked what we hold */
 	bool configured;	  /* there are jobs of commands */
 	bool started, taken, claiming, claim_again, asking;
+	bool synced;	   /* droverd has EXEC_SYNC */
 	int claim_trouble; /* the queue_status last logged */
 	void (*drained)(void *arg);
 	void *drained_arg;
@@ -124,7 +126,7 @@ static struct command *find(const struct commands *c, uint64_t task, uint64_t fe
 	return NULL;
 }
 
-static struct command *add(struct commands *c, struct task *task)
+static struct command *add(struct commands *c, struct task *task, bool may_start)
 {
 	struct command *m = NEW(struct command);
 	struct loop_timer *again = m ? loop_timer_new(c->scheduler->loop, commit, m) : NULL;
@@ -134,6 +136,7 @@ static struct command *add(struct commands *c, struct task *task)
 	m->all = c;
 	m->task = task;
 	m->again = again;
+	m->may_start = may_start;
 	m->number = ++c->added;
 	list_add_tail(&c->list, &m->node);
 	c->running++;
@@ -142,13 +145,31 @@ static struct command *add(struct commands *c, struct task *task)
 
 /* ---- what is said to droverd ---- */
 
-static void say(const struct commands *c, enum message_id id, uint64_t task, uint64_t fence)
+/* The channel may have no room: what is not said then is said by on_look(). */
+
+static void say_sync(struct commands *c)
 {
-	const struct msg_exec_task body = { .task = task, .fence = fence };
-	(void)worker_send(c->scheduler->worker, id, &body);
+	const struct msg_empty nothing = { 0 };
+	c->synced = worker_send(c->scheduler->worker, MSG_EXEC_SYNC, &nothing) == 0;
 }
 
-static void say_start(const struct command *m, bool may_start)
+/* One that is not wanted any more is told again at each look. */
+static void say_stop(const struct commands *c, uint64_t task, uint64_t fence)
+{
+	const struct msg_exec_task body = { .task = task, .fence = fence };
+	(void)worker_send(c->scheduler->worker, MSG_EXEC_STOP, &body);
+}
+
+/* droverd tells of its end again when it is asked to tell of all. */
+static void say_forget(struct commands *c, uint64_t task, uint64_t fence)
+{
+	const struct msg_exec_task body = { .task = task, .fence = fence };
+	if (worker_send(c->scheduler->worker, MSG_EXEC_FORGET, &body) != 0)
+		c->synced = false;
+}
+
+/* As often as one likes: droverd knows its commands by task and fence. */
+static void say_start(struct command *m)
 {
 	const struct task *t = m->task;
 	const struct msg_exec_start body = { .job = t->job,
@@ -156,17 +177,17 @@ static void say_start(const struct command *m, bool may_start)
 		.task = (uint64_t)t->id,
 		.fence = (uint64_t)t->fence,
 		.attempt = (uint64_t)t->attempt,
-		.may_start = may_start };
-	(void)worker_send(m->all->scheduler->worker, MSG_EXEC_START, &body);
+		.may_start = m->may_start && !m->unwanted };
+	m->said = worker_send(m->all->scheduler->worker, MSG_EXEC_START, &body) == 0;
 }
 
-static void say_stop(struct command *m)
+static void stop(struct command *m)
 {
 	if (!m->unwanted)
 		log_info(MAIN, "command_cancelled", KV_STR("job", m->task->job),
 			KV_INT("run", m->task->run_id), KV_INT("task", m->task->id));
 	m->unwanted = true;
-	say(m->all, MSG_EXEC_STOP, (uint64_t)m->task->id, (uint64_t)m->task->fence);
+	say_stop(m->all, (uint64_t)m->task->id, (uint64_t)m->task->fence);
 }
 
 /* ---- how it ended ---- */
@@ -198,7 +219,7 @@ static void tell_ending(const struct command *m)
 static void is_over(struct command *m)
 {
 	struct commands *c = m->all;
-	say(c, MSG_EXEC_FORGET, (uint64_t)m->task->id, (uint64_t)m->task->fence);
+	say_forget(c, (uint64_t)m->task->id, (uint64_t)m->task->fence);
 	tell_ending(m);
 	command_free(m);
 	claim(c);
@@ -312,7 +333,7 @@ static void on_ended(struct commands *c, const struct msg_exec_ended *e)
 	struct command *m = find(c, e->task, e->fence);
 	/* Committed before we came, or cancelled: nobody asks for it any more. */
 	if (!m) {
-		say(c, MSG_EXEC_FORGET, e->task, e->fence);
+		say_forget(c, e->task, e->fence);
 		return;
 	}
 	if (m->ending != ENDING_NONE)
@@ -330,7 +351,7 @@ void commands_message(struct commands *c, const struct message *m)
 	if (m->id == MSG_EXEC_ENDED)
 		on_ended(c, &m->body.exec_ended);
 	else if (!find(c, t->task, t->fence))
-		say(c, MSG_EXEC_STOP, t->task, t->fence);
+		say_stop(c, t->task, t->fence);
 }
 
 /* ---- taking over ---- */
@@ -348,17 +369,17 @@ static void on_taken(
 			task_free(tasks[i].task);
 			continue;
 		}
-		const struct command *m = add(c, tasks[i].task);
 		/* One that this droverd does not know never began; of an earlier one's nobody
 		 * can say. */
-		say_start(m, tasks[i].same_epoch || MUTANT(COMMAND_STARTED_BLINDLY));
+		struct command *m = add(
+			c, tasks[i].task, tasks[i].same_epoch || MUTANT(COMMAND_STARTED_BLINDLY));
+		say_start(m);
 		log_info(MAIN, "command_taken_over", KV_STR("job", m->task->job),
 			KV_INT("run", m->task->run_id), KV_INT("task", m->task->id));
 	}
-	const struct msg_empty nothing = { 0 };
 	if (!c->taken)
 		return;
-	(void)worker_send(c->scheduler->worker, MSG_EXEC_SYNC, &nothing);
+	say_sync(c);
 	loop_timer_start(c->renew, RENEW_MS);
 	loop_timer_start(c->look, 0);
 }
@@ -419,7 +440,7 @@ static void on_claimed(void *arg, enum queue_status status, struct task **tasks,
 		if (c->drained || !c->taken)
 			give_back(c, tasks[i]);
 		else
-			say_start(add(c, tasks[i]), true);
+			say_start(add(c, tasks[i], true));
 	}
 	finish_drain(c);
 	if (count > 0 || c->claim_again)
@@ -463,14 +484,26 @@ static void on_held(void *arg, enum queue_status status, const struct held_task 
 		for (size_t i = 0; i < count && !ours; i++)
 			ours = held[i].id == m->task->id && held[i].fence == m->task->fence;
 		if (!ours)
-			say_stop(m);
+			stop(m);
 	}
+}
+
+static void say_again(struct commands *c)
+{
+	LIST_FOR_EACH (node, &c->list) {
+		struct command *m = LIST_ENTRY(node, struct command, node);
+		if (!m->said)
+			say_start(m);
+	}
+	if (!c->synced)
+		say_sync(c);
 }
 
 static void on_look(void *arg)
 {
 	struct commands *c = arg;
-	if (c->configured || c->running)
+	say_again(c);
+	if (c->configured || c->running || !c->synced)
 		loop_timer_start(c->look, LOOK_MS);
 	if (c->running && !c->asking) {
 		c->asking = true;

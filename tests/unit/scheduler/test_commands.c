@@ -7,6 +7,7 @@
 #include "scheduler/commands.h"
 #include "scheduler/scheduler.h"
 #include "worker/worker.h"
+#include <errno.h>
 
 enum { SAID_MAX = 64 };
 
@@ -22,7 +23,9 @@ static struct {
 	} said[SAID_MAX];
 	size_t count;
 	int drained;
-	bool hold_back; /* the next question what we hold is not asked, but kept: */
+	enum message_id full_for; /* the channel has no room for the next of these, */
+	int full_times;		  /* so many */
+	bool hold_back;		  /* the next question what we hold is not asked, but kept: */
 	queue_held held;
 	void *held_arg;
 } w;
@@ -30,6 +33,10 @@ static struct {
 int worker_send(struct worker *worker UNUSED, enum message_id id, const void *body)
 {
 	struct said said = { .id = id };
+	if (id == w.full_for && w.full_times > 0) {
+		w.full_times--;
+		return -ENOBUFS;
+	}
 	if (id == MSG_EXEC_START) {
 		const struct msg_exec_start *m = body;
 		said = (struct said) { id, m->task, m->fence, m->may_start };
@@ -173,6 +180,8 @@ static int setup(void **state)
 {
 	queue_setup(state);
 	w.f = *state;
+	w.hold_back = false;
+	w.full_times = 0;
 	w.config = must_load("jobs: {job: {kind: exec, command: [/bin/true], retry: {backoff: "
 			     "{initial: 50ms, max: 50ms}}}}\n"
 			     "workers: {scheduler: {concurrency: 2}}\n");
@@ -307,6 +316,49 @@ static void a_command_claimed_while_the_store_is_asked_what_is_held_goes_on(void
 	assert_int_equal(hear(MSG_EXEC_STOP, 0)->task, second.task);
 }
 
+static void no_room_for(enum message_id id, int times)
+{
+	w.full_for = id;
+	w.full_times = times;
+}
+
+static void what_the_channel_had_no_room_for_is_said_again(void **state UNUSED)
+{
+	int64_t run = make_task(1);
+	no_room_for(MSG_EXEC_START, 1);
+	begin("n/e1/scheduler/1");
+	const struct said start = *hear(MSG_EXEC_START, 0);
+	assert_int_equal(w.full_times, 0);
+	assert_true(start.may_start);
+	no_room_for(MSG_EXEC_FORGET, 1);
+	size_t said = w.count;
+	tell_end(&start, "exit", 0);
+	/* droverd, asked to tell of all, tells of this one again. */
+	hear(MSG_EXEC_SYNC, said);
+	assert_string_equal(run_state(w.f, run), "succeeded");
+	tell_end(&start, "exit", 0);
+	assert_int_equal(hear(MSG_EXEC_FORGET, said)->task, start.task);
+}
+
+static void a_command_that_is_cancelled_before_it_was_said_is_not_begun(void **state UNUSED)
+{
+	int64_t run = make_task(1);
+	w.held = NULL;
+	w.hold_back = true;
+	no_room_for(MSG_EXEC_START, 1000);
+	begin("n/e1/scheduler/1");
+	while (w.full_times == 1000)
+		turn();
+	struct store_tx *tx = store_tx_new(w.f->store, 0);
+	queue_tx_cancel_run(tx, run, NULL, "not wanted", clock_real_ms());
+	assert_ok(run_tx(w.f, tx));
+	while (!w.held)
+		turn();
+	w.held(w.held_arg, QUEUE_OK, NULL, 0);
+	no_room_for(MSG_EXEC_START, 0);
+	assert_false(hear(MSG_EXEC_START, 0)->may_start);
+}
+
 static void on_drained(void *arg)
 {
 	++*(int *)arg;
@@ -356,6 +408,8 @@ int main(void)
 		TEST(what_an_earlier_droverd_may_have_run_is_not_run_again),
 		TEST(a_cancelled_run_ends_its_command),
 		TEST(a_command_claimed_while_the_store_is_asked_what_is_held_goes_on),
+		TEST(what_the_channel_had_no_room_for_is_said_again),
+		TEST(a_command_that_is_cancelled_before_it_was_said_is_not_begun),
 		TEST(draining_claims_no_more_and_leaves_what_runs),
 		TEST(no_more_run_at_a_time_than_are_allowed),
 	};
