@@ -23,7 +23,7 @@ struct store_engine {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed; /* CLOCK_MONOTONIC */
 	struct list inbox;	/* under mutex: struct store_tx by .node */
-	bool stop, trim;	/* under mutex */
+	bool stop, trim, ended; /* under mutex; ended: the thread is about to */
 	bool working;		/* under mutex: the thread has a batch */
 	/* the thread's own */
 	struct sqlite_conn conn;
@@ -125,21 +125,29 @@ static void trim(struct store_engine *e)
 	pthread_mutex_unlock(&e->mutex);
 }
 
+static struct timespec at_mono_ms(int64_t ms)
+{
+	return (struct timespec) { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+}
+
 static bool close_engine(struct store_engine *e)
 {
 	pthread_mutex_lock(&e->mutex);
 	e->stop = true;
 	pthread_cond_signal(&e->changed);
-	pthread_mutex_unlock(&e->mutex);
-	struct timespec until;
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += CLOSE_MS / 1000;
 	/* The holder of store.lock may be stopped, the disk may hang: whoever closes wants to exit.
 	 */
-	if (pthread_timedjoin_np(e->thread, NULL, &until) != 0) {
+	const struct timespec until = at_mono_ms(clock_mono_ms() + CLOSE_MS);
+	int rc = 0;
+	while (!e->ended && rc == 0)
+		rc = pthread_cond_timedwait(&e->changed, &e->mutex, &until);
+	bool ended = e->ended;
+	pthread_mutex_unlock(&e->mutex);
+	if (!ended) {
 		pthread_detach(e->thread);
 		return false;
 	}
+	pthread_join(e->thread, NULL);
 	engine_free(e);
 	return true;
 }
@@ -155,11 +163,6 @@ const struct store_engine_ops store_engine_sqlite = {
 };
 
 /* ---- the thread ---- */
-
-static struct timespec at_mono_ms(int64_t ms)
-{
-	return (struct timespec) { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
-}
 
 /* The page cache, the statements; both come back with use. */
 static void trim_now(struct store_engine *e)
@@ -206,6 +209,10 @@ static void *thread_main(void *arg)
 	while (take_batch(e, &batch))
 		serve(e, &batch);
 	sqlite_conn_finish(&e->conn);
+	pthread_mutex_lock(&e->mutex);
+	e->ended = true;
+	pthread_cond_signal(&e->changed);
+	pthread_mutex_unlock(&e->mutex);
 	return NULL;
 }
 

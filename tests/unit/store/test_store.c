@@ -7,7 +7,20 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
+
+/* As if CLOCK_REALTIME was set, right after it was read. */
+static time_t real_offset_s;
+
+int clock_gettime(clockid_t clock, struct timespec *at)
+{
+	long rc = syscall(SYS_clock_gettime, clock, at);
+	if (rc == 0 && clock == CLOCK_REALTIME)
+		at->tv_sec += real_offset_s;
+	return (int)rc;
+}
 
 static void a_transaction_comes_back_on_the_loop_with_its_rows(void **state)
 {
@@ -294,6 +307,25 @@ static void closing_finishes_what_was_submitted(void **state)
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM t"), 300);
 }
 
+static void closing_waits_for_what_is_under_way_when_the_clock_is_set(void **state)
+{
+	struct fixture *f = *state;
+	assert_ok(run_sql(f, "CREATE TABLE t (a INTEGER)"));
+	struct store_tx *tx = store_tx_new(f->store, 0);
+	/* For a while. */
+	store_tx_sql(tx,
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500000)"
+		" INSERT INTO t SELECT MAX(i) FROM n",
+		NULL, 0);
+	store_submit(f->store, tx, NULL, NULL);
+	/* Set forward by an hour as soon as it was read. */
+	real_offset_s = -3600;
+	store_close(f->store);
+	real_offset_s = 0;
+	f->store = NULL;
+	assert_int_equal(peek(f, "SELECT a FROM t"), 500000);
+}
+
 /* In a process of its own, which ends with what it had to leave. */
 static void closing_does_not_wait_for_ever_behind_a_stopped_writer(void **state)
 {
@@ -364,6 +396,7 @@ static const struct CMUnitTest file_only[] = {
 	TEST(a_database_that_is_not_there_is_unavailable_until_it_is),
 	TEST(the_database_is_made_for_the_group_and_durable),
 	TEST(the_gate_is_held_only_while_writing),
+	TEST(closing_waits_for_what_is_under_way_when_the_clock_is_set),
 	TEST(closing_does_not_wait_for_ever_behind_a_stopped_writer),
 	cmocka_unit_test(only_what_an_engine_understands_is_a_url),
 };
