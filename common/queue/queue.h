@@ -159,8 +159,8 @@ struct queue_prune {
 };
 /**
  * One step, a few milliseconds of the database's time: ended runs with their URLs, but not the
- * newest of a job nor those with dead letters; due times; the history of tasks. `prune` stays the
- * caller's until cb.
+ * newest of a job nor those with dead letters nor whose end is still to be told; due times; the
+ * history of tasks. `prune` stays the caller's until cb.
  */
 void queue_prune(struct store *store, struct queue_prune *prune, queue_cb cb, void *arg);
 

@@ -11,12 +11,13 @@ enum { PRUNE_RUNS = 100, PRUNE_ROWS = 500 };
 /* The ended runs that this step looks at, wherever its cursor is; most of those that stay (the last
  * of their job, or with dead letters) lie in front, so it does not begin at the oldest each time.
  */
-#define WINDOW                                                                         \
-	"SELECT id, job, finished_at FROM drover_run WHERE finished_at IS NOT NULL"    \
-	" AND finished_at < $1 AND (finished_at > $2 OR finished_at = $2 AND id > $3)" \
+#define WINDOW                                                                                \
+	"SELECT id, job, finished_at, followed FROM drover_run WHERE finished_at IS NOT NULL" \
+	" AND finished_at < $1 AND (finished_at > $2 OR finished_at = $2 AND id > $3)"        \
 	" ORDER BY finished_at, id LIMIT $4"
 #define OLD                                                                                 \
-	"SELECT w.id FROM (" WINDOW ") AS w WHERE EXISTS (SELECT 1 FROM drover_run n"       \
+	"SELECT w.id FROM (" WINDOW                                                         \
+	") AS w WHERE w.followed = 0 AND EXISTS (SELECT 1 FROM drover_run n"                \
 	" WHERE n.job = w.job AND n.id > w.id) AND NOT EXISTS (SELECT 1 FROM drover_dead d" \
 	" WHERE d.run_id = w.id)"
 /* Up to the time of the $2th oldest row: tables without a key of one column have no other bound. */

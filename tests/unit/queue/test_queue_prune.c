@@ -95,6 +95,23 @@ static void runs_that_are_open_or_have_dead_letters_stay(void **state)
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_run WHERE id = 2"), 0);
 }
 
+/* The job that runs after it would never run. */
+static void runs_whose_end_was_not_yet_told_stay(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_prune p;
+	for (int64_t id = 1; id <= 4; id++)
+		ended_run(f, id, "a", OLD, 1);
+	assert_ok(run_sql(f, "UPDATE drover_run SET followed = id WHERE id < 3"));
+	prune(f, &p);
+	assert_int_equal(p.runs, 1);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_run WHERE id < 3"), 2);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_url WHERE run_id < 3"), 2);
+	assert_ok(run_sql(f, "UPDATE drover_run SET followed = 0"));
+	prune(f, &p);
+	assert_int_equal(p.runs, 2);
+}
+
 /* Between two steps others get their turn; none removes more than its bound. */
 static void much_leaves_in_many_small_steps(void **state)
 {
@@ -125,6 +142,7 @@ int main(void)
 		TEST(what_is_old_leaves_and_what_is_new_stays),
 		TEST(the_newest_run_of_each_job_stays_however_old_it_is),
 		TEST(runs_that_are_open_or_have_dead_letters_stay),
+		TEST(runs_whose_end_was_not_yet_told_stay),
 		TEST(much_leaves_in_many_small_steps),
 	};
 	return RUN_ON_BOTH(tests);
