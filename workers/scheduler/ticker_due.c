@@ -38,7 +38,7 @@ struct due_verdict ticker_judge(
 		return (struct due_verdict) { "missed", "longer ago than the catch-up window" };
 	if (ago > ON_TIME_MS && due->catch_up == CATCH_UP_NONE)
 		return (struct due_verdict) { "missed",
-			"drover was down, and schedule.catch_up is none" };
+			"not decided within a minute, and schedule.catch_up is none" };
 	if (later && due->catch_up != CATCH_UP_ALL)
 		return (struct due_verdict) { "coalesced", "a later due time stands for it" };
 	return (struct due_verdict) { "fired", "" };
@@ -160,6 +160,9 @@ static void finish_job(const struct decided *d, int64_t now)
 		ticker_count_anew(j, now);
 	}
 	ticker_enqueue(j);
+	/* What is left of a backlog comes behind all that is due now. */
+	if (j->heap == &j->ticker->due && j->key < now)
+		job_heap_put(&j->ticker->due, j, now);
 }
 
 struct kinds {
@@ -252,7 +255,7 @@ void ticker_decide(struct ticker *t, int64_t now)
 	struct store_tx *tx = NULL;
 	while (!t->deciding && is_due(j = job_heap_first(&t->due), now) &&
 		(!d || d->dues < DUES_A_TRANSACTION)) {
-		size_t room = DUES_A_TRANSACTION - (d ? d->dues : 0);
+		size_t room = MIN(DUES_A_TRANSACTION - (d ? d->dues : 0), (size_t)DUES_OF_A_JOB);
 		int64_t next = plan_job(t, j, now, room, false);
 		if (t->planned == 0) {
 			job_heap_put(&t->late, j, j->next_due);

@@ -16,6 +16,8 @@ enum {
 	RETRY_MS = 500,
 	/* However many due times there are, one transaction carries no more of them. */
 	DUES_A_TRANSACTION = 500,
+	/* So many of one job: the others do not wait for its backlog. */
+	DUES_OF_A_JOB = 50,
 	/* Jobs that are new are written so many at once. */
 	JOBS_A_TRANSACTION = 200,
 	/* A wall clock that lost this much against the monotonic one between two ticks was set. */

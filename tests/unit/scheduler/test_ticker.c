@@ -111,6 +111,26 @@ static void each_due_time_of_a_pause_has_one_row(void **state UNUSED)
 	assert_int_equal(world_number(COALESCED " AND reason = ''"), 0);
 }
 
+static void a_job_does_not_wait_for_the_backlogs_of_others(void **state UNUSED)
+{
+	struct buf yaml = BUF_INIT;
+	buf_add_str(&yaml, "x-job: &j {kind: crawl, start: [\"https://a.example.org/\"],"
+			   " store: {table: t, key: [url]}}\n"
+			   "jobs:\n"
+			   "  z: {<<: *j, schedule: {cron: \"* * * * *\"}}\n");
+	for (int i = 0; i < 12; i++)
+		buf_addf(&yaml, "  b%d: {<<: *j, schedule: {every: 100ms}}\n", i);
+	world_configure(must_load(buf_str(&yaml)));
+	buf_finish(&yaml);
+	assert_int_equal(world_number(DUES), 12);
+	world_advance(60 * SECOND + 1);
+	assert_int_equal(world_number(DUES), 12 + 12 * 600 + 1);
+	/* Each of the twelve has had its turn, in two transactions. */
+	assert_in_range(
+		world_number(DUES " WHERE rowid < (SELECT rowid FROM drover_due WHERE job = 'z')"),
+		0, 12 + 1000);
+}
+
 static void what_is_longer_ago_than_the_window_is_missed(void **state UNUSED)
 {
 	world_configure(tick_config("{cron: \"0 3 * * 5\"}")); /* 15 January is a Friday */
@@ -652,6 +672,7 @@ int main(void)
 		TEST(the_dst_policy_of_the_job_is_obeyed),
 		TEST(a_job_without_schedule_is_never_due),
 		TEST(each_due_time_of_a_pause_has_one_row),
+		TEST(a_job_does_not_wait_for_the_backlogs_of_others),
 		TEST(what_is_longer_ago_than_the_window_is_missed),
 		TEST(a_due_time_while_the_run_before_is_not_finished_is_skipped),
 		TEST(without_catch_up_what_was_not_seen_in_time_is_missed),
