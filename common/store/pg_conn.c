@@ -64,7 +64,7 @@ void pg_conn_finish(struct pg_conn *c)
 	pg_conn_close(c);
 	loop_timer_free(c->timer);
 	pg_run_clear(&c->run);
-	free(c->hostaddr);
+	pg_addresses_finish(&c->at);
 	free(c->answers);
 }
 
@@ -103,9 +103,11 @@ static void start_connecting(struct pg_conn *c)
 	/* Those before dbname are defaults, those after it hold whatever the URL says. */
 	const char *const keys[] = { "fallback_application_name", "gssencmode", "keepalives",
 		"keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-		"dbname", "client_encoding", c->hostaddr ? "hostaddr" : NULL, NULL };
+		"dbname", "client_encoding", c->at.hosts ? "host" : NULL, "hostaddr",
+		c->at.ports ? "port" : NULL, NULL };
 	const char *const values[] = { program_invocation_short_name, "disable", "1", "10", "5",
-		"3", "25000", c->engine->url, "UTF8", c->hostaddr, NULL };
+		"3", "25000", c->engine->url, "UTF8", c->at.hosts, c->at.addresses, c->at.ports,
+		NULL };
 	c->pg = PQconnectStartParams(keys, values, 1);
 	if (!c->pg)
 		abort();
@@ -123,22 +125,23 @@ static void no_notice(void *arg, const char *words)
 	(void)words;
 }
 
-/* The host that the URL names, when libpq would have to look it up. */
-static char *host_of(const char *url)
+/* The hosts that the URL names, when libpq would have to look them up, and their ports. */
+static void hosts_of(const char *url, char **hosts, char **ports)
 {
 	PQconninfoOption *options = PQconninfoParse(url, NULL);
-	char *host = NULL;
+	bool looked_up = false;
 	for (PQconninfoOption *o = options; o && o->keyword; o++) {
-		if (str_eq(o->keyword, "hostaddr") && o->val && *o->val) {
-			free(host);
-			host = NULL;
-			break;
-		}
-		if (str_eq(o->keyword, "host") && o->val && *o->val)
-			host = strdup(o->val);
+		if (!o->val || !*o->val)
+			continue;
+		looked_up = looked_up || str_eq(o->keyword, "hostaddr");
+		if (str_eq(o->keyword, "host"))
+			*hosts = strdup(o->val);
+		if (str_eq(o->keyword, "port"))
+			*ports = strdup(o->val);
 	}
 	PQconninfoFree(options);
-	return host;
+	if (looked_up)
+		free(TAKE(*hosts));
 }
 
 void pg_conn_open(struct pg_conn *c)
@@ -149,10 +152,12 @@ void pg_conn_open(struct pg_conn *c)
 	c->error[0] = '\0';
 	c->state = PG_RESOLVING;
 	deadline(c, e->pool.connect_ms);
-	free(TAKE(c->hostaddr));
-	CLEANUP(freep) char *host = host_of(e->url);
+	pg_addresses_finish(&c->at);
+	CLEANUP(freep) char *hosts = NULL;
+	CLEANUP(freep) char *ports = NULL;
+	hosts_of(e->url, &hosts, &ports);
 	/* On each connect: the address may have moved with a failover. */
-	c->resolver = host ? pg_resolve(c, host, &failed) : NULL;
+	c->resolver = hosts ? pg_resolve(c, hosts, ports, &failed) : NULL;
 	if (failed)
 		snprintf(c->error, sizeof(c->error), "no thread to look up the database's host");
 	if (failed)
@@ -165,8 +170,7 @@ void pg_conn_open(struct pg_conn *c)
 
 void pg_conn_resolved(struct pg_conn *c)
 {
-	c->hostaddr = pg_resolve_take(TAKE(c->resolver), c->error, sizeof(c->error));
-	if (c->hostaddr)
+	if (pg_resolve_take(TAKE(c->resolver), &c->at, c->error, sizeof(c->error)))
 		start_connecting(c);
 	else
 		c->broken = true;

@@ -104,6 +104,12 @@ struct pg_run {
 	struct arena *scratch; /* of this try */
 };
 
+/* For libpq: comma separated, one place for each address of each host. */
+struct pg_addresses {
+	char *hosts, *addresses;
+	char *ports; /* NULL: as the URL has them */
+};
+
 struct pg_conn {
 	struct store_engine *engine;
 	PGconn *pg;
@@ -112,7 +118,7 @@ struct pg_conn {
 	enum pg_state state;
 	unsigned io_events;
 	struct pg_resolver *resolver;
-	char *hostaddr;
+	struct pg_addresses at; /* NULLs: as the URL has it */
 	/* answers that are still to come, in order */
 	struct pg_answer *answers;
 	size_t answer_first, answer_len, answer_cap;
@@ -276,11 +282,16 @@ void pg_copy_ready(struct pg_conn *c);
 
 /* ---- pg_resolve.c ---- */
 /**
- * Looks up the addresses of `hosts` (comma separated, as libpq has them) on a thread; c's loop then
- * calls pg_conn_resolved(). NULL: nothing to look up (addresses, folders), or *failed.
+ * Looks up all addresses of `hosts` (comma separated, as libpq has them, and `ports`, which may be
+ * NULL) on a thread; c's loop then calls pg_conn_resolved(). NULL: nothing to look up (addresses,
+ * folders; as many ports as no hosts, of which libpq tells), or *failed.
  */
-struct pg_resolver *pg_resolve(struct pg_conn *c, const char *hosts, bool *failed);
-/** The list for "hostaddr"; NULL: words are in `error`. Frees the resolver. */
-char *pg_resolve_take(struct pg_resolver *resolver, char *error, size_t size);
+struct pg_resolver *pg_resolve(
+	struct pg_conn *c, const char *hosts, const char *ports, bool *failed);
+/** Fills in *out, to be freed by pg_addresses_finish(). false: words are in `error`. Frees the
+ * resolver. */
+bool pg_resolve_take(
+	struct pg_resolver *resolver, struct pg_addresses *out, char *error, size_t size);
+void pg_addresses_finish(struct pg_addresses *addresses);
 /** It answers nobody any more. */
 void pg_resolve_forget(struct pg_resolver *resolver);

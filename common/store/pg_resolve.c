@@ -15,23 +15,28 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { HOSTS_MAX = 16 };
+enum { HOSTS_MAX = 16, ADDRESSES_MAX = 8 /* of a host */, ADDRESS_SIZE = 64 /* with its scope */ };
 
 struct pg_resolver {
 	struct pg_conn *conn;
 	struct loop_waker *waker;
-	char *hosts;
+	char *hosts, *ports; /* ports: NULL, or as many as hosts */
 	pthread_mutex_t mutex;
 	bool finished, forgotten; /* under mutex; whoever comes second frees */
-	struct buf addresses;	  /* of the thread until it has finished */
+	/* of the thread until it has finished */
+	struct buf found_hosts, found_ports, addresses;
+	size_t found;
 	char error[256];
 };
 
 static void resolver_free(struct pg_resolver *r)
 {
 	pthread_mutex_destroy(&r->mutex);
+	buf_finish(&r->found_hosts);
+	buf_finish(&r->found_ports);
 	buf_finish(&r->addresses);
 	free(r->hosts);
+	free(r->ports);
 	free(r);
 }
 
@@ -42,40 +47,50 @@ static bool needs_look_up(const char *host)
 	       inet_pton(AF_INET6, host, address) != 1;
 }
 
-/* One address each: libpq wants as many as there are hosts. */
-static bool look_up(struct pg_resolver *r, const char *host)
+/* libpq wants as many hosts and ports as addresses. */
+static void add(struct pg_resolver *r, const char *host, const char *port, const char *address)
+{
+	const char *comma = r->found++ ? "," : "";
+	buf_addf(&r->found_hosts, "%s%s", comma, host);
+	buf_addf(&r->found_ports, "%s%s", comma, port);
+	buf_addf(&r->addresses, "%s%s", comma, address);
+}
+
+/* All of its addresses: a server may listen at one family's only. */
+static bool look_up(struct pg_resolver *r, const char *host, const char *port)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
-	char address[INET6_ADDRSTRLEN] = "";
+	char address[ADDRESS_SIZE];
+	int count = 0;
 	if (!needs_look_up(host)) {
-		buf_add_str(&r->addresses, *host == '/' || *host == '@' ? "" : host);
+		add(r, host, port, *host == '/' || *host == '@' ? "" : host);
 		return true;
 	}
 	int rc = getaddrinfo(host, NULL, &hints, &found);
-	if (rc == 0 && getnameinfo(found->ai_addr, found->ai_addrlen, address, sizeof(address),
-			       NULL, 0, NI_NUMERICHOST) != 0)
-		address[0] = '\0';
-	if (found)
-		freeaddrinfo(found);
-	if (address[0]) {
-		buf_add_str(&r->addresses, address);
-		return true;
+	for (struct addrinfo *a = rc == 0 ? found : NULL; a && count < ADDRESSES_MAX;
+		a = a->ai_next) {
+		if (getnameinfo(a->ai_addr, a->ai_addrlen, address, sizeof(address), NULL, 0,
+			    NI_NUMERICHOST) != 0)
+			continue;
+		add(r, host, port, address);
+		count++;
 	}
-	snprintf(r->error, sizeof(r->error), "PostgreSQL: the address of host %s: %s", host,
-		rc ? gai_strerror(rc) : "none");
-	return false;
+	if (rc == 0)
+		freeaddrinfo(found);
+	if (count == 0)
+		snprintf(r->error, sizeof(r->error), "PostgreSQL: the address of host %s: %s", host,
+			rc ? gai_strerror(rc) : "none");
+	return count > 0;
 }
 
 static void *thread_main(void *arg)
 {
 	struct pg_resolver *r = arg;
 	bool ok = true;
-	char *rest = r->hosts;
-	for (int n = 0; ok && rest; n++) {
-		char *host = strsep(&rest, ",");
-		if (n > 0)
-			buf_add_char(&r->addresses, ',');
-		ok = look_up(r, host);
+	char *rest = r->hosts, *ports = r->ports;
+	while (ok && rest) {
+		const char *port = ports ? strsep(&ports, ",") : "";
+		ok = look_up(r, strsep(&rest, ","), port);
 	}
 	pthread_mutex_lock(&r->mutex);
 	r->finished = true;
@@ -107,14 +122,25 @@ static bool start(struct pg_resolver *r)
 	return rc == 0;
 }
 
-struct pg_resolver *pg_resolve(struct pg_conn *c, const char *hosts, bool *failed)
+static size_t places(const char *list)
+{
+	size_t count = 1;
+	for (; *list; list++)
+		count += *list == ',';
+	return count;
+}
+
+struct pg_resolver *pg_resolve(
+	struct pg_conn *c, const char *hosts, const char *ports, bool *failed)
 {
 	CLEANUP(freep) char *list = strdup(hosts);
 	bool needed = false;
 	*failed = !list;
 	for (char *rest = list; rest;)
 		needed = needs_look_up(strsep(&rest, ",")) || needed;
-	if (!needed)
+	/* A single port is of all hosts. */
+	bool paired = ports && places(ports) > 1;
+	if (!needed || (paired && places(ports) != places(hosts)))
 		return NULL;
 	struct pg_resolver *r = NEW(struct pg_resolver);
 	*failed = true;
@@ -122,10 +148,11 @@ struct pg_resolver *pg_resolve(struct pg_conn *c, const char *hosts, bool *faile
 		return NULL;
 	r->conn = c;
 	r->hosts = strdup(hosts);
-	r->addresses.max = (size_t)HOSTS_MAX * INET6_ADDRSTRLEN;
+	r->ports = paired ? strdup(ports) : NULL;
+	r->addresses.max = (size_t)HOSTS_MAX * ADDRESSES_MAX * ADDRESS_SIZE;
 	pthread_mutex_init(&r->mutex, NULL);
 	r->waker = loop_waker_new(c->engine->loop, on_finished, r);
-	if (!r->hosts || !r->waker || !start(r)) {
+	if (!r->hosts || (paired && !r->ports) || !r->waker || !start(r)) {
 		loop_waker_free(r->waker);
 		resolver_free(r);
 		return NULL;
@@ -134,18 +161,38 @@ struct pg_resolver *pg_resolve(struct pg_conn *c, const char *hosts, bool *faile
 	return r;
 }
 
-char *pg_resolve_take(struct pg_resolver *r, char *error, size_t size)
+void pg_addresses_finish(struct pg_addresses *a)
+{
+	free(a->hosts);
+	free(a->addresses);
+	free(a->ports);
+	*a = (struct pg_addresses) { 0 };
+}
+
+static bool take(struct pg_resolver *r, struct pg_addresses *out)
+{
+	if (buf_failed(&r->found_hosts) || buf_failed(&r->found_ports) || buf_failed(&r->addresses))
+		return false;
+	*out = (struct pg_addresses) { .hosts = strdup(buf_str(&r->found_hosts)),
+		.addresses = strdup(buf_str(&r->addresses)),
+		.ports = r->ports ? strdup(buf_str(&r->found_ports)) : NULL };
+	if (out->hosts && out->addresses && (out->ports || !r->ports))
+		return true;
+	pg_addresses_finish(out);
+	return false;
+}
+
+bool pg_resolve_take(struct pg_resolver *r, struct pg_addresses *out, char *error, size_t size)
 {
 	/* The thread woke us with the lock held: it has let go of r when we have it. */
 	pthread_mutex_lock(&r->mutex);
 	pthread_mutex_unlock(&r->mutex);
 	loop_waker_free(r->waker);
-	char *addresses = r->error[0] || buf_failed(&r->addresses) ? NULL
-								   : strdup(buf_str(&r->addresses));
-	if (!addresses)
+	bool ok = !r->error[0] && take(r, out);
+	if (!ok)
 		snprintf(error, size, "%s", r->error[0] ? r->error : "out of memory");
 	resolver_free(r);
-	return addresses;
+	return ok;
 }
 
 void pg_resolve_forget(struct pg_resolver *r)

@@ -6,9 +6,24 @@
 #include "config/check.h"
 #include "config/config.h"
 #include "store/pg_engine.h"
+#include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <netdb.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+/* two.test has two addresses; at the first nobody listens. */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+	struct addrinfo **found)
+{
+	int (*real)(const char *, const char *, const struct addrinfo *,
+		struct addrinfo **) = dlsym(RTLD_NEXT, "getaddrinfo");
+	if (!node || strcmp(node, "two.test") != 0)
+		return real(node, service, hints, found);
+	int rc = real("127.0.0.2", service, hints, found);
+	return rc == 0 ? real("127.0.0.1", service, hints, &(*found)->ai_next) : rc;
+}
 
 static void reopen(struct fixture *f, const struct store_pool *pool, const char *url)
 {
@@ -141,6 +156,56 @@ static void a_server_that_is_away_is_said_without_the_password(void **state)
 	}
 	reopen(f, &pool, NULL);
 	assert_ok(run_sql(f, "SELECT 1"));
+}
+
+static int listen_here(uint16_t *port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	socklen_t len = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	*port = ntohs(at.sin_port);
+	return fd;
+}
+
+static bool is_reached(struct fixture *f, int listener)
+{
+	for (int tries = 0; tries < 100; tries++) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		if (fd >= 0)
+			close(fd);
+		if (fd >= 0)
+			return true;
+		run_for(f, 20);
+	}
+	return false;
+}
+
+static void each_address_of_a_host_is_tried_with_its_port(void **state)
+{
+	struct fixture *f = *state;
+	uint16_t first, second;
+	char url[128];
+	int here = listen_here(&first), next = listen_here(&second);
+	snprintf(url, sizeof(url), "postgresql://u@two.test:%d,127.0.0.1:%d/db", first, second);
+	reopen(f, &(struct store_pool) { .min = 1 }, url);
+	assert_true(is_reached(f, here));
+	close(here);
+	assert_true(is_reached(f, next));
+	close(next);
+	/* A single port is of all. */
+	here = listen_here(&first);
+	snprintf(url, sizeof(url), "postgresql:///db?host=127.0.0.2,two.test&port=%d", first);
+	reopen(f, &(struct store_pool) { .min = 1 }, url);
+	assert_true(is_reached(f, here));
+	close(here);
+	/* Of ports that belong to no host libpq tells. */
+	reopen(f, &(struct store_pool) { 0 }, "postgresql:///db?host=two.test&port=1,2");
+	assert_int_equal(run_sql(f, "SELECT 1")->status, STORE_UNAVAILABLE);
+	assert_non_null(strstr(f->out.error, "port"));
 }
 
 /* ---- limits ---- */
@@ -650,6 +715,7 @@ int main(void)
 		TEST(a_commit_whose_answer_is_lost_is_found_to_have_happened),
 		TEST(a_commit_that_died_with_its_backend_is_done_again),
 		TEST(a_server_that_is_away_is_said_without_the_password),
+		TEST(each_address_of_a_host_is_tried_with_its_port),
 		TEST(a_statement_that_takes_too_long_is_ended),
 		TEST(what_gets_no_turn_is_unavailable_in_time),
 		TEST(a_read_only_server_and_a_full_disk_pass),
