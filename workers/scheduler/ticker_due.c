@@ -23,7 +23,7 @@ struct decided {
 };
 /* One transaction; lives in it. */
 struct deciding {
-	size_t dues, count;
+	size_t dues, payloads, count;
 	struct decided items[];
 };
 
@@ -98,10 +98,12 @@ static enum due_room room_of(const struct timed_job *j, bool catching)
 		       : ROOM_IN_FLIGHT;
 }
 
-/* @return false: out of memory, the next tick tries again */
-static bool add_plan(
-	struct store_tx *tx, const struct ticker *t, struct decided *d, int64_t now, bool catching)
+/* Of items[count]. @return false: out of memory, the next tick tries again; or the transaction is
+ * full */
+static bool add_plan(struct store_tx *tx, const struct ticker *t, struct deciding *all, int64_t now,
+	bool catching)
 {
+	struct decided *d = &all->items[all->count];
 	struct timed_job *j = d->job;
 	const struct planned *last = &t->plan[t->planned - 1];
 	bool fires = str_eq(last->outcome, "fired");
@@ -111,6 +113,12 @@ static bool add_plan(
 			     : j->job->due.after.count ? "after"
 						       : "schedule") < 0)
 		return false;
+	size_t payloads = all->payloads + run.request.payload_count;
+	if (all->payloads && payloads > PAYLOADS_A_TRANSACTION) {
+		job_run_finish(&run);
+		return false;
+	}
+	all->payloads = payloads;
 	d->moved = queue_tx_move_due(tx, j->name, last->due_at, d->next_due, now);
 	for (size_t i = 0; i < t->planned; i++) {
 		bool this_fires = fires && i == t->planned - 1;
@@ -264,7 +272,7 @@ void ticker_decide(struct ticker *t, int64_t now)
 		if (!tx && !(tx = begin(t, MIN(t->due.count, (size_t)DUES_A_TRANSACTION), &d)))
 			return;
 		d->items[d->count] = (struct decided) { .job = j, .next_due = next };
-		if (!add_plan(tx, t, &d->items[d->count], now, false))
+		if (!add_plan(tx, t, d, now, false))
 			break;
 		d->count++;
 		d->dues += t->planned;
@@ -325,7 +333,7 @@ void ticker_catch_up(struct ticker *t, int64_t now)
 		return;
 	int64_t next = plan_job(t, j, now, DUES_A_TRANSACTION, true);
 	d->items[0] = (struct decided) { .job = j, .next_due = next };
-	if (t->planned == 0 || !add_plan(tx, t, &d->items[0], now, true)) {
+	if (t->planned == 0 || !add_plan(tx, t, d, now, true)) {
 		store_tx_free(tx);
 		ticker_enqueue(j);
 		return;

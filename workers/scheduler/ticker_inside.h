@@ -18,6 +18,8 @@ enum {
 	DUES_A_TRANSACTION = 500,
 	/* So many of one job: the others do not wait for its backlog. */
 	DUES_OF_A_JOB = 50,
+	/* Its runs have no more tasks than this, unless one run alone has. */
+	PAYLOADS_A_TRANSACTION = 10000,
 	/* Jobs that are new are written so many at once. */
 	JOBS_A_TRANSACTION = 200,
 	/* A wall clock that lost this much against the monotonic one between two ticks was set. */

@@ -131,6 +131,34 @@ static void a_job_does_not_wait_for_the_backlogs_of_others(void **state UNUSED)
 		0, 12 + 1000);
 }
 
+static void runs_of_many_tasks_are_made_in_several_transactions(void **state UNUSED)
+{
+	struct buf yaml = BUF_INIT;
+	buf_add_str(&yaml, "providers:\n"
+			   "  p: {base_url: \"https://api.example.org/\"}\n"
+			   "x-job: &j\n"
+			   "  kind: collect\n"
+			   "  schedule: {cron: \"0 * * * *\"}\n"
+			   "  request: {provider: p, path: /x, query: {v: \"{{v}}\"}}\n"
+			   "  fields: {id: id}\n"
+			   "  store: {table: t, key: [id]}\n"
+			   "  for_each: {as: v, values: [0");
+	for (int i = 1; i < 6000; i++)
+		buf_addf(&yaml, ",%d", i);
+	buf_add_str(&yaml, "]}\njobs: {a: *j, b: *j}\n");
+	world_configure(must_load(buf_str(&yaml)));
+	buf_finish(&yaml);
+	fake_clock_advance_ms(HOUR);
+	ticker_look(world->s.ticker);
+	/* A writer, so that it comes right behind the first of them. */
+	struct store_tx *tx = store_tx_new(world->f->store, 0);
+	store_tx_sql(tx, "SELECT COUNT(*) FROM drover_task", NULL, 0);
+	assert_int_equal(run_tx(world->f, tx)->value, 6000);
+	world_settle();
+	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_task"), 12000);
+	assert_int_equal(world_number(FIRED), 2);
+}
+
 static void what_is_longer_ago_than_the_window_is_missed(void **state UNUSED)
 {
 	world_configure(tick_config("{cron: \"0 3 * * 5\"}")); /* 15 January is a Friday */
@@ -673,6 +701,7 @@ int main(void)
 		TEST(a_job_without_schedule_is_never_due),
 		TEST(each_due_time_of_a_pause_has_one_row),
 		TEST(a_job_does_not_wait_for_the_backlogs_of_others),
+		TEST(runs_of_many_tasks_are_made_in_several_transactions),
 		TEST(what_is_longer_ago_than_the_window_is_missed),
 		TEST(a_due_time_while_the_run_before_is_not_finished_is_skipped),
 		TEST(without_catch_up_what_was_not_seen_in_time_is_missed),
