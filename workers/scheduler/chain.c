@@ -23,7 +23,7 @@ enum {
 struct chain {
 	struct scheduler *scheduler;
 	struct loop_timer *timer;
-	const struct config *config; /* that `followers` are of */
+	const struct config *config; /* that `followers` are of; NULL: of one that is gone */
 	const struct config_job **followers;
 	size_t follower_count;
 	bool any_waits; /* a job of the configuration may have a run that waits */
@@ -58,6 +58,12 @@ void chain_free(struct chain *c)
 	loop_timer_free(c->timer);
 	free(c->followers);
 	free(c);
+}
+
+void chain_configure(struct chain *c)
+{
+	/* The next one may come to lie at the same address. */
+	c->config = NULL;
 }
 
 void chain_start(struct chain *c)

@@ -9,6 +9,8 @@ struct scheduler;
 
 struct chain *chain_new(struct scheduler *s); /* NULL: out of memory */
 void chain_free(struct chain *chain);
+/** The ticker has another configuration; the one before may be freed now. */
+void chain_configure(struct chain *chain);
 /** The store is ready; the ticker has its configuration. */
 void chain_start(struct chain *chain);
 void chain_stop(struct chain *chain);

@@ -276,6 +276,7 @@ static int configure(struct worker *w, const struct config *config, struct err *
 		rc = tables_configure(((struct scheduler *)worker_state(w))->tables, config, err);
 	if (rc == 0) {
 		struct scheduler *s = worker_state(w);
+		chain_configure(s->chain);
 		commands_configure(s->commands, config);
 		keeper_configure(s->keeper, config->store.history_ms);
 	}

@@ -341,6 +341,21 @@ static void a_job_runs_when_all_it_follows_have_succeeded(void **state UNUSED)
 		0);
 }
 
+static void a_configuration_at_the_address_of_the_one_before_is_another_one(void **state UNUSED)
+{
+	world_configure(chain_config("{after: a}"));
+	world_look();
+	struct config *other = chain_config("{after: b}"), swap = *other;
+	*other = *world->config;
+	*world->config = swap;
+	world_advance(0);
+	end_runs_of("a", "succeeded");
+	assert_int_equal(world_number(RUNS_OF("c")), 0);
+	end_runs_of("b", "succeeded");
+	assert_int_equal(world_number(RUNS_OF("c")), 1);
+	config_free(other);
+}
+
 static void an_end_that_nobody_saw_is_told_after_a_restart(void **state UNUSED)
 {
 	world_configure(chain_config("{after: a, on: failure}"));
@@ -710,6 +725,7 @@ int main(void)
 		TEST(what_is_caught_up_is_spread_and_bounded),
 		TEST(a_paused_job_s_due_times_are_skipped_and_nothing_fires_on_resume),
 		TEST(a_job_runs_when_all_it_follows_have_succeeded),
+		TEST(a_configuration_at_the_address_of_the_one_before_is_another_one),
 		TEST(an_end_that_nobody_saw_is_told_after_a_restart),
 		TEST(a_due_time_that_was_set_and_not_decided_is_decided_after_a_restart),
 		TEST(a_clock_that_is_set_back_leaves_the_instant_of_an_end),

@@ -103,6 +103,7 @@ static void take_up(struct config *config)
 	struct err err;
 	struct config *before = world->config;
 	assert_int_equal(ticker_configure(world->s.ticker, config, &err), 0);
+	chain_configure(world->s.chain);
 	world->config = config;
 	if (before != config)
 		config_free(before);
