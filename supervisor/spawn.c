@@ -38,11 +38,12 @@ void spawn_raise_fd_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Where they are scarce they are for what is to run. */
-static bool has_descriptors_to_spare(void)
+/* Where descriptors, or processes (a thread is one), are scarce they are for what is to run. */
+static bool has_some_to_spare(void)
 {
-	struct rlimit limit;
-	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= LAUNCHER_LIMIT;
+	struct rlimit fds, processes;
+	return getrlimit(RLIMIT_NOFILE, &fds) == 0 && fds.rlim_cur >= LAUNCHER_LIMIT &&
+	       getrlimit(RLIMIT_NPROC, &processes) == 0 && processes.rlim_cur >= LAUNCHER_LIMIT;
 }
 
 void spawn_prepare(void)
@@ -50,7 +51,7 @@ void spawn_prepare(void)
 	const struct spawn_spec nobody = { .user = NULL };
 	if (!ourselves.name && exec_child_identity(&nobody, &ourselves) == -1)
 		ourselves.name = NULL;
-	if (!launcher && ourselves.name && has_descriptors_to_spare())
+	if (!launcher && ourselves.name && has_some_to_spare())
 		launcher = launcher_new();
 }
 

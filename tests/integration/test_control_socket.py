@@ -98,7 +98,8 @@ def test_the_group_may_look_the_owner_and_root_may_change_and_others_nothing(dro
     restarted = cli_as(drover, SOMEBODY, SOMEBODY, "", "restart", "a")
     assert restarted.returncode == 0, restarted
     assert cli_as(drover, 0, 0, "", "stop", "a").returncode == 0
-    assert [(e["verb"], e["uid"]) for e in drover.find_events("command")] == [("restart", SOMEBODY), ("stop", 0)]
+    until(lambda: [(e["verb"], e["uid"]) for e in drover.find_events("command")] == [("restart", SOMEBODY), ("stop", 0)],
+          "both are on record")
 
 
 @root_only

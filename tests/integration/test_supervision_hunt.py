@@ -290,9 +290,9 @@ class Puppets:
 
 
 @pytest.fixture
-def puppets(drover, monkeypatch):
+def puppets(drover):
     one = Puppets(drover.folder)
-    monkeypatch.setattr(harness, "DROVERD", str(one.program))
+    drover.program = str(one.program)
     return one
 
 
