@@ -233,14 +233,14 @@ struct ended_run {
 };
 enum { ENDED_RUNS_MAX = 100 };
 struct ended_runs {
-	struct ended_run items[ENDED_RUNS_MAX]; /* oldest first */
+	struct ended_run items[ENDED_RUNS_MAX]; /* oldest first, one of each job */
 	size_t count;
 	bool any_waiting; /* queue_tx_begin_waiting() has something to do */
 };
 typedef void (*queue_ended_cb)(void *arg, enum queue_status status, const struct ended_runs *ended);
-/** What ended and was not yet told. arg is the one that store_forget() knows; `ended` is valid
- * during the call. */
-void queue_ended_runs(struct store *store, queue_ended_cb cb, void *arg);
+/** What ended and was not yet told: of each job its oldest, when that comes behind after_id (0:
+ * all). arg is the one that store_forget() knows; `ended` is valid during the call. */
+void queue_ended_runs(struct store *store, int64_t after_id, queue_ended_cb cb, void *arg);
 /** Takes the end as told; STORE_CONFLICT when somebody else has. First in the transaction. */
 void queue_tx_told(struct store_tx *tx, const struct ended_run *run);
 /**

@@ -59,7 +59,7 @@ static void on_ended(void *arg, const struct store_result *r)
 	call->cb(arg, status, &ended);
 }
 
-void queue_ended_runs(struct store *store, queue_ended_cb cb, void *arg)
+void queue_ended_runs(struct store *store, int64_t after_id, queue_ended_cb cb, void *arg)
 {
 	struct store_tx *tx = queue_tx_new(store, STORE_READ_ONLY);
 	struct ended_call *call = store_tx_data(tx, sizeof(*call));
@@ -68,9 +68,11 @@ void queue_ended_runs(struct store *store, queue_ended_cb cb, void *arg)
 	call->cb = cb;
 	SQL(tx,
 		/* COALESCE keeps the planner from the index of all runs that have ended. */
-		"SELECT id, finished_at, job, state, followed FROM drover_run WHERE followed > 0"
-		" AND COALESCE(finished_at, 0) > 0 ORDER BY id LIMIT $1",
-		I(ENDED_RUNS_MAX));
+		"SELECT id, finished_at, job, state, followed FROM drover_run WHERE id IN (SELECT"
+		" id FROM (SELECT MIN(id) AS id FROM drover_run WHERE followed > 0 AND"
+		" COALESCE(finished_at, 0) > 0 GROUP BY job HAVING MIN(id) > $2 ORDER BY 1"
+		" LIMIT $1) AS firsts) ORDER BY id",
+		I(ENDED_RUNS_MAX), I(after_id));
 	SQL(tx, "SELECT 1 FROM drover_run WHERE " FREE " LIMIT 1");
 	store_submit(store, tx, on_ended, arg);
 }

@@ -26,7 +26,9 @@ struct chain {
 	const struct config *config; /* that `followers` are of; NULL: of one that is gone */
 	const struct config_job **followers;
 	size_t follower_count;
-	bool any_waits; /* a job of the configuration may have a run that waits */
+	int64_t seen_id; /* the next look goes on behind it: what is there waits for its followers
+			  */
+	bool any_waits;	 /* a job of the configuration may have a run that waits */
 	bool started, asking;
 	size_t under_way; /* transactions */
 };
@@ -243,6 +245,7 @@ static void on_ended(void *arg, enum queue_status status, const struct ended_run
 	}
 	if (ended->any_waiting)
 		begin_waiting(c);
+	c->seen_id = ended->count == ENDED_RUNS_MAX ? ended->items[ended->count - 1].id : 0;
 	for (size_t i = 0; i < ended->count; i++)
 		if (all_are_free(c, &ended->items[i]))
 			tell(c, &ended->items[i]);
@@ -256,5 +259,5 @@ void chain_look(struct chain *c)
 	if (!c->started || c->asking || c->under_way)
 		return;
 	c->asking = true;
-	queue_ended_runs(c->scheduler->store, on_ended, c);
+	queue_ended_runs(c->scheduler->store, c->seen_id, on_ended, c);
 }

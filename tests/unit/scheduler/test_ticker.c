@@ -381,6 +381,45 @@ static void a_due_time_that_was_set_and_not_decided_is_decided_after_a_restart(v
 	assert_int_equal(world_number(RUNS_OF("c")), 1);
 }
 
+/* Ends of `job` that nobody was told of yet. */
+static void add_ends(const char *job, int count)
+{
+	char sql[512];
+	snprintf(sql, sizeof(sql),
+		"WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
+		" INSERT INTO drover_run (job, trigger, token, created_at, state, finished_at,"
+		" followed) SELECT '%s', 'manual', '%s' || i, 1, 'succeeded', 1000 + i, 1 FROM n",
+		count, job, job);
+	assert_ok(run_sql(world->f, sql));
+}
+
+static void a_chain_that_is_slow_does_not_hold_up_another(void **state UNUSED)
+{
+	struct buf yaml = BUF_INIT;
+	buf_add_str(&yaml, "x-job: &j {kind: crawl, start: [\"https://a.example.org/\"],"
+			   " store: {table: t, key: [url]}}\n"
+			   "jobs:\n"
+			   "  quick-parent: *j\n"
+			   "  quick: {<<: *j, schedule: {after: quick-parent}}\n");
+	for (int i = 0; i < ENDED_RUNS_MAX + 1; i++)
+		buf_addf(&yaml,
+			"  p%d: *j\n"
+			"  slow%d: {<<: *j, schedule: {after: p%d, jitter: 2h}}\n",
+			i, i, i);
+	world_configure(must_load(buf_str(&yaml)));
+	buf_finish(&yaml);
+	for (int i = 0; i < ENDED_RUNS_MAX + 1; i++) {
+		char parent[16];
+		snprintf(parent, sizeof(parent), "p%d", i);
+		add_ends(parent, i == 0 ? 2 * ENDED_RUNS_MAX : 2);
+	}
+	fake_clock_set_real_ms(1000);
+	world_look();
+	add_ends("quick-parent", 1);
+	world_look();
+	assert_int_equal(world_number(RUNS_OF("quick")), 1);
+}
+
 /* The instant is half of the key by which two schedulers know that it was decided. */
 static void a_clock_that_is_set_back_leaves_the_instant_of_an_end(void **state UNUSED)
 {
@@ -729,6 +768,7 @@ int main(void)
 		TEST(an_end_that_nobody_saw_is_told_after_a_restart),
 		TEST(a_due_time_that_was_set_and_not_decided_is_decided_after_a_restart),
 		TEST(a_clock_that_is_set_back_leaves_the_instant_of_an_end),
+		TEST(a_chain_that_is_slow_does_not_hold_up_another),
 		TEST(a_run_that_waits_begins_when_the_one_before_has_ended),
 		TEST(at_fires_once_and_not_again_after_a_restart),
 		TEST(at_that_was_over_when_first_seen_fires_within_the_window_only),
