@@ -32,7 +32,7 @@ jobs:
 """
 PLANTED = """
 CREATE TABLE planted (id BIGINT PRIMARY KEY, city TEXT, kind TEXT, name TEXT, padding TEXT);
-INSERT INTO planted SELECT i, 'c' || i % 100, 'k' || i % 997, 'n' || i, repeat('x', 200) FROM generate_series(1, 40000) i;
+INSERT INTO planted SELECT i, 'c' || i % 400, 'k' || i % 997, 'n' || i, repeat('x', 200) FROM generate_series(1, 40000) i;
 CREATE INDEX ON planted (city);
 ANALYZE planted;
 """
