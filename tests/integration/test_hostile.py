@@ -880,7 +880,8 @@ def test_everybody_else_went_on(house):
     for job, rows in (("beside_crawl", 3), ("beside_collect", 5)):
         house.run(job)
         until(lambda: house.look(job).finished_at, f"{job} is over")
-        runs = house.query("SELECT state, rows FROM drover_run WHERE job = ? AND finished_at IS NOT NULL", job)
+        # Asked for while the one of its schedule went on: skipped, and told so.
+        runs = house.query("SELECT state, rows FROM drover_run WHERE job = ? AND finished_at IS NOT NULL AND state <> 'skipped'", job)
         assert {(r["state"], r["rows"]) for r in runs} == {("succeeded", rows)}, runs
         assert len(runs) >= 5
         assert len(house.query(f"SELECT * FROM {job}")) == rows

@@ -158,6 +158,9 @@ def test_a_site_is_crawled_whole_by_two_processes(drover, server, provider, tmp_
     assert run["state"] == "succeeded"
     assert run["tasks"]["done"] == run["tasks"]["total"] and run["tasks"]["dead"] == 0
     # Two pages at a time that both see room for the last URL: max_pages holds all the same.
-    assert server.sql("SELECT COUNT(*) FROM drover_url WHERE state = 'fetched'") == str(run["tasks"]["total"]) == "150"
+    # One link is broken; where it is among them depends on who comes first.
+    assert run["tasks"]["total"] == 150
+    assert server.sql("SELECT COUNT(*) FROM drover_url WHERE state IN ('fetched', 'failed')") == "150"
+    assert server.sql("SELECT COUNT(*) FROM drover_url WHERE state = 'failed' AND status IS DISTINCT FROM 404") == "0"
     assert len(asked) == len(set(asked))
     assert int(server.sql("SELECT COUNT(*) FROM pages WHERE title <> ''")) == run["rows"]
