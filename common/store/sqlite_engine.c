@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { GROUP_MAX = 128, BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 1000, CLOSE_MS = 3000 };
+enum { GROUP_MAX = 128, BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 1000, CLOSE_S = 3 };
 
 struct store_engine {
 	struct store *store;
@@ -137,7 +137,10 @@ static bool close_engine(struct store_engine *e)
 	pthread_cond_signal(&e->changed);
 	/* The holder of store.lock may be stopped, the disk may hang: whoever closes wants to exit.
 	 */
-	const struct timespec until = at_mono_ms(clock_mono_ms() + CLOSE_MS);
+	struct timespec until;
+	clock_gettime(
+		CLOCK_MONOTONIC, &until); /* the condition's own, whatever clock_mono_ms() plays */
+	until.tv_sec += CLOSE_S;
 	int rc = 0;
 	while (!e->ended && rc == 0)
 		rc = pthread_cond_timedwait(&e->changed, &e->mutex, &until);
