@@ -6,7 +6,7 @@
  */
 #if defined(DROVER_ASAN) || defined(DROVER_TSAN)
 #ifndef DROVER_SANITIZER_LOG
-#define DROVER_SANITIZER_LOG "/tmp/drover-sanitizer/report"
+#error "the build says where reports go (packaging/cmake/DroverFlags.cmake)"
 #endif
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);

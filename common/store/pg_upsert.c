@@ -163,34 +163,6 @@ static void add_value(struct buf *sql, size_t column, int type)
 	}
 }
 
-static void add_changes(struct buf *sql, const struct store_table *t)
-{
-	char name[66];
-	const char *between = " DO UPDATE SET ";
-	for (size_t i = 0; i < t->column_count; i++) {
-		if (table_is_key(t, i))
-			continue;
-		pg_quote(name, t->columns[i].name);
-		buf_addf(sql, "%s%s = excluded.%s", between, name, name);
-		between = ", ";
-	}
-	if (between[0] == ' ') {
-		buf_add_str(sql, " DO NOTHING");
-		return;
-	}
-	between = " WHERE ";
-	for (size_t i = 0; i < t->column_count; i++) {
-		if (table_is_key(t, i))
-			continue;
-		/* json has no equality. */
-		const char *cast = t->columns[i].type == COLUMN_JSON ? "::text" : "";
-		pg_quote(name, t->columns[i].name);
-		buf_addf(sql, "%sdrover_old.%s%s IS DISTINCT FROM excluded.%s%s", between, name,
-			cast, name, cast);
-		between = " OR ";
-	}
-}
-
 static void insert_text(
 	struct buf *sql, const struct store_table *t, const char *source, bool sorted)
 {
@@ -208,10 +180,8 @@ static void insert_text(
 	for (size_t k = 0; sorted && k < t->key_count; k++)
 		buf_addf(sql, "%sdrover_new.c%zu", k ? ", " : " ORDER BY ",
 			table_column(t, t->key[k]) + 1);
-	for (size_t k = 0; k < t->key_count; k++)
-		buf_addf(sql, "%s%s", k ? ", " : " ON CONFLICT (", pg_quote(name, t->key[k]));
-	buf_add_char(sql, ')');
-	add_changes(sql, t);
+	/* json has no equality. */
+	table_add_conflict(sql, t, "IS DISTINCT FROM", "::text");
 }
 
 /* With a history each row that was written goes on into it: as many are counted. */

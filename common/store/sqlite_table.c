@@ -304,11 +304,11 @@ static int keep_version(struct making *m, struct sqlite_statement *s, struct sto
 static int prepare_rows(struct making *m, struct sqlite_statement **out)
 {
 	const struct store_table *t = m->table;
-	buf_addf(&m->sql, "INSERT INTO \"%s\" (", t->name);
+	buf_addf(&m->sql, "INSERT INTO \"%s\" AS drover_old (", t->name);
 	table_add_columns(&m->sql, t);
 	add_parameters(&m->sql, t->column_count);
 	if (!t->append)
-		table_add_conflict(&m->sql, t, "IS NOT");
+		table_add_conflict(&m->sql, t, "IS NOT", "");
 	int rc = buf_failed(&m->sql) ? SQLITE_NOMEM : sqlite_prepare(m->c, buf_str(&m->sql), out);
 	buf_reset(&m->sql);
 	return rc;

@@ -120,7 +120,8 @@ void table_add_columns(struct buf *sql, const struct store_table *t)
 		buf_addf(sql, "%s\"%s\"", i ? ", " : "", t->columns[i].name);
 }
 
-void table_add_conflict(struct buf *sql, const struct store_table *t, const char *differs)
+void table_add_conflict(
+	struct buf *sql, const struct store_table *t, const char *differs, const char *of_json)
 {
 	buf_add_str(sql, " ON CONFLICT ");
 	table_add_names(sql, t->key, t->key_count);
@@ -141,8 +142,9 @@ void table_add_conflict(struct buf *sql, const struct store_table *t, const char
 		if (table_is_key(t, i))
 			continue;
 		const char *name = t->columns[i].name;
-		buf_addf(sql, "%s\"%s\".\"%s\" %s excluded.\"%s\"", between, t->name, name, differs,
-			name);
+		const char *cast = t->columns[i].type == COLUMN_JSON ? of_json : "";
+		buf_addf(sql, "%sdrover_old.\"%s\"%s %s excluded.\"%s\"%s", between, name, cast,
+			differs, name, cast);
 		between = " OR ";
 	}
 }

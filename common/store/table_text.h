@@ -31,9 +31,10 @@ const char *table_history_name(char dst[TABLE_NAME_SIZE], const struct store_tab
 void table_add_names(struct buf *sql, const char *const *names, size_t count);
 /** "a", "b": all columns. */
 void table_add_columns(struct buf *sql, const struct store_table *t);
-/** ON CONFLICT (key) DO UPDATE SET ... WHERE something differs; `differs` is the engine's operator.
- */
-void table_add_conflict(struct buf *sql, const struct store_table *t, const char *differs);
+/** ON CONFLICT (key) DO UPDATE SET ... WHERE something differs, of INSERT INTO ... AS drover_old;
+ * `differs` is the engine's operator, of_json what comes behind a json column to compare it. */
+void table_add_conflict(
+	struct buf *sql, const struct store_table *t, const char *differs, const char *of_json);
 /** Words for a column that is there with another type. */
 void table_type_differs(char *words, size_t size, const char *table,
 	const struct store_column *column, const char *is, const char *wanted);

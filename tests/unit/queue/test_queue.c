@@ -318,19 +318,25 @@ static void expired_leases_are_freed_and_renewed_ones_not(void **state)
 	queue_close(b);
 }
 
-static void only_other_epochs_of_this_node_are_freed(void **state)
+/* And goes away, with the claim as it is. */
+static void claim_one_each(struct fixture *f, const char *const *owners, size_t count)
 {
-	struct fixture *f = *state;
-	static const char *const owners[] = { "n1/e1/collect:1/1", "n1/e2/collect:1/1",
-		"n10/e1/collect:1/1" };
 	struct claim c;
-	make_run(f, NULL, 3, PRIORITY_MEDIUM, 3);
-	for (int i = 0; i < 3; i++) {
+	make_run(f, NULL, (int)count, PRIORITY_MEDIUM, 3);
+	for (size_t i = 0; i < count; i++) {
 		struct queue *q = open_queue(f, owners[i]);
 		assert_int_equal(claim(f, q, 1, &c), 1);
 		unclaim(&c);
 		queue_close(q);
 	}
+}
+
+static void only_other_epochs_of_this_node_are_freed(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const owners[] = { "n1/e1/collect:1/1", "n1/e2/collect:1/1",
+		"n10/e1/collect:1/1" };
+	claim_one_each(f, owners, ARRAY_SIZE(owners));
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_owner"), 3);
 	assert_int_equal(WAIT(f, queue_free_other_epochs, "n1", "e2"), QUEUE_OK);
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE state = 1"), 2);
@@ -414,14 +420,7 @@ static void leases_of_other_nodes_and_epochs_are_judged_by_the_clock(void **stat
 	struct fixture *f = *state;
 	static const char *const owners[] = { "n/e1/collect:1/1", "n2/e2/collect:1/1",
 		"n/e2/collect:1/1" };
-	struct claim c;
-	make_run(f, NULL, 3, PRIORITY_MEDIUM, 3);
-	for (int i = 0; i < 3; i++) {
-		struct queue *q = open_queue(f, owners[i]);
-		assert_int_equal(claim(f, q, 1, &c), 1);
-		unclaim(&c);
-		queue_close(q);
-	}
+	claim_one_each(f, owners, ARRAY_SIZE(owners));
 	assert_int_equal(
 		WAIT(f, queue_free_expired, "n", "e2", clock_real_ms() + 3600000), QUEUE_OK);
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_task WHERE state = 0"), 2);
