@@ -17,7 +17,7 @@ import threading
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build/dev"
 FUZZ_SECONDS = 120
-AT_A_TIME = 3  # they mostly wait
+AT_A_TIME = 2  # they mostly wait, and so does what runs beside them
 # What `tests/run mutants supervisor` must find there and see caught: the bugs that supervisors really have.
 SETS = {"queue": ("ACK_IN_SECOND_TRANSACTION", "NEXT_DUE_IN_OWN_TRANSACTION", "ATTEMPT_COUNTED_AT_END", "FENCE_NOT_CHECKED",
                   "OVERLAP_BY_CHECK", "CONCURRENCY_OF_ONE_PROCESS"),
