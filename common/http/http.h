@@ -15,6 +15,7 @@
 struct err;
 struct loop;
 
+struct http_transfer;
 struct http_client;
 int http_client_new(struct http_client **out, struct loop *loop, const char *user_agent,
 	struct err *err) MUST_CHECK;
@@ -45,7 +46,11 @@ struct http_result {
 	int64_t body_bytes, duration_us;
 	int64_t sendings;  /* times that libcurl sent it: 0 when no connection came about */
 	const char *error; /* words, "" when HTTP_OK */
+	const struct http_transfer *transfer; /* for http_header(); NULL: there is none */
 };
+/** A header of the answer by its name, the index-th (from 0) that is called so; NULL: there is
+ * none. Valid during the callback that got the result. */
+const char *http_header(const struct http_result *result, const char *name, size_t index);
 struct http_ops {
 	/** Decoded body as it comes. @return false to stop (HTTP_CANCELLED). NULL: the body is
 	 * thrown away. */
@@ -67,7 +72,6 @@ struct http_request {
 	bool fresh;	   /* over a connection of its own, which is not kept */
 	bool connect_only; /* connects, sends nothing, and is done; status 0 */
 };
-struct http_transfer;
 /** Sends now. @return 0 and *out; -EINVAL with words (bad URL or scheme); -ENOMEM. done() is never
  * called from within. */
 int http_send(struct http_transfer **out, struct http_client *client,

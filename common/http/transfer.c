@@ -309,11 +309,16 @@ static const char *words_of(const struct http_transfer *t, enum http_outcome out
 	return t->error[0] ? t->error : curl_easy_strerror(code);
 }
 
-static const char *header_of(const struct http_transfer *t, const char *name)
+static const char *header_of(const struct http_transfer *t, const char *name, size_t index)
 {
 	struct curl_header *h = NULL;
-	return curl_easy_header(t->easy, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK ? h->value
-										     : NULL;
+	return curl_easy_header(t->easy, name, index, CURLH_HEADER, -1, &h) == CURLHE_OK ? h->value
+											 : NULL;
+}
+
+const char *http_header(const struct http_result *result, const char *name, size_t index)
+{
+	return result->transfer ? header_of(result->transfer, name, index) : NULL;
 }
 
 void transfer_report(struct http_transfer *t, CURLcode code)
@@ -326,17 +331,18 @@ void transfer_report(struct http_transfer *t, CURLcode code)
 		.body_bytes = t->decoded,
 		.duration_us = clock_mono_us() - t->started_us,
 		.sendings = t->sendings,
+		.transfer = t,
 	};
 	const char *value;
 	result.error = words_of(t, result.outcome, code);
 	if (!t->failed)
 		(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &result.status);
 	if (result.status > 0) {
-		if ((value = header_of(t, "Content-Type")))
+		if ((value = header_of(t, "Content-Type", 0)))
 			result.content_type = value;
-		if ((value = header_of(t, "Location")))
+		if ((value = header_of(t, "Location", 0)))
 			result.location = value;
-		if ((value = header_of(t, "Retry-After")))
+		if ((value = header_of(t, "Retry-After", 0)))
 			result.retry_after_ms = http_retry_after_ms(value, clock_real_ms());
 	}
 	loop_timer_stop(t->idle);

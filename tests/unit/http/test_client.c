@@ -113,6 +113,9 @@ static void on_done(void *arg, const struct http_result *r)
 	snprintf(call->location, sizeof(call->location), "%s", r->location);
 	snprintf(call->content_type, sizeof(call->content_type), "%s", r->content_type);
 	snprintf(call->error, sizeof(call->error), "%s", r->error);
+	const char *by_name = http_header(r, "location", 0);
+	assert_string_equal(by_name ? by_name : "", r->location);
+	assert_null(http_header(r, "Location", 1));
 	if (--open_calls == 0)
 		loop_stop(loop);
 }
