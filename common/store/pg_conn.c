@@ -170,7 +170,8 @@ void pg_conn_open(struct pg_conn *c)
 
 void pg_conn_resolved(struct pg_conn *c)
 {
-	if (pg_resolve_take(TAKE(c->resolver), &c->at, c->error, sizeof(c->error)))
+	if (pg_resolve_take(
+		    TAKE(c->resolver), c->engine->silent, &c->at, c->error, sizeof(c->error)))
 		start_connecting(c);
 	else
 		c->broken = true;
@@ -433,7 +434,11 @@ static void on_timer(void *arg)
 	case PG_CLOSED: return;
 	case PG_RESOLVING:
 	case PG_CONNECTING:
-	case PG_GREETING: too_late(c, "no connection", pool->connect_ms); break;
+	case PG_GREETING:
+		/* Time is for all addresses: one of a dead host may use it up. */
+		c->engine->silent++;
+		too_late(c, "no connection", pool->connect_ms);
+		break;
 	case PG_SETTLING:
 	case PG_WORKING: too_late(c, "no answer", pool->statement_ms + WATCHDOG_MS); break;
 	case PG_IDLE: pg_conn_rest(c); return;

@@ -146,6 +146,8 @@ struct store_engine {
 	uint64_t submitted;  /* so many: the last one's order */
 	struct loop_timer *acquire, *reconnect;
 	int64_t backoff_ms, next_connect_ms;
+	size_t silent; /* so often no address answered in time: the next try begins behind one more
+			*/
 	bool commits_known; /* drover_commit is there */
 	bool no_temporary;  /* the account may not make temporary tables */
 	bool closing, trim;
@@ -288,10 +290,10 @@ void pg_copy_ready(struct pg_conn *c);
  */
 struct pg_resolver *pg_resolve(
 	struct pg_conn *c, const char *hosts, const char *ports, bool *failed);
-/** Fills in *out, to be freed by pg_addresses_finish(). false: words are in `error`. Frees the
- * resolver. */
-bool pg_resolve_take(
-	struct pg_resolver *resolver, struct pg_addresses *out, char *error, size_t size);
+/** Fills in *out, to be freed by pg_addresses_finish(), from the `first` address on (counted round
+ * and round); those before it follow. false: words are in `error`. Frees the resolver. */
+bool pg_resolve_take(struct pg_resolver *resolver, size_t first, struct pg_addresses *out,
+	char *error, size_t size);
 void pg_addresses_finish(struct pg_addresses *addresses);
 /** It answers nobody any more. */
 void pg_resolve_forget(struct pg_resolver *resolver);

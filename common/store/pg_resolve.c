@@ -169,26 +169,46 @@ void pg_addresses_finish(struct pg_addresses *a)
 	*a = (struct pg_addresses) { 0 };
 }
 
-static bool take(struct pg_resolver *r, struct pg_addresses *out)
+/* Of places separated by commas, those before the n-th (which is there) become the last. */
+static bool turn(char **list, size_t n)
+{
+	char *at = *list, *turned = NULL;
+	for (; at && n > 0; n--)
+		at = strchr(at, ',') + 1;
+	if (!at || at == *list)
+		return true;
+	at[-1] = '\0';
+	if (asprintf(&turned, "%s,%s", at, *list) < 0)
+		return false;
+	free(*list);
+	*list = turned;
+	return true;
+}
+
+static bool take(struct pg_resolver *r, size_t first, struct pg_addresses *out)
 {
 	if (buf_failed(&r->found_hosts) || buf_failed(&r->found_ports) || buf_failed(&r->addresses))
 		return false;
 	*out = (struct pg_addresses) { .hosts = strdup(buf_str(&r->found_hosts)),
 		.addresses = strdup(buf_str(&r->addresses)),
 		.ports = r->ports ? strdup(buf_str(&r->found_ports)) : NULL };
-	if (out->hosts && out->addresses && (out->ports || !r->ports))
+	bool all = out->hosts && out->addresses && (out->ports || !r->ports);
+	first = all ? first % places(out->addresses) : 0;
+	if (all && turn(&out->hosts, first) && turn(&out->addresses, first) &&
+		turn(&out->ports, first))
 		return true;
 	pg_addresses_finish(out);
 	return false;
 }
 
-bool pg_resolve_take(struct pg_resolver *r, struct pg_addresses *out, char *error, size_t size)
+bool pg_resolve_take(
+	struct pg_resolver *r, size_t first, struct pg_addresses *out, char *error, size_t size)
 {
 	/* The thread woke us with the lock held: it has let go of r when we have it. */
 	pthread_mutex_lock(&r->mutex);
 	pthread_mutex_unlock(&r->mutex);
 	loop_waker_free(r->waker);
-	bool ok = !r->error[0] && take(r, out);
+	bool ok = !r->error[0] && take(r, first, out);
 	if (!ok)
 		snprintf(error, size, "%s", r->error[0] ? r->error : "out of memory");
 	resolver_free(r);

@@ -208,6 +208,19 @@ static void each_address_of_a_host_is_tried_with_its_port(void **state)
 	assert_non_null(strstr(f->out.error, "port"));
 }
 
+static void an_address_that_says_nothing_does_not_keep_the_next_one_from_its_turn(void **state)
+{
+	struct fixture *f = *state;
+	uint16_t first, second;
+	char url[128];
+	int mute = listen_here(&first), next = listen_here(&second);
+	snprintf(url, sizeof(url), "postgresql://u@two.test:%d,127.0.0.1:%d/db", first, second);
+	reopen(f, &(struct store_pool) { .min = 1, .connect_ms = 100 }, url);
+	assert_true(is_reached(f, next));
+	close(mute);
+	close(next);
+}
+
 /* ---- limits ---- */
 
 static void a_statement_that_takes_too_long_is_ended(void **state)
@@ -716,6 +729,7 @@ int main(void)
 		TEST(a_commit_that_died_with_its_backend_is_done_again),
 		TEST(a_server_that_is_away_is_said_without_the_password),
 		TEST(each_address_of_a_host_is_tried_with_its_port),
+		TEST(an_address_that_says_nothing_does_not_keep_the_next_one_from_its_turn),
 		TEST(a_statement_that_takes_too_long_is_ended),
 		TEST(what_gets_no_turn_is_unavailable_in_time),
 		TEST(a_read_only_server_and_a_full_disk_pass),
