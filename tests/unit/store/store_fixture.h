@@ -85,8 +85,8 @@ static inline void make_place(struct fixture *f)
 	snprintf(f->schema, sizeof(f->schema), "u%d_%d", getpid(), number++);
 	snprintf(sql, sizeof(sql), "CREATE SCHEMA %s", f->schema);
 	server_sql(server, sql);
-	snprintf(f->url, sizeof(f->url), "%s%coptions=-csearch_path%%3D%s", server,
-		strchr(server, '?') ? '&' : '?', f->schema);
+	snprintf(f->url, sizeof(f->url), "%s%coptions=-csearch_path%%3D%s&application_name=%s",
+		server, strchr(server, '?') ? '&' : '?', f->schema, f->schema);
 }
 
 static inline int fixture_setup(void **state)
