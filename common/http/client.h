@@ -26,7 +26,7 @@ struct http_transfer {
 	struct host *host; /* whose first it is, or for which it waits; NULL: none */
 	bool added;	   /* to the multi handle */
 	bool doomed;	   /* cancelled from inside one of its callbacks */
-	bool resolved, allow_private, refused_private, refused_resend, stopped, idled;
+	bool once, resolved, allow_private, refused_private, refused_resend, stopped, idled;
 	const char *too_large; /* words: what of the answer; NULL: nothing */
 	int64_t sendings, decoded, header_bytes, max_body, ratio_max, idle_ms;
 	int64_t started_us, heard_ms;

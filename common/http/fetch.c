@@ -37,7 +37,7 @@ struct fetch {
 	struct loop_timer *sleep; /* between tries */
 	struct limit_permit permits[LIMITS_MAX], resend_permits[LIMITS_MAX];
 	int64_t tries, resends, requests, wait_since_ms, sent_us;
-	bool had_body;
+	bool had_body, unsure;
 };
 
 struct fetcher {
@@ -87,6 +87,11 @@ void fetcher_set_stats(struct fetcher *fetcher, struct stats_slot *slot)
 size_t fetcher_active(const struct fetcher *fetcher)
 {
 	return fetcher->active;
+}
+
+bool fetch_under_way(const struct fetch *f)
+{
+	return f && f->transfer;
 }
 
 long fetch_status(const struct fetch *f)
@@ -178,6 +183,7 @@ static void finish(struct fetch *f, enum fetch_outcome outcome, int64_t wait_ms,
 		.outcome = outcome,
 		.wait_ms = wait_ms,
 		.requests = f->requests,
+		.unsure = f->unsure,
 		.http = http,
 	};
 	void (*done)(void *arg, const struct fetch_result *result) = f->ops.done;
@@ -232,8 +238,18 @@ static bool retried_status(const struct fetch *f, long status)
 	       (when->status[(status - 100) / 8] >> (status - 100) % 8 & 1);
 }
 
+/* The server says that it did nothing (RFC 9110 15.6.4, RFC 6585 4, RFC 8470 5.2). */
+static bool was_refused(const struct http_result *http)
+{
+	return http->outcome == HTTP_OK &&
+	       (http->status == 429 || http->status == 425 ||
+		       (http->status == 503 && http->retry_after_ms >= 0));
+}
+
 static bool worth_a_try(const struct fetch *f, const struct http_result *http)
 {
+	if (f->unsure)
+		return false;
 	const struct config_retry_when *when = f->spec.retry.when;
 	switch (http->outcome) {
 	case HTTP_OK: return retried_status(f, http->status);
@@ -299,7 +315,8 @@ static void try_again(struct fetch *f, int64_t delay_ms)
 
 static void judge(struct fetch *f, const struct http_result *http)
 {
-	if (http->outcome == HTTP_RESENT && f->resends++ < RESENDS_MAX) {
+	f->unsure = f->spec.request.once && http->sendings > 0 && !was_refused(http);
+	if (http->outcome == HTTP_RESENT && !f->unsure && f->resends++ < RESENDS_MAX) {
 		try_again(f, 0); /* libcurl's idea, not a try of ours */
 		return;
 	}
@@ -314,7 +331,8 @@ static void judge(struct fetch *f, const struct http_result *http)
 	set_unsent(f->fetcher, 1); /* it has no transfer any more: fetch_free() takes it back */
 	if (slowed && again && delay > f->spec.max_wait_ms)
 		finish(f, FETCH_LATER, delay, http);
-	else if (http->outcome == HTTP_OK && !again)
+	else if (http->outcome == HTTP_OK && !again &&
+		 !(f->unsure && retried_status(f, http->status)))
 		finish(f, FETCH_ANSWER, 0, http);
 	else
 		finish(f, FETCH_FAILED, 0, http);

@@ -39,8 +39,11 @@ enum fetch_outcome {
 };
 struct fetch_result {
 	enum fetch_outcome outcome;
-	int64_t wait_ms;		/* FETCH_LATER: try again after this */
-	int64_t requests;		/* calls that were sent, retries included */
+	int64_t wait_ms;  /* FETCH_LATER: try again after this */
+	int64_t requests; /* calls that were sent, retries included */
+	/* Of a request that may not be received twice (http_request.once): it may have been, and
+	 * nobody knows what came of it. */
+	bool unsure;
 	const struct http_result *http; /* the last try's; NULL for FETCH_LATER before any */
 };
 struct fetch_ops {
@@ -58,4 +61,6 @@ int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_
 void fetch_cancel(struct fetch *fetch);
 /** Status of the answer whose body is being read, for body(). */
 long fetch_status(const struct fetch *fetch);
+/** It is on its way, and not only waiting: the server may have it. NULL: false */
+bool fetch_under_way(const struct fetch *fetch);
 size_t fetcher_active(const struct fetcher *fetcher); /* sent or waiting */

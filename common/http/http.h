@@ -62,13 +62,18 @@ struct http_ops {
 	void (*done)(void *arg, const struct http_result *result);
 };
 struct http_request {
-	const char *method; /* GET, HEAD */
+	const char *method; /* GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS */
 	const char *url;    /* absolute, already canonical or at least valid */
 	struct config_pairs headers;
+	const char *body; /* NULL: none; borrowed until done */
+	size_t body_len;
 	int64_t connect_ms, idle_ms, total_ms;
 	int64_t max_body;  /* decoded bytes */
 	int64_t ratio_max; /* decoded : received beyond 1 MiB; 0: 100 */
 	bool allow_private;
+	/* May not be received twice: it goes over a new connection, as one that was kept may be
+	 * dead already, and is never sent again. */
+	bool once;
 	bool fresh;	   /* over a connection of its own, which is not kept */
 	bool connect_only; /* connects, sends nothing, and is done; status 0 */
 };

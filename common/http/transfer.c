@@ -80,7 +80,7 @@ static int before_sending(void *arg, char *peer, char *local, int peer_port, int
 		return CURL_PREREQFUNC_ABORT;
 	t->resolved = true;
 	gate_open(t, true, "");
-	if (t->sendings > 0 && !(t->ops.resend && t->ops.resend(t->arg))) {
+	if (t->sendings > 0 && (t->once || !(t->ops.resend && t->ops.resend(t->arg)))) {
 		t->refused_resend = true;
 		return CURL_PREREQFUNC_ABORT;
 	}
@@ -190,6 +190,15 @@ void transfer_reset(struct http_transfer *t)
 	list_init(&t->node);
 }
 
+static int add_line(struct http_transfer *t, const char *line, struct err *err)
+{
+	struct curl_slist *list = curl_slist_append(t->headers, line);
+	if (!list)
+		return err_set(err, -ENOMEM, "HTTP: out of memory");
+	t->headers = list;
+	return 0;
+}
+
 static int add_header(struct http_transfer *t, const struct config_pair *pair, struct err *err)
 {
 	/* A line end would begin a header of somebody else's. */
@@ -201,11 +210,7 @@ static int add_header(struct http_transfer *t, const struct config_pair *pair, s
 		return err_set(err, -ENOMEM, "HTTP: out of memory");
 	/* libcurl takes "Name;" for a header without a value. */
 	snprintf(line, size, *pair->value ? "%s: %s" : "%s;", pair->name, pair->value);
-	struct curl_slist *list = curl_slist_append(t->headers, line);
-	if (!list)
-		return err_set(err, -ENOMEM, "HTTP: out of memory");
-	t->headers = list;
-	return 0;
+	return add_line(t, line, err);
 }
 
 static void set_fixed_options(struct http_transfer *t)
@@ -237,23 +242,66 @@ static void set_fixed_options(struct http_transfer *t)
 	(void)curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
 }
 
+static bool is_known_method(const char *method)
+{
+	static const char *const known[] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE",
+		"OPTIONS" };
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (str_eq(method, known[i]))
+			return true;
+	return false;
+}
+
+static void set_method(struct http_transfer *t, const struct http_request *request)
+{
+	CURL *e = t->easy;
+	bool head = str_eq(request->method, "HEAD"), get = str_eq(request->method, "GET");
+	/* Where a body means something, none is one of no bytes. */
+	bool post = str_eq(request->method, "POST") || str_eq(request->method, "PUT") ||
+		    str_eq(request->method, "PATCH") || (request->body && !head);
+	if (post) {
+		(void)curl_easy_setopt(e, CURLOPT_POST, 1L);
+		(void)curl_easy_setopt(
+			e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
+		(void)curl_easy_setopt(e, CURLOPT_POSTFIELDS, request->body ? request->body : "");
+	}
+	(void)curl_easy_setopt(e, CURLOPT_NOBODY, (long)head);
+	if (!head && (post || !get))
+		(void)curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, request->method);
+}
+
+static int add_headers(struct http_transfer *t, const struct http_request *request, struct err *err)
+{
+	bool typed = false;
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < request->headers.count; i++) {
+		typed |= str_eq_nocase(request->headers.items[i].name, "Content-Type");
+		rc = add_header(t, &request->headers.items[i], err);
+	}
+	/* It would call every POST a form. */
+	if (rc == 0 && !typed)
+		rc = add_line(t, "Content-Type:", err);
+	/* libcurl would wait for a "100 Continue" with a large body: a second for most servers. */
+	if (rc == 0 && request->body)
+		rc = add_line(t, "Expect:", err);
+	return rc;
+}
+
 int transfer_set_up(struct http_transfer *t, const struct http_request *request, struct err *err)
 {
-	bool head = str_eq(request->method, "HEAD");
-	if (!head && !str_eq(request->method, "GET"))
-		return err_set(err, -EINVAL, "method %s is neither GET nor HEAD", request->method);
-	for (size_t i = 0; i < request->headers.count; i++) {
-		int rc = add_header(t, &request->headers.items[i], err);
-		if (rc < 0)
-			return rc;
-	}
+	if (!is_known_method(request->method))
+		return err_set(err, -EINVAL, "method %.20s is none that is known", request->method);
+	int rc = add_headers(t, request, err);
+	if (rc < 0)
+		return rc;
 	set_fixed_options(t);
+	set_method(t, request);
 	CURL *e = t->easy;
 	(void)curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
-	(void)curl_easy_setopt(e, CURLOPT_NOBODY, (long)head);
 	(void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_ms);
 	(void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)request->total_ms);
-	(void)curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, (long)request->fresh);
+	t->once = request->once && !MUTANT(POST_SENT_AGAIN);
+	(void)curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, (long)(request->fresh || t->once));
 	(void)curl_easy_setopt(e, CURLOPT_FORBID_REUSE, (long)request->fresh);
 	(void)curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, (long)request->connect_only);
 	t->idle_ms = request->idle_ms;

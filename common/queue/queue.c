@@ -196,6 +196,15 @@ void queue_release_mine(struct queue *q, void (*cb)(void *arg, enum queue_status
 	queue_submit(q->store, tx, cb, arg);
 }
 
+void queue_tx_mark(
+	const struct queue *q, struct store_tx *tx, const struct task *task, const char *checkpoint)
+{
+	SQL(tx,
+		"UPDATE drover_task SET checkpoint = $4"
+		" WHERE id = $1 AND fence = $2 AND owner = $3 AND state = 1",
+		I(task->id), I(task->fence), T(q->owner), T(checkpoint));
+}
+
 void queue_tx_guard(
 	struct queue *q, struct store_tx *tx, const struct task *task, const char *checkpoint)
 {

@@ -72,6 +72,9 @@ bool queue_is_claiming(const struct queue *queue);
 /** Fence check, lease and checkpoint (NULL: unchanged) in one statement; must come first. */
 void queue_tx_guard(
 	struct queue *queue, struct store_tx *tx, const struct task *task, const char *checkpoint);
+/** Another checkpoint, which is no progress: the attempts go on counting. After the guard. */
+void queue_tx_mark(const struct queue *queue, struct store_tx *tx, const struct task *task,
+	const char *checkpoint);
 struct run_counts {
 	int64_t requests, rows, rejected, bytes;
 };

@@ -27,6 +27,7 @@ class Call:
     headers: dict
     n: int  # calls of this path before this one
     port: int = 0  # the caller's
+    body: bytes = b""
 
 
 @dataclasses.dataclass
@@ -66,6 +67,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(answer)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_HEAD = do_GET
 
     def work(self, answer):
         if answer.delay:
@@ -125,9 +128,11 @@ class Provider:
         at = time.monotonic()
         url = urllib.parse.urlsplit(request.path)
         query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         with self.lock:
             n = sum(c.path == url.path for c in self.calls)
-            call = Call(at, request.command, url.path, query, dict(request.headers), n, request.client_address[1])
+            call = Call(at, request.command, url.path, query, dict(request.headers), n, request.client_address[1],
+                        body)
             self.calls.append(call)
             self.active += 1
             self.most_active = max(self.most_active, self.active)

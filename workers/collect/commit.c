@@ -15,8 +15,10 @@
 #include "stats/stats.h"
 #include "store/store.h"
 #include "worker/worker.h"
+#include <stdio.h>
 #include <string.h>
 
+enum { CHECKPOINT_TEXT = POSITION_TEXT + sizeof(ASKED) };
 enum { STORE_WAIT_MIN_MS = 100, STORE_WAIT_MAX_MS = 5000 };
 
 void collect_commit_ending(struct store_tx *tx, const struct collect_task *t)
@@ -40,6 +42,19 @@ static void add_batch(struct store_tx *tx, const struct collect_task *t, const s
 	}
 	for (size_t i = 0; i < batch->error_count; i++)
 		queue_tx_error(tx, t->task, batch->errors[i]);
+}
+
+static char *checkpoint_of(char dst[CHECKPOINT_TEXT], const struct position *position, bool asked)
+{
+	char text[POSITION_TEXT];
+	snprintf(dst, CHECKPOINT_TEXT, "%s%s", asked ? ASKED : "", position_write(text, position));
+	return dst;
+}
+
+void collect_commit_mark(struct store_tx *tx, const struct collect_task *t, bool asked)
+{
+	char text[CHECKPOINT_TEXT];
+	queue_tx_mark(t->collector->queue, tx, t->task, checkpoint_of(text, &t->page.at, asked));
 }
 
 static bool is_last(const struct collect_task *t)
@@ -84,6 +99,7 @@ static void written(struct collect_task *t)
 		stats_add(stats, STAT_rejected, (uint64_t)t->writing->rejected);
 		/* The checkpoint moved: tries without progress are counted from here. */
 		t->task->attempt = 1;
+		t->marked = t->marked && !t->writing->closes;
 	}
 	batch_free(t->writing);
 	t->writing = NULL;
@@ -94,6 +110,8 @@ static void written(struct collect_task *t)
 		collect_task_free(t);
 		return;
 	}
+	if (t->marks_there)
+		collect_task_marked(t);
 	collect_commit(t);
 	collect_task_go_on(t);
 }
@@ -143,14 +161,14 @@ static void on_written(void *arg, const struct store_result *result)
 
 void collect_commit(struct collect_task *t)
 {
-	char checkpoint[POSITION_TEXT];
+	char checkpoint[CHECKPOINT_TEXT];
 	if (t->in_store || loop_timer_armed(t->store_wait))
 		return;
 	if (!t->writing) {
 		t->writing = LIST_FIRST(&t->ready, struct batch, node);
 		if (t->writing)
 			list_remove(&t->writing->node);
-		else if (t->ending == ENDING_NONE)
+		else if (t->ending == ENDING_NONE && !t->marking)
 			return;
 	}
 	struct store_tx *tx = store_tx_new(t->collector->store, 0);
@@ -163,12 +181,18 @@ void collect_commit(struct collect_task *t)
 		counts = (struct run_counts) { t->writing->requests, (int64_t)t->writing->rows,
 			t->writing->rejected, t->writing->bytes };
 	t->ends_there = is_last(t);
+	t->marks_there = t->marking && !t->writing && !t->ends_there;
 	if (t->ends_there) {
 		counts.requests += t->requests;
 		counts.bytes += t->bytes;
 	}
 	queue_tx_guard(t->collector->queue, tx, t->task,
-		t->writing ? position_write(checkpoint, &t->writing->after) : NULL);
+		t->writing ? checkpoint_of(checkpoint, &t->writing->after,
+				     t->marked && !t->writing->closes && !t->ends_there)
+			   : NULL);
+	/* An operator who has a dead one tried again knows what is done. */
+	if (t->marks_there || (t->ends_there && t->marked && !t->writing))
+		collect_commit_mark(tx, t, t->marks_there);
 	if (t->writing)
 		add_batch(tx, t, t->writing);
 	queue_tx_count(tx, t->task, &counts);

@@ -10,18 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const method_names[] = { "GET", NULL };
 static const char *const format_names[] = { "json", NULL };
 static const char *const paginate_names[] = { "none", "page", NULL };
-
-static void check_request_path(
-	struct config_context *ctx, const struct config_mark *mark, const void *value)
-{
-	const char *path = *(const char *const *)value;
-	if (*path && *path != '/')
-		config_error(
-			ctx, mark, "a request's path begins with /: it is put behind base_url");
-}
 
 #define AT(member) offsetof(struct config_column, member)
 static const struct config_field column_fields[] = {
@@ -49,21 +39,7 @@ static const struct config_field for_each_fields[] = {
 	{ "values", CONFIG_STRING_LIST, AT(values), .required = true, .max = VALUES_MAX,
 		.scheduled = true, .doc = "a task for each, all at a time as far as limits allow" },
 	{ "as", CONFIG_STRING, AT(as), .required = true, .check = check_value_name,
-		.scheduled = true, .doc = "{{NAME}} in path and query is the task's value" },
-	{ 0 },
-};
-#undef AT
-
-#define AT(member) offsetof(struct collect_request, member)
-static const struct config_field request_fields[] = {
-	{ "provider", CONFIG_STRING, AT(provider_name), .required = true,
-		.doc = "name of a provider" },
-	{ "method", CONFIG_ENUM, AT(method), .def = "GET", .names = method_names,
-		.doc = "how it is asked" },
-	{ "path", CONFIG_STRING, AT(path), .def = "", .check = check_request_path,
-		.doc = "put behind the provider's base_url; {{NAME}}: for_each's value" },
-	{ "query", CONFIG_STRING_MAP, AT(query),
-		.doc = "arguments of the URL; {{NAME}}: for_each's value" },
+		.scheduled = true, .doc = "{{NAME}} in the request is the task's value" },
 	{ 0 },
 };
 #undef AT
@@ -94,7 +70,7 @@ static bool has_values(const void *job)
 static const struct config_field collect_fields[] = {
 	{ "for_each", CONFIG_STRUCT, AT(for_each), .fields = for_each_fields, .applies = has_values,
 		.doc = "cuts a run into tasks; one that fails leaves the others alone" },
-	{ "request", CONFIG_STRUCT, AT(request), .fields = request_fields, .required = true,
+	{ "request", CONFIG_STRUCT, AT(request), .fields = collect_request_fields, .required = true,
 		.doc = "what is called" },
 	{ "paginate", CONFIG_STRUCT, AT(paginate), .fields = paginate_fields,
 		.doc = "how pages follow" },
@@ -158,6 +134,18 @@ static size_t check_places(struct config_context *ctx, const struct collect_job 
 	return count;
 }
 
+static size_t check_pairs(struct config_context *ctx, const struct collect_job *spec,
+	const struct config_pairs *pairs, const char *where)
+{
+	char path[300];
+	size_t count = 0;
+	for (size_t i = 0; i < pairs->count; i++) {
+		snprintf(path, sizeof(path), "%s.%.200s", where, pairs->items[i].name);
+		count += check_places(ctx, spec, &pairs->items[i].value, path);
+	}
+	return count;
+}
+
 static void check_values(struct config_context *ctx, const struct collect_job *spec)
 {
 	const struct config_strings *values = &spec->for_each.values;
@@ -176,19 +164,17 @@ static void check_values(struct config_context *ctx, const struct collect_job *s
 
 static void check_for_each(struct config_context *ctx, const struct collect_job *spec)
 {
-	const struct config_pairs *query = &spec->request.query;
-	char path[300];
 	size_t places = check_places(ctx, spec, &spec->request.path, "request.path");
-	for (size_t i = 0; i < query->count; i++) {
-		snprintf(path, sizeof(path), "request.query.%.200s", query->items[i].name);
-		places += check_places(ctx, spec, &query->items[i].value, path);
-	}
+	places += check_pairs(ctx, spec, &spec->request.query, "request.query");
+	places += check_pairs(ctx, spec, &spec->request.headers, "request.headers");
+	places += check_pairs(ctx, spec, &spec->request.body.form, "request.body.form");
+	if (spec->request.body.json)
+		places += check_places(ctx, spec, &spec->request.body.json, "request.body.json");
 	check_values(ctx, spec);
 	const struct config_mark mark = config_mark_of(ctx, spec, "for_each");
 	if (spec->for_each.values.count && spec->for_each.as && !places)
 		config_error(ctx, &mark,
-			"{{%s}} stands neither in the path nor in the query: all tasks would ask "
-			"the same",
+			"{{%s}} stands nowhere in the request: all tasks would ask the same",
 			spec->for_each.as);
 }
 
@@ -209,6 +195,7 @@ static void check_job(
 		config_error(ctx, &mark, "fields cannot be empty");
 	if (spec->fields.count <= CONFIG_COLUMNS_MAX)
 		check_columns(ctx, &spec->fields);
+	collect_check_request(ctx, spec);
 	check_for_each(ctx, spec);
 	spec->provider = check_provider(
 		ctx, config, &spec->request.provider_name, spec, "request.provider");

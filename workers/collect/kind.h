@@ -5,14 +5,35 @@
 
 enum paginate_by { PAGINATE_NONE, PAGINATE_PAGE };
 
-enum collect_method { METHOD_GET };  /* the one method there is so far */
-enum collect_format { FORMAT_JSON }; /* the one format there is so far */
+enum collect_method {
+	METHOD_GET,
+	METHOD_POST,
+	METHOD_PUT,
+	METHOD_PATCH,
+	METHOD_DELETE,
+	METHOD_OPTIONS
+};
+extern const char *const collect_methods[]; /* their names, ends with NULL */
+enum collect_format { FORMAT_JSON };	    /* the one format there is so far */
+/* What is sent with a call: one of them or nothing. */
+struct collect_body {
+	const char *json;	  /* a JSON text; a {{NAME}} stands inside of one of its texts */
+	struct config_pairs form; /* items NULL: none */
+};
 struct collect_request {
 	const char *provider_name;
 	int method; /* enum collect_method */
 	const char *path;
-	struct config_pairs query;
+	struct config_pairs query, headers;
+	struct collect_body body;
+	bool idempotent; /* a POST or PATCH may be received twice */
 };
+/** Must not be received twice. */
+static inline bool collect_once(const struct collect_request *request)
+{
+	return (request->method == METHOD_POST || request->method == METHOD_PATCH) &&
+	       !request->idempotent;
+}
 struct collect_paginate {
 	int by;				/* enum paginate_by */
 	const char *param, *size_param; /* size_param NULL: the size is not sent */
@@ -32,5 +53,15 @@ struct collect_job {
 	struct config_array fields;		/* struct config_column, with path */
 	const struct config_provider *provider; /* resolved by check_job */
 };
+
+/* kind_request.c: the rows of `request` */
+extern const struct config_field collect_request_fields[];
+/** What the members of a request say about each other. */
+void collect_check_request(struct config_context *ctx, const struct collect_job *spec);
+/**
+ * Whether text is JSON (RFC 8259) whose {{NAME}} all stand inside of texts. Pure.
+ * @return NULL, or what is wrong; *at: at which byte
+ */
+const char *collect_json_problem(const char *text, size_t *at);
 
 extern const struct worker_kind worker_kind_collect;

@@ -26,6 +26,7 @@ struct batch {
 	char *errors[BATCH_ERRORS]; /* why the first were rejected */
 	size_t error_count;
 	struct position after;
+	bool closes; /* its page is whole with it */
 };
 void batch_free(struct batch *batch);
 

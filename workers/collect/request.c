@@ -65,7 +65,7 @@ char *position_write(char dst[POSITION_TEXT], const struct position *p)
 	return dst;
 }
 
-static void add_encoded(struct buf *url, const char *text)
+void request_add_encoded(struct buf *url, const char *text)
 {
 	static const char plain[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
@@ -80,9 +80,9 @@ static void add_encoded(struct buf *url, const char *text)
 static void add_argument(struct buf *url, const char *name, const char *value)
 {
 	buf_add_char(url, strchr(buf_str(url), '?') ? '&' : '?');
-	add_encoded(url, name);
+	request_add_encoded(url, name);
 	buf_add_char(url, '=');
-	add_encoded(url, value);
+	request_add_encoded(url, value);
 }
 
 static void add_number(struct buf *url, const char *name, int64_t value)
@@ -133,7 +133,8 @@ static int add_path(struct buf *url, const struct plan *plan, const char *value,
 {
 	const char *path = plan->spec->request.path ? plan->spec->request.path : "";
 	size_t at = url->len;
-	template_expand(url, path, value ? plan->spec->for_each.as : NULL, value, add_encoded);
+	template_expand(
+		url, path, value ? plan->spec->for_each.as : NULL, value, request_add_encoded);
 	if (value && !buf_failed(url) && has_dot_segment(buf_str(url) + at))
 		return err_set(err, -EINVAL, "the value \"%.60s\" makes another path of it", value);
 	return 0;
@@ -188,7 +189,8 @@ char *request_name(char *dst, size_t size, const struct plan *plan, const char *
 	const struct collect_job *spec = plan->spec;
 	const char *path = spec->request.path ? spec->request.path : "";
 	struct buf text = { .max = size };
-	buf_addf(&text, "GET %s %.*s", plan->provider->name, (int)strcspn(path, "?#"), path);
+	buf_addf(&text, "%s %s %.*s", collect_methods[spec->request.method], plan->provider->name,
+		(int)strcspn(path, "?#"), path);
 	if (value)
 		buf_addf(&text, " %s=%.60s", spec->for_each.as, value);
 	if (spec->paginate.by == PAGINATE_PAGE)

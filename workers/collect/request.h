@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buf;
 struct err;
 struct plan;
 
@@ -31,6 +32,8 @@ char *position_write(char dst[POSITION_TEXT], const struct position *position);
  * @return 0; -EINVAL: the task is of another configuration; -ENOMEM */
 int request_value(
 	char **out, const struct plan *plan, const char *payload, struct err *err) MUST_CHECK;
+/** Appends text as it stands in a query or a form: percent-encoded but for the unreserved. */
+void request_add_encoded(struct buf *out, const char *text);
 /** The URL of a page; value NULL: none; caller frees. @return 0; -EINVAL with words that hold no
  * secret; -ENOMEM */
 int request_url(char **out, const struct plan *plan, const char *value, int64_t page,

@@ -38,7 +38,7 @@ static void free_task(struct collect_task *t)
 	worker_ticket_free(t->ticket);
 	loop_timer_free(t->timeout);
 	loop_timer_free(t->store_wait);
-	free(t->url);
+	call_finish(&t->call);
 	free(t->value);
 	free(t->reason);
 	free(t->note);
@@ -71,9 +71,22 @@ void collect_task_end(
 	collect_commit(t);
 }
 
-static void retry(struct collect_task *t, const char *words)
+static void give_up(struct collect_task *t, const char *words)
 {
 	char name[256];
+	collect_task_end(t, ENDING_DEAD, 0, "%s: %s",
+		request_name(name, sizeof(name), t->plan, t->value, t->page.at.page), words);
+}
+
+static void retry(struct collect_task *t, const char *words)
+{
+	char name[256], more[512];
+	if (t->unsure || (t->call.once && fetch_under_way(t->fetch))) {
+		snprintf(more, sizeof(more), "%s; it may have been received, and is not sent again",
+			words);
+		give_up(t, more);
+		return;
+	}
 	int64_t delay = queue_backoff_ms(&t->plan->job->retry.backoff, t->task->attempt);
 	collect_task_end(t, ENDING_RETRY, delay, "%s: %s",
 		request_name(name, sizeof(name), t->plan, t->value, t->page.at.page), words);
@@ -85,13 +98,6 @@ static void later(struct collect_task *t, const struct fetch_result *result)
 	collect_task_end(t, ENDING_RETRY, result->wait_ms, "%s: HTTP %ld, asks for patience",
 		request_name(name, sizeof(name), t->plan, t->value, t->page.at.page),
 		result->http->status);
-}
-
-static void give_up(struct collect_task *t, const char *words)
-{
-	char name[256];
-	collect_task_end(t, ENDING_DEAD, 0, "%s: %s",
-		request_name(name, sizeof(name), t->plan, t->value, t->page.at.page), words);
 }
 
 /* ---- one page ---- */
@@ -127,6 +133,7 @@ static void page_over(struct collect_task *t)
 	case PAGE_LAST: break;
 	}
 	last = LIST_ENTRY(t->ready.prev, struct batch, node);
+	last->closes = true;
 	last->requests = t->requests;
 	last->bytes = t->bytes;
 	t->requests = t->bytes = 0;
@@ -181,6 +188,7 @@ static void on_done(void *arg, const struct fetch_result *result)
 {
 	struct collect_task *t = arg;
 	t->fetch = NULL;
+	t->unsure = result->unsure;
 	t->requests += result->requests;
 	t->bytes += result->http ? result->http->body_bytes : 0;
 	worker_ticket_touch(t->ticket);
@@ -199,23 +207,19 @@ static void on_done(void *arg, const struct fetch_result *result)
 	}
 }
 
-static int start_fetch(struct collect_task *t, struct err *err)
+static int send_call(struct collect_task *t, struct err *err)
 {
 	static const struct fetch_ops ops = {
 		.body = on_body, .restart = on_restart, .done = on_done
 	};
 	const struct config_provider *p = t->plan->provider;
-	const struct position at = t->page.at;
-	free(t->url);
-	t->url = NULL;
-	int rc = request_url(&t->url, t->plan, t->value, at.page, err);
-	if (rc < 0)
-		return rc;
-	page_begin(&t->page, &at);
 	const struct fetch_spec spec = {
-		.request = { .method = "GET",
-			.url = t->url,
-			.headers = p->headers,
+		.request = { .method = t->call.method,
+			.url = t->call.url,
+			.headers = t->call.headers,
+			.body = t->call.body,
+			.body_len = t->call.body_len,
+			.once = t->call.once,
 			.connect_ms = p->timeout.connect_ms,
 			.idle_ms = p->timeout.idle_ms,
 			.total_ms = p->timeout.total_ms,
@@ -238,6 +242,28 @@ static int start_fetch(struct collect_task *t, struct err *err)
 	return fetch_start(&t->fetch, t->collector->fetcher, &spec, &ops, t, err);
 }
 
+static int start_page(struct collect_task *t, struct err *err)
+{
+	const struct position at = t->page.at;
+	call_finish(&t->call);
+	t->unsure = false;
+	int rc = call_init(&t->call, t->plan, t->value, at.page, err);
+	if (rc < 0)
+		return rc;
+	page_begin(&t->page, &at);
+	t->marking = t->call.once;
+	return t->marking ? 0 : send_call(t, err);
+}
+
+void collect_task_marked(struct collect_task *t)
+{
+	struct err err;
+	t->marking = false;
+	t->marked = true;
+	if (t->ending == ENDING_NONE && send_call(t, &err) < 0)
+		give_up(t, err.text);
+}
+
 static bool is_far_ahead(const struct collect_task *t)
 {
 	size_t n = 0, bytes = 0;
@@ -251,12 +277,12 @@ static bool is_far_ahead(const struct collect_task *t)
 void collect_task_go_on(struct collect_task *t)
 {
 	struct err err;
-	if (t->ending == ENDING_NONE && !t->fetch && !is_far_ahead(t)) {
+	if (t->ending == ENDING_NONE && !t->fetch && !t->marking && !is_far_ahead(t)) {
 		if (t->collector->winding) {
 			collect_task_end(t, ENDING_PUT_BACK, 0, "%s", "draining");
 			return;
 		}
-		if (start_fetch(t, &err) < 0) {
+		if (start_page(t, &err) < 0) {
 			give_up(t, err.text);
 			return;
 		}
@@ -284,6 +310,7 @@ void collect_task_start(struct collector *c, struct task *task)
 {
 	struct err err = { 0 };
 	struct position at;
+	bool asked = str_starts(task->checkpoint, ASKED);
 	struct collect_task *t = NEW(struct collect_task);
 	if (!t) {
 		task_free(task); /* the lease will run out */
@@ -310,11 +337,19 @@ void collect_task_start(struct collector *c, struct task *task)
 	}
 	if (page_init(&t->page, t->plan, &t->ready, &err) < 0 ||
 		request_value(&t->value, t->plan, task->payload, &err) < 0 ||
-		position_read(&at, task->checkpoint, t->plan->spec->paginate.start, &err) < 0) {
+		position_read(&at, task->checkpoint + (asked ? strlen(ASKED) : 0),
+			t->plan->spec->paginate.start, &err) < 0) {
 		collect_task_end(t, ENDING_DEAD, 0, "%s", err.text);
 		return;
 	}
 	t->page.at = at;
+	if (asked) {
+		t->marked = true;
+		give_up(t,
+			"it was asked for when its worker ended; it may have been received, and is "
+			"not sent again");
+		return;
+	}
 	if (task->timeout_ms > 0)
 		loop_timer_start(t->timeout, task->timeout_ms);
 	collect_task_go_on(t);
@@ -329,6 +364,8 @@ void collect_task_abandon(struct collect_task *t)
 		const struct run_counts counts = { .requests = t->requests, .bytes = t->bytes };
 		queue_tx_guard(t->collector->queue, tx, t->task, NULL);
 		queue_tx_count(tx, t->task, &counts);
+		if ((t->marked || t->marking) && !fetch_under_way(t->fetch) && !t->unsure)
+			collect_commit_mark(tx, t, false);
 		queue_tx_put_back(tx, t->task, 0);
 		store_submit(t->collector->store, tx, NULL, NULL);
 	}

@@ -5,6 +5,7 @@
  * time, in order, and ends in one of the ways of enum ending. Private to workers/collect.
  */
 #include "base/list.h"
+#include "collect/call.h"
 #include "collect/page.h"
 #include "http/fetch.h"
 #include "queue/queue.h"
@@ -29,11 +30,19 @@ struct collect_task {
 	struct loop_timer *timeout, *store_wait;
 	struct page page;
 	struct fetch *fetch;
-	char *url, *value; /* value: of for_each; NULL: the job has none */
+	struct call call;
+	/*
+	 * Of a call that must not be received twice. marking: the queue is to know of it before it
+	 * is sent; marked: it knows, until the whole page is stored; unsure: it may have been
+	 * received, and the answer is not whole.
+	 */
+	bool marking, marked, unsure;
+	char *value;	   /* of for_each; NULL: the job has none */
 	struct list ready; /* batches to be written */
 	struct batch *writing;
-	bool in_store;	 /* a transaction is on its way */
-	bool ends_there; /* and it holds the ending */
+	bool in_store;	  /* a transaction is on its way */
+	bool marks_there; /* and it holds the mark */
+	bool ends_there;  /* and it holds the ending */
 	enum ending ending;
 	int64_t delay_ms;
 	char *reason, *note;	 /* of RETRY and DEAD; one more line for the run's errors */
@@ -54,9 +63,15 @@ void collect_task_free(struct collect_task *t);
 void collect_task_end(struct collect_task *t, enum ending ending, int64_t delay_ms, const char *fmt,
 	...) PRINTF_LIKE(4, 5);
 void collect_task_go_on(struct collect_task *t); /* fetches the next page if it is time */
+/** The queue knows of the call: it goes out. */
+void collect_task_marked(struct collect_task *t);
 /* commit.c */
+/** Before a checkpoint: the page that it leads to was asked for, and its answer not stored. */
+#define ASKED "asked:"
 /** Writes what is ready, if nothing is on its way; when all is written and the task has ended, says
  * so. */
 void collect_commit(struct collect_task *t);
+/** Adds the place that the task has reached, as asked for or not. */
+void collect_commit_mark(struct store_tx *tx, const struct collect_task *t, bool asked);
 /** Adds the task's ending to a transaction. */
 void collect_commit_ending(struct store_tx *tx, const struct collect_task *t);

@@ -56,6 +56,8 @@ static const struct companion {
 	{ "paginate.param", "paginate.by", "page", NULL },
 	{ "paginate.size_param", "paginate.by", "page", NULL },
 	{ "paginate.size_param", "paginate.param", "page", NULL },
+	{ "request.body.json", "request.method", "POST", NULL },
+	{ "request.body.form", "request.method", "PUT", NULL },
 	{ "for_each.values", "for_each.as", "v", NULL },
 	{ "for_each.values", "request.path", "\"/{{v}}\"", NULL },
 	{ "for_each.as", "for_each.values", "[a]", NULL },
@@ -94,6 +96,7 @@ static const struct example {
 	{ "at", "2026-12-01T00:00:00Z", "tomorrow" },
 	{ "records", "a.b", "a..b" },
 	{ "as", "text", "\"7\"" },
+	{ "json", "\"[1]\"", "\"[1\"" },
 };
 
 static size_t tested;
