@@ -39,7 +39,7 @@ UNSEEN = {
     "120_depends_ring": OTHER, "151_after_in_a_ring": OTHER, "124_memory_levels": OTHER,
     "130_two_kinds_of_probe": OTHER, "144_dst_without_cron": OTHER, "146_jitter_above_every": OTHER,
     "150_for_each_without_places": OTHER, "151_for_each_unknown_name": OTHER, "152_place_without_for_each": OTHER,
-    "153_for_each_values": OTHER, "154_for_each_secret": OTHER,
+    "153_for_each_values": OTHER, "154_for_each_secret": OTHER, "156_paginate": OTHER,
     "160_tables": OTHER, "170_store_url_of_postgresql": LANGUAGE, "171_store_url_option": LANGUAGE,
     "173_store_pool_min_above_max": OTHER,
 }

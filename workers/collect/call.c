@@ -109,8 +109,8 @@ static void make_headers(struct maker *m)
 		set_header(m, own->items[i].name, expand(m, own->items[i].value));
 }
 
-int call_init(
-	struct call *out, const struct plan *plan, const char *value, int64_t page, struct err *err)
+int call_init(struct call *out, const struct plan *plan, const char *value,
+	const struct position *at, struct err *err)
 {
 	const struct collect_request *request = &plan->spec->request;
 	size_t most = plan->provider->headers.count + request->headers.count + HEADERS_OF_OURS;
@@ -118,7 +118,7 @@ int call_init(
 		.once = collect_once(request) };
 	struct maker m = { &call, plan, plan->spec->for_each.as, value, false };
 	CLEANUP(freep) char *url = NULL;
-	int rc = request_url(&url, plan, value, page, err);
+	int rc = request_url(&url, plan, value, at, err);
 	if (rc < 0)
 		return rc;
 	call.arena = arena_new(0);

@@ -9,6 +9,7 @@
 struct arena;
 struct err;
 struct plan;
+struct position;
 
 struct call {
 	struct arena *arena; /* of all below */
@@ -21,6 +22,6 @@ struct call {
 
 /** @param value  for_each's, NULL: none
  * @return 0 and what call_finish() frees; -EINVAL with words that hold no secret; -ENOMEM */
-int call_init(struct call *out, const struct plan *plan, const char *value, int64_t page,
-	struct err *err) MUST_CHECK;
+int call_init(struct call *out, const struct plan *plan, const char *value,
+	const struct position *at, struct err *err) MUST_CHECK;
 void call_finish(struct call *call); /* an empty one is fine */

@@ -4,6 +4,7 @@
  * guards: D1. One at a time: were a later batch written after an earlier one failed, the earlier
  * one would be lost.
  */
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -15,10 +16,9 @@
 #include "stats/stats.h"
 #include "store/store.h"
 #include "worker/worker.h"
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { CHECKPOINT_TEXT = POSITION_TEXT + sizeof(ASKED) };
 enum { STORE_WAIT_MIN_MS = 100, STORE_WAIT_MAX_MS = 5000 };
 
 void collect_commit_ending(struct store_tx *tx, const struct collect_task *t)
@@ -44,17 +44,21 @@ static void add_batch(struct store_tx *tx, const struct collect_task *t, const s
 		queue_tx_error(tx, t->task, batch->errors[i]);
 }
 
-static char *checkpoint_of(char dst[CHECKPOINT_TEXT], const struct position *position, bool asked)
+static void add_checkpoint(struct buf *out, const struct position *position, bool asked)
 {
-	char text[POSITION_TEXT];
-	snprintf(dst, CHECKPOINT_TEXT, "%s%s", asked ? ASKED : "", position_write(text, position));
-	return dst;
+	if (asked)
+		buf_add_str(out, ASKED);
+	position_write(out, position);
 }
 
+/* Without the mark what must not be received twice could be: dies sooner than go on without. */
 void collect_commit_mark(struct store_tx *tx, const struct collect_task *t, bool asked)
 {
-	char text[CHECKPOINT_TEXT];
-	queue_tx_mark(t->collector->queue, tx, t->task, checkpoint_of(text, &t->page.at, asked));
+	CLEANUP(buf_finish) struct buf text = BUF_INIT;
+	add_checkpoint(&text, &t->page.at, asked);
+	if (buf_failed(&text))
+		abort();
+	queue_tx_mark(t->collector->queue, tx, t->task, buf_str(&text));
 }
 
 static bool is_last(const struct collect_task *t)
@@ -161,7 +165,7 @@ static void on_written(void *arg, const struct store_result *result)
 
 void collect_commit(struct collect_task *t)
 {
-	char checkpoint[CHECKPOINT_TEXT];
+	CLEANUP(buf_finish) struct buf checkpoint = BUF_INIT;
 	if (t->in_store || loop_timer_armed(t->store_wait))
 		return;
 	if (!t->writing) {
@@ -186,10 +190,15 @@ void collect_commit(struct collect_task *t)
 		counts.requests += t->requests;
 		counts.bytes += t->bytes;
 	}
-	queue_tx_guard(t->collector->queue, tx, t->task,
-		t->writing ? checkpoint_of(checkpoint, &t->writing->after,
-				     t->marked && !t->writing->closes && !t->ends_there)
-			   : NULL);
+	if (t->writing)
+		add_checkpoint(&checkpoint, &t->writing->after,
+			t->marked && !t->writing->closes && !t->ends_there);
+	if (buf_failed(&checkpoint)) {
+		store_tx_free(tx);
+		on_store_wait(t);
+		return;
+	}
+	queue_tx_guard(t->collector->queue, tx, t->task, t->writing ? buf_str(&checkpoint) : NULL);
 	/* An operator who has a dead one tried again knows what is done. */
 	if (t->marks_there || (t->ends_there && t->marked && !t->writing))
 		collect_commit_mark(tx, t, t->marks_there);

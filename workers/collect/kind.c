@@ -2,6 +2,7 @@
 #include "collect/kind.h"
 
 #include "base/str.h"
+#include "collect/kind_parts.h"
 #include "collect/template.h"
 #include "config/check.h"
 #include "config/kind.h"
@@ -11,7 +12,6 @@
 #include <strings.h>
 
 static const char *const format_names[] = { "json", NULL };
-static const char *const paginate_names[] = { "none", "page", NULL };
 
 #define AT(member) offsetof(struct config_column, member)
 static const struct config_field column_fields[] = {
@@ -44,23 +44,6 @@ static const struct config_field for_each_fields[] = {
 };
 #undef AT
 
-#define AT(member) offsetof(struct collect_paginate, member)
-static const struct config_field paginate_fields[] = {
-	{ "by", CONFIG_ENUM, AT(by), .def = "none", .names = paginate_names,
-		.doc = "page: a number that grows by one" },
-	{ "param", CONFIG_STRING, AT(param), .doc = "argument that holds the page's number" },
-	{ "size_param", CONFIG_STRING, AT(size_param),
-		.doc = "argument that holds the size; none: not sent" },
-	{ "size", CONFIG_INT, AT(size), .def = "100", .min = 1, .max = 100000,
-		.doc = "records of a full page; a shorter one is the last" },
-	{ "start", CONFIG_INT, AT(start), .def = "1", .min = 0, .max = 1000000000,
-		.doc = "number of the first page" },
-	{ "max_pages", CONFIG_INT, AT(max_pages), .def = "100000", .min = 1, .max = 10000000,
-		.doc = "no more pages than this" },
-	{ 0 },
-};
-#undef AT
-
 static bool has_values(const void *job)
 {
 	return ((const struct collect_job *)job)->for_each.values.count > 0;
@@ -72,7 +55,7 @@ static const struct config_field collect_fields[] = {
 		.doc = "cuts a run into tasks; one that fails leaves the others alone" },
 	{ "request", CONFIG_STRUCT, AT(request), .fields = collect_request_fields, .required = true,
 		.doc = "what is called" },
-	{ "paginate", CONFIG_STRUCT, AT(paginate), .fields = paginate_fields,
+	{ "paginate", CONFIG_STRUCT, AT(paginate), .fields = collect_paginate_fields,
 		.doc = "how pages follow" },
 	{ "format", CONFIG_ENUM, AT(format), .def = "json", .names = format_names,
 		.doc = "of the answers" },
@@ -182,15 +165,8 @@ static void check_job(
 	struct config_context *ctx, const struct config *config, struct config_job *job)
 {
 	struct collect_job *spec = job->spec;
-	const struct collect_paginate *paginate = &spec->paginate;
-	struct config_mark mark = config_mark_of(ctx, spec, "paginate");
-	if (paginate->by == PAGINATE_PAGE && !paginate->param)
-		config_error(ctx, &mark,
-			"paginate by page needs a param: the argument that holds the page's "
-			"number");
-	if (paginate->by == PAGINATE_NONE && (paginate->param || paginate->size_param))
-		config_error(ctx, &mark, "paginate has a param, but no by: page");
-	mark = config_mark_of(ctx, spec, "fields");
+	collect_check_paginate(ctx, spec);
+	struct config_mark mark = config_mark_of(ctx, spec, "fields");
 	if (spec->fields.items && !spec->fields.count)
 		config_error(ctx, &mark, "fields cannot be empty");
 	if (spec->fields.count <= CONFIG_COLUMNS_MAX)

@@ -3,7 +3,15 @@
 /* jobs.NAME of kind collect. */
 #include "config/config.h"
 
-enum paginate_by { PAGINATE_NONE, PAGINATE_PAGE };
+enum paginate_by {
+	PAGINATE_NONE,
+	PAGINATE_PAGE,
+	PAGINATE_OFFSET,
+	PAGINATE_CURSOR,
+	PAGINATE_NEXT,
+	PAGINATE_LINK
+};
+enum paginate_until { UNTIL_SHORT, UNTIL_EMPTY };
 
 enum collect_method {
 	METHOD_GET,
@@ -37,7 +45,12 @@ static inline bool collect_once(const struct collect_request *request)
 struct collect_paginate {
 	int by;				/* enum paginate_by */
 	const char *param, *size_param; /* size_param NULL: the size is not sent */
-	int64_t size, start, max_pages;
+	int64_t size, start, offset, max_pages;
+	const char *cursor, *header; /* by cursor: where the answer has it, one of both */
+	const char *next;	     /* by next: where the answer has the URL */
+	const char *rel;	     /* by link */
+	const char *total, *more;    /* where the answer has them; NULL: it does not */
+	int until;		     /* enum paginate_until */
 };
 /* A task for each value, which stands for {{as}} in path and query. */
 struct collect_for_each {

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "collect/follow.h"
 #include "collect/kind.h"
 #include "collect/plan.h"
 #include "json/path.h"
@@ -51,6 +52,12 @@ static struct batch *filling(struct page *page)
 	return page->filling = batch;
 }
 
+static bool out_of_memory(struct page *page)
+{
+	err_set(&page->err, -ENOMEM, "out of memory");
+	return false;
+}
+
 static void give_out(struct page *page)
 {
 	LIST_FOR_EACH_SAFE (node, &page->held) {
@@ -62,22 +69,28 @@ static void give_out(struct page *page)
 	page->held_bytes = 0;
 }
 
-static void close_batch(struct page *page)
+/* The token lives as long as the batch. */
+static bool set_after(struct batch *batch, const struct position *after)
+{
+	batch->after = *after;
+	if (after->token)
+		batch->after.token = arena_strndup(
+			batch->arena, after->token, strlen(after->token));
+	return !after->token || batch->after.token;
+}
+
+static bool close_batch(struct page *page)
 {
 	struct batch *batch = page->filling;
-	batch->after = page->at;
+	if (!set_after(batch, &page->at))
+		return out_of_memory(page);
 	batch->after.records = page->seen;
 	page->held_bytes += arena_used(batch->arena) + batch->cap * sizeof(*batch->values);
 	list_add_tail(&page->held, &batch->node);
 	page->filling = NULL;
 	if (page->held_bytes >= HELD_BYTES)
 		give_out(page);
-}
-
-static bool out_of_memory(struct page *page)
-{
-	err_set(&page->err, -ENOMEM, "out of memory");
-	return false;
+	return true;
 }
 
 static void reject(struct page *page, struct batch *batch, const char *why)
@@ -178,7 +191,7 @@ static bool on_record(void *arg, const char *data, size_t len)
 	else
 		batch->rows++;
 	if (batch->rows >= (size_t)page->plan->job->store.batch || batch->rejected >= REJECTED_MAX)
-		close_batch(page);
+		return close_batch(page);
 	return true;
 }
 
@@ -204,6 +217,9 @@ int page_init(struct page *page, const struct plan *plan, struct list *out, stru
 	page->hash = XXH64_createState();
 	if (!page->hash)
 		return err_set(err, -ENOMEM, "out of memory");
+	int rc = follow_new(&page->follow, &plan->spec->paginate, err);
+	if (rc < 0)
+		return rc;
 	return json_scan_new(&page->scan, &options, &ops, page, err);
 }
 
@@ -214,15 +230,30 @@ void page_finish(struct page *page)
 	page->filling = NULL;
 	json_scan_free(page->scan);
 	page->scan = NULL;
+	follow_free(page->follow);
+	page->follow = NULL;
+	free(page->token);
+	page->token = NULL;
 	(void)XXH64_freeState(page->hash);
 	page->hash = NULL;
 }
 
-void page_begin(struct page *page, const struct position *at)
+static int set_token(struct page *page, const char *token, struct err *err)
+{
+	char *copy = token ? strdup(token) : NULL;
+	if (token && !copy)
+		return err_set(err, -ENOMEM, "out of memory");
+	free(page->token);
+	page->at.token = page->token = copy;
+	return 0;
+}
+
+int page_begin(struct page *page, const struct position *at, struct err *err)
 {
 	page->at = *at;
 	page->released = at->records;
 	page_restart(page);
+	return at->token == page->token ? 0 : set_token(page, at->token, err);
 }
 
 void page_restart(struct page *page)
@@ -233,82 +264,95 @@ void page_restart(struct page *page)
 	page->held_bytes = 0;
 	page->seen = 0;
 	page->err = (struct err) { 0 };
+	page->stop = STOP_NOT;
 	json_scan_restart(page->scan);
+	follow_restart(page->follow);
 	(void)XXH64_reset(page->hash, 0);
 }
 
 bool page_body(struct page *page, const char *data, size_t len)
 {
 	struct err err = { 0 };
-	if (json_scan_feed(page->scan, data, len, &err) == 0)
+	if (json_scan_feed(page->scan, data, len, &err) == 0 &&
+		follow_feed(page->follow, data, len, &err) == 0)
 		return true;
 	if (!page->err.code) /* else the receiver stopped it, and said why */
 		page->err = err;
 	return false;
 }
 
-/* The last of the first, second, fourth, eighth... page that lies before this one. */
-static int64_t marked_page(const struct page *page)
+static bool has_records(struct page *page)
 {
-	int64_t start = page->plan->spec->paginate.start, n = 1;
-	while (n * 2 <= page->at.page - start)
-		n *= 2;
-	return start + n - 1;
+	const char *missing = json_scan_missing(page->scan);
+	if (!missing || page->at.page != page->plan->spec->paginate.start)
+		return true;
+	err_set(&page->err, -EINVAL, "records: \"%s\" has no \"%s\" in the answer",
+		page->plan->records->text, missing);
+	return false;
 }
 
-static bool is_to_be_marked(const struct page *page)
-{
-	int64_t n = page->at.page - page->plan->spec->paginate.start + 1;
-	return (n & (n - 1)) == 0;
-}
-
-static enum page_end judge(struct page *page, const char *hash)
+/* The next page's URL, whole: it must still lead there when this page is forgotten. */
+static enum page_end resolve(
+	struct page *page, const struct page_origin *origin, struct page_facts *facts, char **url)
 {
 	const struct collect_paginate *paginate = &page->plan->spec->paginate;
-	const char *missing = json_scan_missing(page->scan);
-	if (missing && page->at.page == paginate->start) {
-		err_set(&page->err, -EINVAL, "records: \"%s\" has no \"%s\" in the answer",
-			page->plan->records->text, missing);
-		return PAGE_BAD;
-	}
-	if (paginate->by == PAGINATE_NONE || page->seen < paginate->size)
-		return PAGE_LAST;
-	int64_t earlier = str_eq(hash, page->at.last)	? page->at.page - 1
-			  : str_eq(hash, page->at.mark) ? marked_page(page)
-							: -1;
-	if (earlier >= 0) {
-		err_set(&page->err, -EINVAL,
-			"page %" PRId64 " is page %" PRId64
-			" again: the provider seems to ignore \"%s\"",
-			page->at.page, earlier, paginate->param);
-		return PAGE_REPEATED;
-	}
-	return page->at.page - paginate->start + 1 >= paginate->max_pages ? PAGE_CUT : PAGE_MORE;
+	if (!facts->token || (paginate->by != PAGINATE_NEXT && paginate->by != PAGINATE_LINK))
+		return PAGE_MORE;
+	int rc = paginate_resolve(
+		url, page->plan->provider->base_url, origin->url, facts->token, &page->err);
+	facts->token = *url;
+	return rc == 0 ? PAGE_MORE : rc == -ENOMEM ? PAGE_BAD : PAGE_REFUSED;
 }
 
-enum page_end page_end(struct page *page)
+/* The last batch carries the task over to the next page. */
+static bool carry_over(struct page *page, const struct position *next)
 {
-	char hash[17];
-	if (page->err.code || json_scan_end(page->scan, &page->err) < 0)
+	struct err err = { 0 };
+	if (page->filling || list_empty(&page->held)) {
+		if (!filling(page) || !close_batch(page))
+			return out_of_memory(page);
+	}
+	struct list *last = list_empty(&page->held) ? page->out->prev : page->held.prev;
+	if (!set_after(LIST_ENTRY(last, struct batch, node), next))
+		return out_of_memory(page);
+	give_out(page);
+	page->at = *next;
+	return set_token(page, next->token, &err) == 0 || out_of_memory(page);
+}
+
+static enum page_end end_of(enum paginate_stop stop)
+{
+	switch (stop) {
+	case STOP_NOT: return PAGE_MORE;
+	case STOP_MAX_PAGES: return PAGE_CUT;
+	case STOP_REPEATED_PAGE: return PAGE_REPEATED;
+	case STOP_REPEATED_TOKEN: return PAGE_STUCK;
+	default: return PAGE_LAST;
+	}
+}
+
+enum page_end page_end(struct page *page, const struct page_origin *origin)
+{
+	char hash[POSITION_HASH];
+	struct follow_words words;
+	struct position next;
+	if (page->err.code || json_scan_end(page->scan, &page->err) < 0 || !has_records(page) ||
+		follow_end(page->follow, &words, &page->err) < 0)
 		return PAGE_BAD;
 	snprintf(hash, sizeof(hash), "%016" PRIx64, (uint64_t)XXH64_digest(page->hash));
-	enum page_end end = judge(page, hash);
-	if (end == PAGE_REPEATED || end == PAGE_BAD)
+	struct page_facts facts = { .seen = page->seen,
+		.hash = hash,
+		.token = origin->token ? origin->token : words.token,
+		.total = words.total,
+		.more = words.more };
+	CLEANUP(freep) char *url = NULL;
+	enum page_end end = resolve(page, origin, &facts, &url);
+	if (end != PAGE_MORE)
 		return end;
-	/* The last batch carries the task over to the next page. */
-	if (page->filling || list_empty(&page->held)) {
-		if (!filling(page)) {
-			(void)out_of_memory(page);
-			return PAGE_BAD;
-		}
-		close_batch(page);
-	}
-	struct position next = { .page = page->at.page + 1 };
-	memcpy(next.last, hash, sizeof(next.last));
-	memcpy(next.mark, is_to_be_marked(page) ? hash : page->at.mark, sizeof(next.mark));
-	struct list *last = list_empty(&page->held) ? page->out->prev : page->held.prev;
-	LIST_ENTRY(last, struct batch, node)->after = next;
-	give_out(page);
-	page->at = next;
-	return end;
+	page->stop = paginate_next(
+		&page->plan->spec->paginate, &page->at, &facts, &next, &page->err);
+	end = end_of(page->stop);
+	if (end == PAGE_REPEATED)
+		return end;
+	return carry_over(page, &next) ? end : PAGE_BAD;
 }

@@ -8,10 +8,12 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/list.h"
-#include "collect/request.h"
+#include "collect/paginate.h"
+#include "collect/position.h"
 #include "store/store.h"
 #include <xxhash.h>
 
+struct follow;
 struct json_scan;
 struct plan;
 
@@ -25,15 +27,17 @@ struct batch {
 	int64_t rejected, requests, bytes;
 	char *errors[BATCH_ERRORS]; /* why the first were rejected */
 	size_t error_count;
-	struct position after;
-	bool closes; /* its page is whole with it */
+	struct position after; /* its token lives in the arena */
+	bool closes;	       /* its page is whole with it */
 };
 void batch_free(struct batch *batch);
 
 struct page {
 	const struct plan *plan;
 	struct json_scan *scan;
+	struct follow *follow; /* NULL: nothing but records is looked at */
 	struct position at;
+	char *token;	  /* at.token, when it is ours */
 	int64_t seen;	  /* records of the page so far */
 	int64_t released; /* of these lie in batches that were given out, or are stored already */
 	size_t held_bytes;
@@ -41,14 +45,22 @@ struct page {
 	struct list held;
 	struct list *out; /* where batches go when they need not be held any longer */
 	XXH64_state_t *hash;
-	struct err err; /* why reading stopped */
+	struct err err;		 /* why reading stopped */
+	enum paginate_stop stop; /* which rule made it the last */
+};
+
+/** What comes with a page beside its body. */
+struct page_origin {
+	const char *url;   /* it was asked for here */
+	const char *token; /* from the answer's headers; NULL: none there */
 };
 
 /** @param out  gets the batches, in order */
 int page_init(
 	struct page *page, const struct plan *plan, struct list *out, struct err *err) MUST_CHECK;
 void page_finish(struct page *page);
-void page_begin(struct page *page, const struct position *at);
+/** at's token is copied. @return 0, -ENOMEM */
+int page_begin(struct page *page, const struct position *at, struct err *err) MUST_CHECK;
 /** A new try of the same page: what was not given out is forgotten. */
 void page_restart(struct page *page);
 /** @return false: it makes no sense to read on, page->err says why */
@@ -57,9 +69,11 @@ enum page_end {
 	PAGE_MORE,     /* page->at is the next one */
 	PAGE_LAST,     /* was the last one */
 	PAGE_CUT,      /* the last one by max_pages */
-	PAGE_REPEATED, /* the same records as the page before; nothing of it was given out */
+	PAGE_STUCK,    /* is good, but leads back to an earlier one: page->err */
+	PAGE_REPEATED, /* the same records as an earlier page; nothing of it was given out */
+	PAGE_REFUSED,  /* page->err, and to ask again would not help */
 	PAGE_BAD,      /* page->err */
 };
 /** The body is complete: gives the rest out, at least one batch (without rows perhaps) unless
- * REPEATED or BAD. */
-enum page_end page_end(struct page *page);
+ * REPEATED, REFUSED or BAD. page->stop is the rule that ends the task. */
+enum page_end page_end(struct page *page, const struct page_origin *origin);

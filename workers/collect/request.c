@@ -6,10 +6,11 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "collect/kind.h"
+#include "collect/payload.h"
 #include "collect/plan.h"
+#include "collect/position.h"
 #include "collect/template.h"
 #include "url/url.h"
-#include "json/path.h"
 #include "json/record.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -17,53 +18,6 @@
 #include <string.h>
 
 enum { URL_MAX = 16384 };
-
-/* One member of the checkpoint, or the whole of it. Absent: the value stays as it is. */
-static int member(struct json_record *record, const char *path_text, int type,
-	struct json_value *out, struct err *err)
-{
-	CLEANUP(json_path_freep) struct json_path *path = NULL;
-	const struct config_column column = {
-		.name = "checkpoint", .path = path_text, .type = type
-	};
-	int rc = json_path_new(&path, path_text, err);
-	return rc < 0 ? rc : json_record_column(record, &column, path, out, err);
-}
-
-int position_read(struct position *out, const char *checkpoint, int64_t first_page, struct err *err)
-{
-	CLEANUP(json_record_freep) struct json_record *record = NULL;
-	struct json_value page = { 0 }, records = { 0 }, last = { 0 }, mark = { 0 };
-	*out = (struct position) { .page = first_page };
-	if (!checkpoint || !*checkpoint)
-		return 0;
-	int rc = json_record_new(&record, checkpoint, strlen(checkpoint), err);
-	bool object = rc == 0 && json_record_is_object(record);
-	if (rc == 0)
-		rc = member(record, object ? "page" : "", COLUMN_INTEGER, &page, err);
-	if (rc == 0 && object)
-		rc = member(record, "records", COLUMN_INTEGER, &records, err);
-	if (rc == 0 && object)
-		rc = member(record, "last", COLUMN_TEXT, &last, err);
-	if (rc == 0 && object)
-		rc = member(record, "mark", COLUMN_TEXT, &mark, err);
-	if (rc < 0 || page.type != JSON_VALUE_INT || page.i < 0 || records.i < 0 ||
-		last.len >= sizeof(out->last) || mark.len >= sizeof(out->mark))
-		return err_set(err, -EINVAL, "the task's checkpoint is not one of ours");
-	out->page = page.i;
-	out->records = records.i;
-	(void)str_copy(out->last, sizeof(out->last), last.text ? last.text : "");
-	(void)str_copy(out->mark, sizeof(out->mark), mark.text ? mark.text : "");
-	return 0;
-}
-
-char *position_write(char dst[POSITION_TEXT], const struct position *p)
-{
-	snprintf(dst, POSITION_TEXT,
-		"{\"page\":%" PRId64 ",\"records\":%" PRId64 ",\"last\":\"%s\",\"mark\":\"%s\"}",
-		p->page, p->records, p->last, p->mark);
-	return dst;
-}
 
 void request_add_encoded(struct buf *url, const char *text)
 {
@@ -106,7 +60,7 @@ int request_value(char **out, const struct plan *plan, const char *payload, stru
 	}
 	int rc = json_record_new(&record, payload, strlen(payload), err);
 	if (rc == 0)
-		rc = member(record, as, COLUMN_TEXT, &value, err);
+		rc = payload_member(record, as, COLUMN_TEXT, &value, err);
 	if (rc == -ENOMEM)
 		return rc;
 	if (rc < 0 || value.type != JSON_VALUE_TEXT)
@@ -153,14 +107,37 @@ static void add_query(struct buf *url, const struct plan *plan, const char *valu
 	}
 }
 
-int request_url(
-	char **out, const struct plan *plan, const char *value, int64_t page, struct err *err)
+/* What makes it the page that it is. */
+static void add_page(struct buf *url, const struct collect_paginate *p, const struct position *at)
 {
-	const struct collect_paginate *paginate = &plan->spec->paginate;
+	if (p->by == PAGINATE_PAGE)
+		add_number(url, p->param, at->page);
+	if (p->by == PAGINATE_OFFSET)
+		add_number(url, p->param, p->offset + at->seen);
+	if (p->by == PAGINATE_CURSOR && at->token)
+		add_argument(url, p->param, at->token);
+	if (p->by != PAGINATE_NONE && p->size_param)
+		add_number(url, p->size_param, p->size);
+}
+
+/* The provider gave the whole URL, which was judged when it came. */
+static bool has_own_url(const struct plan *plan, const struct position *at)
+{
+	int by = plan->spec->paginate.by;
+	return at->token && (by == PAGINATE_NEXT || by == PAGINATE_LINK);
+}
+
+int request_url(char **out, const struct plan *plan, const char *value, const struct position *at,
+	struct err *err)
+{
 	CLEANUP(buf_finish) struct buf url = { .max = URL_MAX };
 	CLEANUP(url_freep) struct url *parsed = NULL;
 	const char *base = plan->provider->base_url, *path = plan->spec->request.path;
 	size_t len = strlen(base);
+	if (has_own_url(plan, at)) {
+		*out = strdup(at->token);
+		return *out ? 0 : err_set(err, -ENOMEM, "out of memory");
+	}
 	if (len && base[len - 1] == '/' && path && *path == '/')
 		len--;
 	buf_add(&url, base, len);
@@ -168,11 +145,7 @@ int request_url(
 	if (rc < 0)
 		return rc;
 	add_query(&url, plan, value);
-	if (paginate->by == PAGINATE_PAGE) {
-		add_number(&url, paginate->param, page);
-		if (paginate->size_param)
-			add_number(&url, paginate->size_param, paginate->size);
-	}
+	add_page(&url, &plan->spec->paginate, at);
 	if (buf_failed(&url))
 		return err_set(err, -EINVAL, "the URL is longer than %d bytes", URL_MAX);
 	rc = url_parse(&parsed, buf_str(&url), URL_MAX, err);
@@ -193,7 +166,7 @@ char *request_name(char *dst, size_t size, const struct plan *plan, const char *
 		(int)strcspn(path, "?#"), path);
 	if (value)
 		buf_addf(&text, " %s=%.60s", spec->for_each.as, value);
-	if (spec->paginate.by == PAGINATE_PAGE)
+	if (spec->paginate.by != PAGINATE_NONE)
 		buf_addf(&text, " page %" PRId64, page);
 	(void)str_copy(dst, size, buf_str(&text));
 	buf_finish(&text);

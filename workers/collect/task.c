@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "collect/task.h"
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "collect/collect.h"
 #include "collect/kind.h"
 #include "collect/plan.h"
+#include "collect/request.h"
+#include "http/link.h"
 #include "log/log.h"
 #include "loop/loop.h"
 #include "worker/worker.h"
@@ -117,27 +120,63 @@ static void on_restart(void *arg)
 	page_restart(&t->page);
 }
 
-static void page_over(struct collect_task *t)
+/* The token that a header gives for the next page: into buf. NULL: none. */
+static const char *header_token(
+	const struct collect_task *t, const struct http_result *http, struct buf *buf)
 {
+	const struct collect_paginate *p = &t->plan->spec->paginate;
+	const char *field, *uri;
+	size_t len;
+	if (p->by == PAGINATE_CURSOR && p->header && (field = http_header(http, p->header, 0))) {
+		buf_add_str(buf, field);
+		return *field && !buf_failed(buf) ? buf_str(buf) : NULL;
+	}
+	if (p->by != PAGINATE_LINK)
+		return NULL;
+	for (size_t i = 0; (field = http_header(http, "Link", i)); i++) {
+		if (!http_link_find(field, p->rel, &uri, &len))
+			continue;
+		buf_add(buf, uri, len);
+		return buf_failed(buf) ? NULL : buf_str(buf);
+	}
+	return NULL;
+}
+
+static void note_cut(struct collect_task *t)
+{
+	if (asprintf(&t->note, "stopped after max_pages: %" PRId64 " pages",
+		    t->plan->spec->paginate.max_pages) < 0)
+		t->note = NULL;
+}
+
+static void page_over(struct collect_task *t, const struct http_result *http)
+{
+	CLEANUP(buf_finish) struct buf token = { .max = TOKEN_MAX };
+	const struct page_origin origin = { t->call.url, header_token(t, http, &token) };
 	struct batch *last;
-	enum page_end end = page_end(&t->page);
+	if (buf_failed(&token)) {
+		give_up(t, "the header that leads to the next page is too long");
+		return;
+	}
+	enum page_end end = page_end(&t->page, &origin);
 	switch (end) {
 	case PAGE_BAD: retry(t, t->page.err.text); return;
+	case PAGE_REFUSED:
 	case PAGE_REPEATED: give_up(t, t->page.err.text); return;
-	case PAGE_CUT:
-		if (asprintf(&t->note, "stopped after max_pages: %" PRId64 " pages",
-			    t->plan->spec->paginate.max_pages) < 0)
-			t->note = NULL;
-		break;
+	case PAGE_CUT: note_cut(t); break;
+	case PAGE_STUCK:
 	case PAGE_MORE:
 	case PAGE_LAST: break;
 	}
+	t->stop = end == PAGE_MORE ? NULL : paginate_stop_name(t->page.stop);
 	last = LIST_ENTRY(t->ready.prev, struct batch, node);
 	last->closes = true;
 	last->requests = t->requests;
 	last->bytes = t->bytes;
 	t->requests = t->bytes = 0;
-	if (end != PAGE_MORE)
+	if (end == PAGE_STUCK)
+		give_up(t, t->page.err.text);
+	else if (end != PAGE_MORE)
 		collect_task_end(t, ENDING_DONE, 0, "%s", "");
 	else
 		collect_task_go_on(t);
@@ -152,7 +191,7 @@ static void judge_answer(struct collect_task *t, const struct http_result *http)
 {
 	char words[256];
 	if (http->status >= 200 && http->status <= 299) {
-		page_over(t);
+		page_over(t, http);
 		return;
 	}
 	if (http->status >= 300 && http->status <= 399)
@@ -247,10 +286,11 @@ static int start_page(struct collect_task *t, struct err *err)
 	const struct position at = t->page.at;
 	call_finish(&t->call);
 	t->unsure = false;
-	int rc = call_init(&t->call, t->plan, t->value, at.page, err);
+	int rc = call_init(&t->call, t->plan, t->value, &at, err);
+	if (rc == 0)
+		rc = page_begin(&t->page, &at, err);
 	if (rc < 0)
 		return rc;
-	page_begin(&t->page, &at);
 	t->marking = t->call.once;
 	return t->marking ? 0 : send_call(t, err);
 }
@@ -337,7 +377,7 @@ void collect_task_start(struct collector *c, struct task *task)
 	}
 	if (page_init(&t->page, t->plan, &t->ready, &err) < 0 ||
 		request_value(&t->value, t->plan, task->payload, &err) < 0 ||
-		position_read(&at, task->checkpoint + (asked ? strlen(ASKED) : 0),
+		position_read(&at, &t->page.token, task->checkpoint + (asked ? strlen(ASKED) : 0),
 			t->plan->spec->paginate.start, &err) < 0) {
 		collect_task_end(t, ENDING_DEAD, 0, "%s", err.text);
 		return;

@@ -46,6 +46,7 @@ struct collect_task {
 	enum ending ending;
 	int64_t delay_ms;
 	char *reason, *note;	 /* of RETRY and DEAD; one more line for the run's errors */
+	const char *stop;	 /* the rule by which it is DONE, "short page"; NULL: none */
 	int64_t requests, bytes; /* not yet counted in the run */
 	int64_t store_tries;
 };

@@ -6,6 +6,7 @@
 #include "collect/call.h"
 #include "collect/kind.h"
 #include "collect/plan.h"
+#include "collect/position.h"
 #include <errno.h>
 #include <string.h>
 
@@ -36,7 +37,8 @@ static void make(const char *value)
 {
 	struct err err = { 0 };
 	call_finish(&call);
-	if (call_init(&call, &plan, value, 1, &err) < 0)
+	const struct position first = { .page = 1 };
+	if (call_init(&call, &plan, value, &first, &err) < 0)
 		fail_msg("%s", err.text);
 }
 

@@ -80,12 +80,15 @@ static const char *shown(void)
 	return text;
 }
 
+static const struct page_origin origin = { .url = "http://p.example/l" };
+
 static enum page_end read_page(const char *body)
 {
-	page_begin(&page, &at);
+	struct err err;
+	assert_int_equal(page_begin(&page, &at, &err), 0);
 	if (!page_body(&page, body, strlen(body)))
 		return PAGE_BAD;
-	return page_end(&page);
+	return page_end(&page, &origin);
 }
 
 #define FULL "{\"items\":[{\"id\":1},{\"id\":2},{\"id\":3},{\"id\":4},{\"id\":5}]}"
@@ -208,7 +211,8 @@ static void a_page_larger_than_what_is_held_goes_out_early_and_is_not_given_twic
 	buf_add_str(&body, "{\"items\":[");
 	for (int i = 0; i < 300; i++)
 		buf_addf(&body, "%s{\"id\":%d,\"t\":\"%050000d\"}", i ? "," : "", i, i);
-	page_begin(&page, &at);
+	struct err err;
+	assert_int_equal(page_begin(&page, &at, &err), 0);
 	assert_true(page_body(&page, buf_str(&body), body.len));
 	size_t early = 0;
 	LIST_FOR_EACH (node, &out)
@@ -218,7 +222,7 @@ static void a_page_larger_than_what_is_held_goes_out_early_and_is_not_given_twic
 	page_restart(&page); /* it broke off and is fetched again */
 	buf_add_str(&body, "]}");
 	assert_true(page_body(&page, buf_str(&body), body.len));
-	assert_int_equal(page_end(&page), PAGE_MORE);
+	assert_int_equal(page_end(&page, &origin), PAGE_MORE);
 	int next = 0;
 	LIST_FOR_EACH (node, &out) {
 		const struct batch *b = LIST_ENTRY(node, struct batch, node);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "collect/kind.h"
 #include "collect/plan.h"
+#include "collect/position.h"
 #include "collect/request.h"
 #include <errno.h>
 #include <string.h>
@@ -14,6 +15,7 @@ static struct collect_job spec;
 static struct config_job job;
 static struct plan plan;
 static const char *value; /* of for_each */
+static const char *token; /* of the page */
 
 static const char *url_of(const char *base, const char *path, int64_t page)
 {
@@ -25,16 +27,17 @@ static const char *url_of(const char *base, const char *path, int64_t page)
 	spec.request.path = path;
 	job = (struct config_job) { .name = "j", .spec = &spec };
 	plan = (struct plan) { .job = &job, .spec = &spec, .provider = &provider };
-	return request_url(&url, &plan, value, page, &err) == 0 ? url
-	       : err.text[0]					? "refused"
-								: "?";
+	const struct position at = { .page = page, .seen = (page - 1) * 100, .token = token };
+	return request_url(&url, &plan, value, &at, &err) == 0 ? url
+	       : err.text[0]				       ? "refused"
+							       : "?";
 }
 
 static int set_up(void **state)
 {
 	(void)state;
 	spec = (struct collect_job) { 0 };
-	value = NULL;
+	value = token = NULL;
 	return 0;
 }
 
@@ -56,6 +59,26 @@ static void a_url_is_base_path_query_and_page(void **state)
 		"https://a.example/l?x=1&lang=en&pageNo=12&numOfRows=50");
 }
 
+static void each_style_of_paging_has_its_place_in_the_url(void **state)
+{
+	(void)state;
+	spec.paginate = (struct collect_paginate) {
+		.by = PAGINATE_OFFSET, .param = "start", .size_param = "n", .size = 100, .offset = 1
+	};
+	assert_string_equal(
+		url_of("https://a.example", "/l", 3), "https://a.example/l?start=201&n=100");
+	spec.paginate.by = PAGINATE_CURSOR;
+	assert_string_equal(url_of("https://a.example", "/l", 1), "https://a.example/l?n=100");
+	token = "a&b=/\xc3\xa9";
+	assert_string_equal(url_of("https://a.example", "/l", 2),
+		"https://a.example/l?start=a%26b%3D%2F%C3%A9&n=100");
+	spec.paginate.by = PAGINATE_NEXT;
+	token = "https://a.example/l?at=7";
+	assert_string_equal(url_of("https://a.example", "/l", 2), token);
+	token = NULL;
+	assert_string_equal(url_of("https://a.example", "/l", 1), "https://a.example/l?n=100");
+}
+
 static void what_makes_no_url_is_refused_without_its_secrets(void **state)
 {
 	(void)state;
@@ -64,7 +87,8 @@ static void what_makes_no_url_is_refused_without_its_secrets(void **state)
 	char *url = NULL;
 	spec.request.query = (struct config_pairs) { query, 1 };
 	assert_string_equal(url_of("nonsense", "/l", 1), "refused");
-	assert_int_equal(request_url(&url, &plan, NULL, 1, &err), -EINVAL);
+	const struct position first = { .page = 1 };
+	assert_int_equal(request_url(&url, &plan, NULL, &first, &err), -EINVAL);
 	assert_null(strstr(err.text, "s3cret"));
 	char name[200];
 	spec.paginate.by = PAGINATE_PAGE;
@@ -129,40 +153,15 @@ static void a_task_brings_its_value(void **state)
 		assert_int_equal(request_value(&got, &plan, bad[i], &err), -EINVAL);
 }
 
-static void a_checkpoint_comes_back_as_it_was(void **state)
-{
-	(void)state;
-	struct position p, back;
-	struct err err;
-	char text[POSITION_TEXT];
-	assert_int_equal(position_read(&p, "", 1, &err), 0);
-	assert_int_equal(p.page, 1);
-	assert_int_equal(p.records, 0);
-	assert_string_equal(p.last, "");
-	p = (struct position) { .page = 7, .records = 300, .last = "0123456789abcdef" };
-	assert_int_equal(position_read(&back, position_write(text, &p), 1, &err), 0);
-	assert_int_equal(back.page, 7);
-	assert_int_equal(back.records, 300);
-	assert_string_equal(back.last, p.last);
-	assert_int_equal(position_read(&back, "12", 1, &err), 0);
-	assert_int_equal(back.page, 12);
-	assert_int_equal(back.records, 0);
-	static const char *const bad[] = { "x", "{}", "{\"page\":\"one\"}", "null", "{\"page\":-1}",
-		"[1]", "{\"page\":1,\"records\":-5}", "{\"page\":1,\"last\":\"0123456789abcdef0\"}",
-		"1.5" };
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_int_equal(position_read(&back, bad[i], 1, &err), -EINVAL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_url_is_base_path_query_and_page, set_up),
+		cmocka_unit_test_setup(each_style_of_paging_has_its_place_in_the_url, set_up),
 		cmocka_unit_test_setup(what_makes_no_url_is_refused_without_its_secrets, set_up),
 		cmocka_unit_test_setup(a_value_is_escaped_where_it_stands, set_up),
 		cmocka_unit_test_setup(a_value_leads_to_no_other_path, set_up),
 		cmocka_unit_test_setup(a_task_brings_its_value, set_up),
-		cmocka_unit_test_setup(a_checkpoint_comes_back_as_it_was, set_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

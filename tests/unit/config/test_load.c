@@ -636,7 +636,13 @@ static void what_pagination_needs_is_asked_for(void **state)
 {
 	(void)state;
 	must_fail(COLLECT(", paginate: {by: page}"), "needs a param", NULL);
-	must_fail(COLLECT(", paginate: {param: page}"), "no by: page", NULL);
+	must_fail(COLLECT(", paginate: {param: page}"), "paginate.param is for by: page", NULL);
+	must_fail(COLLECT(", paginate: {by: offset}"), "needs a param", NULL);
+	must_fail(COLLECT(", paginate: {by: cursor, param: c}"), "where the answer has it", NULL);
+	must_fail(COLLECT(", paginate: {by: cursor, param: c, cursor: c, header: C}"),
+		"not in the body", NULL);
+	must_fail(COLLECT(", paginate: {by: next}"), "where the answer has the URL", NULL);
+	must_fail(COLLECT(", paginate: {by: link, total: n}"), "for by: page or offset", NULL);
 	must_fail(PROVIDER "jobs: {a: {kind: collect, request: {provider: p}, fields: {}, store: "
 			   "{table: t, key: [x]}}}\n",
 		"fields cannot be empty", NULL);

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Parts of a collect job's fields and checks; private to the kind's data. */
+#include "config/field.h"
+
+struct collect_job;
+
+extern const struct config_field collect_paginate_fields[];
+void collect_check_paginate(struct config_context *ctx, const struct collect_job *spec);
