@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "config/context.h"
 #include "url/url.h"
+#include "json/path.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -232,11 +233,11 @@ void check_table_name(struct config_context *ctx, const struct config_mark *mark
 void check_dotted_path(
 	struct config_context *ctx, const struct config_mark *mark, const void *value)
 {
-	const char *path = *(const char *const *)value;
-	size_t len = strlen(path);
-	if (*path == '.' || (len && path[len - 1] == '.') || strstr(path, ".."))
-		config_error(
-			ctx, mark, "\"%.60s\" is no path: write a.b.c", check_shown(ctx, value));
+	struct json_path *path = NULL;
+	struct err err;
+	if (json_path_new(&path, *(const char *const *)value, &err) < 0)
+		config_error(ctx, mark, "%s", check_shown_words(ctx, value, err.text));
+	json_path_free(path);
 }
 
 void check_regex(struct config_context *ctx, const struct config_mark *mark, const void *value)

@@ -169,6 +169,8 @@ enum column_type {
 struct config_column {
 	const char *name;
 	const char *path;  /* dotted path in the record */
+	const char *value; /* a text that may have {{NAME}} in it, instead of a path */
+	const char *regex; /* POSIX extended: what of the text is meant; NULL: all */
 	const char *xpath; /* XPath 1.0 over the page */
 	int type;	   /* enum column_type */
 };

@@ -118,16 +118,40 @@ static int read_steps(struct json_path *path, struct err *err)
 	return 0;
 }
 
-int json_path_new(struct json_path **out, const char *text, struct err *err)
+static struct json_path *new_path(const char *text)
 {
 	CLEANUP(json_path_freep) struct json_path *path = NEW(struct json_path);
-	if (!text)
-		text = "";
 	if (path) {
 		path->text = strdup(text);
 		path->names = malloc(strlen(text) + 2);
 	}
-	if (!path || !path->text || !path->names)
+	return path && path->text && path->names ? TAKE(path) : NULL;
+}
+
+int json_path_of_name(struct json_path **out, const char *name, struct err *err)
+{
+	if (!name || str_eq(name, "$"))
+		name = "";
+	struct json_path *path = new_path(name);
+	if (!path)
+		return err_set(err, -ENOMEM, "path: out of memory");
+	if (*name) {
+		memcpy(path->names, name, strlen(name) + 1);
+		path->count = 1;
+		path->steps[0] = (struct json_step) {
+			.kind = JSON_STEP_NAME, .name = path->names, .name_len = strlen(name)
+		};
+	}
+	*out = path;
+	return 0;
+}
+
+int json_path_new(struct json_path **out, const char *text, struct err *err)
+{
+	if (!text)
+		text = "";
+	CLEANUP(json_path_freep) struct json_path *path = new_path(text);
+	if (!path)
 		return err_set(err, -ENOMEM, "path: out of memory");
 	if (!str_is_utf8(text, strlen(text), NULL))
 		return err_set(err, -EINVAL, "path: not valid UTF-8");

@@ -30,5 +30,9 @@ struct json_path {
 /** NULL is the whole document. @return 0, -EINVAL with words, -ENOMEM. Free with json_path_free().
  */
 int json_path_new(struct json_path **out, const char *text, struct err *err) MUST_CHECK;
+/** One step by a name that is taken as it is, dots and brackets too; NULL, "" and "$" are the
+ * whole.
+ */
+int json_path_of_name(struct json_path **out, const char *name, struct err *err) MUST_CHECK;
 void json_path_free(struct json_path *path); /* NULL is fine */
 DEFINE_FREEP(struct json_path, json_path)

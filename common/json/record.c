@@ -224,30 +224,60 @@ static int json_column(struct json_record *record, const struct json_path *path,
 	return text ? 0 : -ENOMEM;
 }
 
+/* What was refused, as far as it can be shown. */
+static int refuse_shown(
+	struct err *err, const struct config_column *column, struct buf *shown, int rc)
+{
+	const char *words = json_type_words(column->type);
+	bool cut = shown->len > 60;
+	while (cut && shown->len > 60)
+		shown->len--;
+	while (cut && shown->len && ((unsigned char)shown->data[shown->len] & 0xc0) == 0x80)
+		shown->len--;
+	err_set(err, -EINVAL, "field %s: %.*s%s is %s%s", column->name, (int)shown->len,
+		buf_str(shown), cut ? "..." : "", rc == -ERANGE ? "out of range for " : "not ",
+		words);
+	buf_finish(shown);
+	return -EINVAL;
+}
+
 static int refuse(struct err *err, const struct config_column *column, const json_t *value, int rc)
 {
 	struct buf shown = BUF_INIT;
-	const char *words = json_type_words(column->type);
-	if (json_is_object(value) || json_is_array(value)) {
-		err_set(err, -EINVAL, "field %s: %s is not %s", column->name,
-			json_is_object(value) ? "an object" : "a list", words);
-	} else if (rc == -ERANGE) {
-		err_set(err, -EINVAL, "field %s: %.40s is out of range for %s", column->name,
-			json_string_value(value) + 1, words);
-	} else {
-		struct json_out json;
-		json_out_init(&json, &shown);
-		write_value(&json, NULL, value);
-		bool cut = shown.len > 60;
-		while (cut && shown.len > 60)
-			shown.len--;
-		while (cut && shown.len && ((unsigned char)shown.data[shown.len] & 0xc0) == 0x80)
-			shown.len--;
-		err_set(err, -EINVAL, "field %s: %.*s%s is not %s", column->name, (int)shown.len,
-			buf_str(&shown), cut ? "..." : "", words);
-	}
-	buf_finish(&shown);
-	return -EINVAL;
+	struct json_out json;
+	if (json_is_object(value) || json_is_array(value))
+		return err_set(err, -EINVAL, "field %s: %s is not %s", column->name,
+			json_is_object(value) ? "an object" : "a list",
+			json_type_words(column->type));
+	json_out_init(&json, &shown);
+	write_value(&json, NULL, value);
+	return refuse_shown(err, column, &shown, rc);
+}
+
+int json_text_column(const struct config_column *column, const char *text, size_t len,
+	struct json_value *out, struct err *err)
+{
+	struct buf shown = BUF_INIT;
+	struct json_out json;
+	int rc = json_value_from_text(out, column->type, text, len);
+	if (rc == 0)
+		return 0;
+	json_out_init(&json, &shown);
+	json_strn(&json, NULL, text, MIN(len, (size_t)200));
+	return refuse_shown(err, column, &shown, rc);
+}
+
+static void find_value(void *arg, const json_t *value)
+{
+	if (!json_is_null(value))
+		*(bool *)arg = true;
+}
+
+bool json_record_has(const struct json_record *record, const struct json_path *path)
+{
+	bool found = false;
+	follow(&(struct walk) { path, find_value, &found }, record->root, 0);
+	return found;
 }
 
 int json_record_column(struct json_record *record, const struct config_column *column,

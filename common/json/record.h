@@ -31,6 +31,11 @@ bool json_record_is_object(const struct json_record *record);
  */
 int json_record_column(struct json_record *record, const struct config_column *column,
 	const struct json_path *path, struct json_value *out, struct err *err) MUST_CHECK;
+/** The same of a text that stands elsewhere; out points to it. */
+int json_text_column(const struct config_column *column, const char *text, size_t len,
+	struct json_value *out, struct err *err) MUST_CHECK;
+/** The path leads to something that is not null. */
+bool json_record_has(const struct json_record *record, const struct json_path *path);
 /** Writes each value that the path leads to, in order. @return how many */
 size_t json_record_select(
 	const struct json_record *record, const struct json_path *path, struct json_out *out);

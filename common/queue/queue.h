@@ -43,7 +43,7 @@ struct task {
 	int64_t id, run_id, fence;
 	const char *job, *kind, *payload, *checkpoint; /* checkpoint "" at first */
 	int64_t attempt, max_attempts, timeout_ms, depth, priority;
-	int64_t run_created_at;
+	int64_t run_created_at, run_started_at;
 	int64_t claimed_mono_ms; /* on this process's clock */
 };
 void task_free(struct task *task);

@@ -83,6 +83,7 @@ static const unsigned char shares[] = { PRIORITY_HIGH, PRIORITY_MEDIUM, PRIORITY
 	" + (SELECT COUNT(*) FROM drover_task WHERE state = 3 AND kind = $4) AS n) AS held))"    \
 	" RETURNING id, run_id, fence, attempt, max_attempts, timeout_ms, depth, priority,"      \
 	" (SELECT created_at FROM drover_run WHERE drover_run.id = run_id),"                     \
+	" (SELECT COALESCE(started_at, $3) FROM drover_run WHERE drover_run.id = run_id),"       \
 	" job, kind, payload, checkpoint"
 /* clang-format on */
 
@@ -123,6 +124,7 @@ enum {
 	COL_DEPTH,
 	COL_PRIORITY,
 	COL_RUN_CREATED,
+	COL_RUN_STARTED,
 	COL_JOB,
 	COL_KIND,
 	COL_PAYLOAD,
@@ -227,6 +229,7 @@ static struct task *read_task(const struct store_result *r, size_t s, size_t row
 	t->depth = store_result_int(r, s, row, COL_DEPTH);
 	t->priority = store_result_int(r, s, row, COL_PRIORITY);
 	t->run_created_at = store_result_int(r, s, row, COL_RUN_CREATED);
+	t->run_started_at = store_result_int(r, s, row, COL_RUN_STARTED);
 	t->claimed_mono_ms = clock_mono_ms();
 	return t;
 }

@@ -2,6 +2,7 @@
 #include "collect/kind.h"
 
 #include "base/str.h"
+#include "collect/kind_answer.h"
 #include "collect/kind_parts.h"
 #include "collect/template.h"
 #include "config/check.h"
@@ -9,21 +10,11 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
-static const char *const format_names[] = { "json", NULL };
-
-#define AT(member) offsetof(struct config_column, member)
-static const struct config_field column_fields[] = {
-	{ "path", CONFIG_STRING, AT(path), .required = true, .check = check_dotted_path,
-		.doc = "dotted path in the record" },
-	{ "type", CONFIG_ENUM, AT(type), .def = "text", .names = column_types,
-		.doc = "type of the column" },
-	{ 0 },
-};
-#undef AT
+static const char *const format_names[] = { "json", "ndjson", "csv", NULL };
 
 enum { VALUES_MAX = 10000 };
+#define BODY_MAX (INT64_C(1) << 40)
 
 static void check_value_name(
 	struct config_context *ctx, const struct config_mark *mark, const void *value)
@@ -61,8 +52,15 @@ static const struct config_field collect_fields[] = {
 		.doc = "of the answers" },
 	{ "records", CONFIG_STRING, AT(records), .def = "", .check = check_dotted_path,
 		.doc = "dotted path of the list of records; empty: the answer itself" },
-	{ "fields", CONFIG_STRUCT_MAP, AT(fields), .fields = column_fields, .required = true,
-		.element_size = sizeof(struct config_column), .shorthand = "path",
+	{ "csv", CONFIG_STRUCT, AT(csv), .fields = collect_csv_fields, .applies = collect_is_csv,
+		.doc = "how it is written, with format csv" },
+	{ "max_body", CONFIG_SIZE, AT(max_body), .def = "10MB", .min = 1000, .max = BODY_MAX,
+		.doc = "of an answer, unpacked; memory follows the record, not the answer" },
+	{ "filter", CONFIG_STRUCT_LIST, AT(filter), .fields = collect_condition_fields,
+		.element_size = sizeof(struct collect_condition),
+		.doc = "records of which all this holds are taken, others are left out" },
+	{ "fields", CONFIG_STRUCT_MAP, AT(fields), .fields = collect_column_fields,
+		.required = true, .element_size = sizeof(struct config_column), .shorthand = "path",
 		.check = check_column, .doc = "columns and where their values are" },
 	{ 0 },
 };
@@ -81,20 +79,6 @@ static const char *collect_provider(const struct config_job *job)
 {
 	const struct collect_job *spec = job->spec;
 	return spec->request.provider_name;
-}
-
-static void check_columns(struct config_context *ctx, const struct config_array *fields)
-{
-	const struct config_column *columns = fields->items;
-	for (size_t i = 0; i < fields->count; i++) {
-		for (size_t k = 0; k < i; k++) {
-			struct config_mark mark = config_mark_of(ctx, &columns[i], "");
-			if (strcasecmp(columns[k].name, columns[i].name) == 0)
-				config_error(ctx, &mark,
-					"column \"%.60s\" is already there as \"%.60s\"",
-					columns[i].name, columns[k].name);
-		}
-	}
 }
 
 /* Each place is for_each's. @return how many there are */
@@ -166,12 +150,8 @@ static void check_job(
 {
 	struct collect_job *spec = job->spec;
 	collect_check_paginate(ctx, spec);
-	struct config_mark mark = config_mark_of(ctx, spec, "fields");
-	if (spec->fields.items && !spec->fields.count)
-		config_error(ctx, &mark, "fields cannot be empty");
-	if (spec->fields.count <= CONFIG_COLUMNS_MAX)
-		check_columns(ctx, &spec->fields);
 	collect_check_request(ctx, spec);
+	collect_check_answer(ctx, spec);
 	check_for_each(ctx, spec);
 	spec->provider = check_provider(
 		ctx, config, &spec->request.provider_name, spec, "request.provider");

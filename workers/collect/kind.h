@@ -22,7 +22,7 @@ enum collect_method {
 	METHOD_OPTIONS
 };
 extern const char *const collect_methods[]; /* their names, ends with NULL */
-enum collect_format { FORMAT_JSON };	    /* the one format there is so far */
+enum collect_format { FORMAT_JSON, FORMAT_NDJSON, FORMAT_CSV };
 /* What is sent with a call: one of them or nothing. */
 struct collect_body {
 	const char *json;	  /* a JSON text; a {{NAME}} stands inside of one of its texts */
@@ -57,13 +57,30 @@ struct collect_for_each {
 	struct config_strings values; /* empty: one task, no value */
 	const char *as;
 };
+/* How CSV is written. */
+struct collect_csv {
+	const char *delimiter, *quote; /* one character; quote "": none */
+	struct config_strings columns; /* names; empty: the first line has them */
+	int64_t skip;		       /* lines before */
+};
+/* A record is taken when all that is said of the value holds. */
+enum collect_exists { EXISTS_ANY, EXISTS_TRUE, EXISTS_FALSE };
+struct collect_condition {
+	const char *path;
+	struct config_strings is, is_not; /* one of them; none of them */
+	const char *matches;		  /* POSIX extended */
+	int exists;			  /* enum collect_exists */
+};
 struct collect_job {
 	struct collect_for_each for_each;
 	struct collect_request request;
 	struct collect_paginate paginate;
 	int format;	     /* enum collect_format */
 	const char *records; /* dotted path of the list of records; "" or NULL: the answer itself */
-	struct config_array fields;		/* struct config_column, with path */
+	int64_t max_body;    /* bytes of an answer, decoded */
+	struct collect_csv csv;
+	struct config_array filter;		/* struct collect_condition */
+	struct config_array fields;		/* struct config_column, with path or value */
 	const struct config_provider *provider; /* resolved by check_job */
 };
 

@@ -6,9 +6,10 @@
 #include "collect/follow.h"
 #include "collect/kind.h"
 #include "collect/plan.h"
+#include "collect/row.h"
+#include "record/reader.h"
 #include "json/path.h"
 #include "json/record.h"
-#include "json/scan.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -117,49 +118,6 @@ static struct store_value *new_row(struct batch *batch, size_t width)
 	return batch->values + batch->rows * width;
 }
 
-static int keep_bytes(struct batch *batch, const struct json_value *from, struct store_value *to)
-{
-	unsigned char *bytes = arena_alloc(batch->arena, from->len / 4 * 3 + 2);
-	ssize_t len = bytes ? json_base64(bytes, from->text, from->len) : 0;
-	*to = store_bytes(bytes, len > 0 ? (size_t)len : 0, STORE_BLOB);
-	return bytes ? 0 : -ENOMEM;
-}
-
-/* Texts live in the record: they move to the batch. */
-static int keep(struct batch *batch, const struct json_value *from, struct store_value *to)
-{
-	switch (from->type) {
-	case JSON_VALUE_NULL: *to = STORE_VALUE_NULL; return 0;
-	case JSON_VALUE_INT: *to = STORE_VALUE_INT(from->i); return 0;
-	case JSON_VALUE_REAL: *to = STORE_VALUE_REAL(from->real); return 0;
-	case JSON_VALUE_BASE64: return keep_bytes(batch, from, to);
-	case JSON_VALUE_TEXT: break;
-	}
-	const char *copy = arena_strndup(batch->arena, from->text, from->len);
-	*to = store_bytes(copy, from->len, STORE_TEXT);
-	return copy ? 0 : -ENOMEM;
-}
-
-static int fill_row(const struct page *page, struct batch *batch, struct json_record *record,
-	struct store_value *row, struct err *err)
-{
-	const struct config_column *columns = page->plan->spec->fields.items;
-	if (!json_record_is_object(record))
-		return err_set(err, -EINVAL, "not an object");
-	for (size_t i = 0; i < page->plan->table.column_count; i++) {
-		struct json_value value;
-		int rc = json_record_column(record, &columns[i], page->plan->paths[i], &value, err);
-		if (rc < 0)
-			return rc;
-		if (value.type == JSON_VALUE_NULL && page->plan->is_key[i])
-			return err_set(
-				err, -EINVAL, "field %s: a key cannot be empty", columns[i].name);
-		if (keep(batch, &value, &row[i]) < 0)
-			return err_set(err, -ENOMEM, "out of memory");
-	}
-	return 0;
-}
-
 /* Of the records only: what is around them may hold the time of the answer. */
 static void add_to_hash(struct page *page, const char *record, size_t len)
 {
@@ -183,35 +141,30 @@ static bool on_record(void *arg, const char *data, size_t len)
 	CLEANUP(json_record_freep) struct json_record *record = NULL;
 	int rc = json_record_new(&record, data, len, &err);
 	if (rc == 0)
-		rc = fill_row(page, batch, record, row, &err);
+		rc = row_make(page->plan->rows, &page->context, record, batch->arena, row, &err);
 	if (rc == -ENOMEM)
 		return out_of_memory(page);
 	if (rc < 0)
 		reject(page, batch, err.text);
 	else
-		batch->rows++;
+		batch->rows += rc == ROW_MADE;
 	if (batch->rows >= (size_t)page->plan->job->store.batch || batch->rejected >= REJECTED_MAX)
 		return close_batch(page);
 	return true;
 }
 
-static void on_too_large(void *arg, uint64_t offset)
+static void on_rejected(void *arg, const char *why)
 {
 	struct page *page = arg;
-	char why[96];
 	page->seen++;
 	add_to_hash(page, "", 0);
-	if (page->seen <= page->released || !filling(page))
-		return;
-	snprintf(why, sizeof(why), "larger than %d bytes, at byte %" PRIu64, JSON_RECORD_MAX,
-		offset);
-	reject(page, page->filling, why);
+	if (page->seen > page->released && filling(page))
+		reject(page, page->filling, why);
 }
 
 int page_init(struct page *page, const struct plan *plan, struct list *out, struct err *err)
 {
-	const struct json_scan_ops ops = { .record = on_record, .too_large = on_too_large };
-	const struct json_scan_options options = { .path = plan->records };
+	const struct record_ops ops = { .record = on_record, .rejected = on_rejected };
 	*page = (struct page) { .plan = plan, .out = out };
 	list_init(&page->held);
 	page->hash = XXH64_createState();
@@ -220,7 +173,7 @@ int page_init(struct page *page, const struct plan *plan, struct list *out, stru
 	int rc = follow_new(&page->follow, &plan->spec->paginate, err);
 	if (rc < 0)
 		return rc;
-	return json_scan_new(&page->scan, &options, &ops, page, err);
+	return record_reader_new(&page->reader, &plan->reader, &ops, page, err);
 }
 
 void page_finish(struct page *page)
@@ -228,8 +181,8 @@ void page_finish(struct page *page)
 	free_all(&page->held);
 	batch_free(page->filling);
 	page->filling = NULL;
-	json_scan_free(page->scan);
-	page->scan = NULL;
+	record_reader_free(page->reader);
+	page->reader = NULL;
 	follow_free(page->follow);
 	page->follow = NULL;
 	free(page->token);
@@ -265,7 +218,7 @@ void page_restart(struct page *page)
 	page->seen = 0;
 	page->err = (struct err) { 0 };
 	page->stop = STOP_NOT;
-	json_scan_restart(page->scan);
+	record_reader_restart(page->reader);
 	follow_restart(page->follow);
 	(void)XXH64_reset(page->hash, 0);
 }
@@ -273,7 +226,7 @@ void page_restart(struct page *page)
 bool page_body(struct page *page, const char *data, size_t len)
 {
 	struct err err = { 0 };
-	if (json_scan_feed(page->scan, data, len, &err) == 0 &&
+	if (record_reader_feed(page->reader, data, len, &err) == 0 &&
 		follow_feed(page->follow, data, len, &err) == 0)
 		return true;
 	if (!page->err.code) /* else the receiver stopped it, and said why */
@@ -283,7 +236,7 @@ bool page_body(struct page *page, const char *data, size_t len)
 
 static bool has_records(struct page *page)
 {
-	const char *missing = json_scan_missing(page->scan);
+	const char *missing = record_reader_missing(page->reader);
 	if (!missing || page->at.page != page->plan->spec->paginate.start)
 		return true;
 	err_set(&page->err, -EINVAL, "records: \"%s\" has no \"%s\" in the answer",
@@ -336,8 +289,8 @@ enum page_end page_end(struct page *page, const struct page_origin *origin)
 	char hash[POSITION_HASH];
 	struct follow_words words;
 	struct position next;
-	if (page->err.code || json_scan_end(page->scan, &page->err) < 0 || !has_records(page) ||
-		follow_end(page->follow, &words, &page->err) < 0)
+	if (page->err.code || record_reader_end(page->reader, &page->err) < 0 ||
+		!has_records(page) || follow_end(page->follow, &words, &page->err) < 0)
 		return PAGE_BAD;
 	snprintf(hash, sizeof(hash), "%016" PRIx64, (uint64_t)XXH64_digest(page->hash));
 	struct page_facts facts = { .seen = page->seen,

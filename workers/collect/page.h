@@ -10,11 +10,12 @@
 #include "base/list.h"
 #include "collect/paginate.h"
 #include "collect/position.h"
+#include "collect/row.h"
 #include "store/store.h"
 #include <xxhash.h>
 
 struct follow;
-struct json_scan;
+struct record_reader;
 struct plan;
 
 enum { BATCH_ERRORS = 5, HELD_BYTES = 4 * 1024 * 1024 };
@@ -34,8 +35,9 @@ void batch_free(struct batch *batch);
 
 struct page {
 	const struct plan *plan;
-	struct json_scan *scan;
-	struct follow *follow; /* NULL: nothing but records is looked at */
+	struct record_reader *reader;
+	struct row_context context; /* set by the task */
+	struct follow *follow;	    /* NULL: nothing but records is looked at */
 	struct position at;
 	char *token;	  /* at.token, when it is ours */
 	int64_t seen;	  /* records of the page so far */

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "collect/kind.h"
+#include "collect/row.h"
 #include "store/job_table.h"
 #include "json/path.h"
 #include <errno.h>
@@ -16,11 +17,8 @@ void plan_free(struct plan *plan)
 {
 	if (!plan)
 		return;
-	for (size_t i = 0; plan->paths && i < plan->table.column_count; i++)
-		json_path_free(plan->paths[i]);
 	json_path_free(plan->records);
-	free(plan->paths);
-	free(plan->is_key);
+	row_maker_free(plan->rows);
 	arena_free(plan->arena);
 	free(plan->limit_key);
 	free(plan);
@@ -33,22 +31,35 @@ static int lay_out_table(struct plan *plan, struct err *err)
 	plan->arena = arena_new(0);
 	struct store_column *room =
 		plan->arena ? arena_alloc(plan->arena, fields->count * sizeof(*room)) : NULL;
-	plan->paths = calloc(fields->count, sizeof(*plan->paths));
-	plan->is_key = calloc(fields->count, sizeof(*plan->is_key));
-	if (!room || !plan->paths || !plan->is_key ||
-		!job_table_fill(&plan->table, plan->arena, plan->job))
+	if (!room || !job_table_fill(&plan->table, plan->arena, plan->job))
 		return err_set(err, -ENOMEM, "out of memory");
 	plan->table.columns = room;
 	plan->table.column_count = fields->count;
-	for (size_t i = 0; i < fields->count; i++) {
+	for (size_t i = 0; i < fields->count; i++)
 		room[i] = (struct store_column) { columns[i].name, columns[i].type };
-		for (size_t k = 0; k < plan->table.key_count; k++)
-			plan->is_key[i] |= str_eq_nocase(columns[i].name, plan->table.key[k]);
-		int rc = json_path_new(&plan->paths[i], columns[i].path, err);
-		if (rc < 0)
-			return err_wrap(err, "field %s", columns[i].name);
-	}
 	return 0;
+}
+
+static int lay_out_records(struct plan *plan, struct err *err)
+{
+	static const enum record_format formats[] = {
+		[FORMAT_JSON] = RECORD_JSON,
+		[FORMAT_NDJSON] = RECORD_NDJSON,
+		[FORMAT_CSV] = RECORD_CSV,
+	};
+	const struct collect_job *spec = plan->spec;
+	int rc = json_path_new(&plan->records, spec->records, err);
+	if (rc < 0)
+		return rc;
+	plan->reader = (struct record_options) {
+		.format = formats[spec->format],
+		.path = plan->records,
+		.csv = { .delimiter = spec->csv.delimiter ? *spec->csv.delimiter : ',',
+			.quote = spec->csv.quote ? *spec->csv.quote : '"',
+			.columns = &spec->csv.columns,
+			.skip = spec->csv.skip },
+	};
+	return row_maker_new(&plan->rows, plan->job, err);
 }
 
 static int lay_out_limits(struct plan *plan, struct err *err)
@@ -83,7 +94,7 @@ int plan_new(struct plan **out, const struct config_job *job, struct err *err)
 	plan->job = job;
 	plan->spec = job->spec;
 	plan->provider = plan->spec->provider;
-	int rc = plan->provider ? json_path_new(&plan->records, plan->spec->records, err)
+	int rc = plan->provider ? lay_out_records(plan, err)
 				: err_set(err, -EINVAL, "its provider is not there");
 	if (rc == 0)
 		rc = lay_out_table(plan, err);

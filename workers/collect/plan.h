@@ -4,20 +4,22 @@
 #include "base/compiler.h"
 #include "config/config.h"
 #include "limit/limit.h"
+#include "record/reader.h"
 #include "store/store.h"
 
 struct arena;
 struct collect_job;
 struct err;
 struct json_path;
+struct row_maker;
 
 struct plan {
 	const struct config_job *job;
 	const struct collect_job *spec;
 	const struct config_provider *provider;
 	struct json_path *records;
-	struct json_path **paths; /* of the columns */
-	bool *is_key;		  /* columns that may not be null */
+	struct record_options reader;
+	struct row_maker *rows;
 	struct arena *arena;
 	struct store_table table;
 	struct limit_window windows[8];

@@ -21,8 +21,7 @@
 #include <string.h>
 
 enum {
-	BODY_MAX = 10 * 1000 * 1000, /* spec 8 */
-	MAX_WAIT_MS = 5000,	     /* for a limit; longer: the task does not hold its slot */
+	MAX_WAIT_MS = 5000, /* for a limit; longer: the task does not hold its slot */
 	LATER_MIN_MS = 250,
 	AHEAD_MAX = 8,		       /* batches that wait for the store while a page is fetched */
 	AHEAD_BYTES = 4 * 1024 * 1024, /* of them together; large ones wait alone */
@@ -262,7 +261,7 @@ static int send_call(struct collect_task *t, struct err *err)
 			.connect_ms = p->timeout.connect_ms,
 			.idle_ms = p->timeout.idle_ms,
 			.total_ms = p->timeout.total_ms,
-			.max_body = BODY_MAX,
+			.max_body = t->plan->spec->max_body,
 			.allow_private = p->is_private },
 		.limits = &t->plan->limit,
 		.limit_count = 1,
@@ -390,6 +389,9 @@ void collect_task_start(struct collector *c, struct task *task)
 			"not sent again");
 		return;
 	}
+	t->page.context = (struct row_context) {
+		.run_id = task->run_id, .run_started_ms = task->run_started_at, .value = t->value
+	};
 	if (task->timeout_ms > 0)
 		loop_timer_start(t->timeout, task->timeout_ms);
 	collect_task_go_on(t);

@@ -7,6 +7,9 @@
 
 struct buf;
 
+/* {{record.PATH}} of a field's value: what the record has there. */
+#define TEMPLATE_RECORD "record."
+
 /* One {{NAME}} of a text; blanks inside the braces do not count. */
 struct template_place {
 	const char *begin, *end; /* from the first brace to behind the last */

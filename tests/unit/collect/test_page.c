@@ -142,6 +142,27 @@ static void rejected_records_are_counted_with_their_reasons(void **state)
 	assert_non_null(strstr(b->errors[3], "duplicate"));
 }
 
+static void a_value_is_filled_in_from_task_and_record(void **state)
+{
+	struct config_column own[] = { columns[0],
+		{ .name = "w", .value = "{{v}}/{{ record.t }}/{{run.id}}" } };
+	struct err err;
+	(void)state;
+	spec.fields.items = own;
+	spec.for_each.as = "v";
+	page_finish(&page);
+	plan_free(plan);
+	assert_int_equal(plan_new(&plan, &job, &err), 0);
+	assert_int_equal(page_init(&page, plan, &out, &err), 0);
+	page.context = (struct row_context) { .run_id = 9, .value = "a b" };
+	assert_int_equal(read_page("{\"items\":[{\"id\":1,\"t\":1.50},{\"id\":2}]}"), PAGE_LAST);
+	const struct batch *b = LIST_ENTRY(out.next, struct batch, node);
+	assert_int_equal(b->rows, 2);
+	assert_int_equal(b->values[1].len, strlen("a b/1.50/9"));
+	assert_memory_equal(b->values[1].data, "a b/1.50/9", b->values[1].len);
+	assert_int_equal(b->values[3].type, STORE_NULL);
+}
+
 static void a_broken_page_gives_nothing_out(void **state)
 {
 	(void)state;
@@ -241,6 +262,7 @@ int main(void)
 		TEST(a_short_or_empty_page_is_the_last),
 		TEST(records_that_are_stored_are_passed_over),
 		TEST(rejected_records_are_counted_with_their_reasons),
+		TEST(a_value_is_filled_in_from_task_and_record),
 		TEST(a_broken_page_gives_nothing_out),
 		TEST(a_page_that_repeats_the_one_before_is_told_and_not_stored),
 		TEST(pages_that_differ_in_their_envelope_only_are_repetitions),

@@ -115,6 +115,10 @@ static const struct example {
 	{ "paginate.rel", "last", "\"next last\"" },
 	{ "paginate.total", "meta.total", "meta..total" },
 	{ "paginate.more", "meta.more", "meta..more" },
+	{ "regex", "\"^a.*b$\"", "\"a[\"" },
+	{ "matches", "\"^a.*b$\"", "\"a[\"" },
+	{ "delimiter", "\";\"", "\"ab\"" },
+	{ "quote", "\"'\"", "q" },
 };
 
 static size_t tested;
@@ -247,7 +251,7 @@ static struct config *load_with(
 	}
 	snprintf(full, sizeof(full), "%s.%s", root->path, path);
 	if (value)
-		set(&doc, full, value);
+		set(&doc, full, str_eq(value, "\"") ? "'\"'" : value);
 	emit(&yaml, &doc, "");
 	buf_reset(report);
 	if (test_load(&config, buf_str(&yaml), report) < 0)
@@ -434,7 +438,7 @@ static const char *list_for(const char *name)
 	static const char *const lists[][2] = { { "command", "[/bin/y]" },
 		{ "groups", "[nogroup]" }, { "domains", "[x.org]" },
 		{ "start", "[\"https://x.org/\"]" }, { "status", "[200, 3xx]" },
-		{ "exec", "[/bin/true]" }, { "values", "[a, \"7\"]" } };
+		{ "exec", "[/bin/true]" }, { "values", "[a, \"7\"]" }, { "columns", "[a, b]" } };
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		if (str_eq(lists[i][0], name))
 			return lists[i][1];

@@ -19,6 +19,7 @@ static void a_claim_counts_the_attempt_and_hands_out_a_new_fence(void **state)
 	assert_int_equal(c.tasks[0]->max_attempts, 3);
 	assert_int_equal(c.tasks[0]->timeout_ms, 1000);
 	assert_true(c.tasks[0]->run_created_at > 0);
+	assert_true(c.tasks[0]->run_started_at >= c.tasks[0]->run_created_at);
 	assert_string_equal(run_state(f, 1), "running");
 	unclaim(&c);
 	assert_int_equal(claim(f, q, 2, &c), 1);
