@@ -2,6 +2,7 @@
 #include "base/arena.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,15 +40,31 @@ void arena_free(struct arena *arena)
 	free(arena);
 }
 
+static size_t rounded(size_t size)
+{
+	return MAX((size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1), (size_t)ALIGNMENT);
+}
+
+static bool fits(const struct arena *arena, size_t size)
+{
+	return size <= SIZE_MAX / 2 &&
+	       (!arena->max || rounded(size) <= arena->max - MIN(arena->max, arena->used));
+}
+
+/* A big one goes behind the head, which may still have room for small ones. */
+static void add_block(struct arena *arena, struct block *b, size_t size)
+{
+	struct block **at = arena->head && size > BLOCK_BYTES / 2 ? &arena->head->next
+								  : &arena->head;
+	b->next = *at;
+	*at = b;
+}
+
 void *arena_alloc(struct arena *arena, size_t size)
 {
-	if (size > SIZE_MAX / 2)
+	if (!fits(arena, size))
 		return NULL;
-	size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-	if (size == 0)
-		size = ALIGNMENT;
-	if (arena->max && size > arena->max - MIN(arena->max, arena->used))
-		return NULL;
+	size = rounded(size);
 	struct block *b = arena->head;
 	if (!b || b->size - b->used < size) {
 		size_t room = MAX(size, (size_t)BLOCK_BYTES);
@@ -55,19 +72,27 @@ void *arena_alloc(struct arena *arena, size_t size)
 		if (!b)
 			return NULL;
 		b->size = room;
-		/* A big one goes behind the head, which may still have room for small ones. */
-		if (arena->head && size > BLOCK_BYTES / 2) {
-			b->next = arena->head->next;
-			arena->head->next = b;
-		} else {
-			b->next = arena->head;
-			arena->head = b;
-		}
+		add_block(arena, b, size);
 	}
 	void *p = b->data + b->used;
 	b->used += size;
 	arena->used += size;
 	return p;
+}
+
+void *arena_alloc_raw(struct arena *arena, size_t size)
+{
+	if (size <= BLOCK_BYTES / 2 || !fits(arena, size))
+		return arena_alloc(arena, size);
+	/* A block of its own: what is left of a block is zero. */
+	size = rounded(size);
+	struct block *b = malloc(sizeof(*b) + size);
+	if (!b)
+		return NULL;
+	b->size = b->used = size;
+	add_block(arena, b, size);
+	arena->used += size;
+	return b->data;
 }
 
 char *arena_strndup(struct arena *arena, const char *s, size_t len)

@@ -13,6 +13,8 @@ void arena_free(struct arena *arena);
 DEFINE_FREEP(struct arena, arena)
 /** Zeroed, aligned for any type; NULL when out of memory or over the bound. */
 void *arena_alloc(struct arena *arena, size_t size);
+/** The same, for what is filled in at once: its content is undefined. */
+void *arena_alloc_raw(struct arena *arena, size_t size);
 char *arena_strdup(struct arena *arena, const char *s);
 /** Copies len bytes and adds a NUL. */
 char *arena_strndup(struct arena *arena, const char *s, size_t len);

@@ -71,14 +71,18 @@ void buf_addv(struct buf *b, const char *fmt, va_list ap)
 {
 	va_list again;
 	va_copy(again, ap);
-	int n = vsnprintf(NULL, 0, fmt, ap);
-	char *at = n < 0 ? NULL : buf_reserve(b, (size_t)n);
-	if (at) {
+	/* Mostly what is there is room enough. */
+	char *at = buf_reserve(b, 0);
+	size_t room = at ? b->cap - b->len : 0;
+	int n = vsnprintf(at, room, fmt, ap);
+	if (n >= 0 && (size_t)n >= room && (at = buf_reserve(b, (size_t)n)))
 		vsnprintf(at, (size_t)n + 1, fmt, again);
+	if (n >= 0 && at && !(b->max && b->len + (size_t)n > b->max))
 		b->len += (size_t)n;
-	} else {
+	else
 		b->failed = true;
-	}
+	if (b->data)
+		b->data[b->len] = '\0';
 	va_end(again);
 }
 

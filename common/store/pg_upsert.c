@@ -137,11 +137,7 @@ bool pg_upsert_rows(struct pg_conn *c, struct store_op *op)
 	run->row_count = op->row_count;
 	if (rows && key_changed) {
 		/* Keys that differed may be one now. */
-		struct store_value *kept = arena_alloc(
-			run->scratch, (op->count + 1) * sizeof(*kept));
-		run->rows = kept;
-		run->row_count = kept ? store_tx_keep_last(run->tx, t, rows, op->row_count, kept)
-				      : 0;
+		run->rows = store_tx_keep_last(run->tx, t, rows, &run->row_count);
 	}
 	if (!run->rows)
 		pg_run_fail(c, STORE_FAILED, "out of memory for the rows");
@@ -153,13 +149,19 @@ bool pg_upsert_rows(struct pg_conn *c, struct store_op *op)
 static void add_value(struct buf *sql, size_t column, int type)
 {
 	switch (type) {
-	case COLUMN_BOOLEAN: buf_addf(sql, "drover_new.c%zu <> 0", column); return;
-	case COLUMN_TIMESTAMP:
-		buf_addf(sql, "TIMESTAMPTZ 'epoch' + drover_new.c%zu * INTERVAL '1 millisecond'",
-			column);
+	case COLUMN_BOOLEAN:
+		table_add_number(sql, "drover_new.c", column);
+		buf_add_str(sql, " <> 0");
 		return;
-	case COLUMN_JSON: buf_addf(sql, "drover_new.c%zu::json", column); return;
-	default: buf_addf(sql, "drover_new.c%zu", column);
+	case COLUMN_TIMESTAMP:
+		table_add_number(sql, "TIMESTAMPTZ 'epoch' + drover_new.c", column);
+		buf_add_str(sql, " * INTERVAL '1 millisecond'");
+		return;
+	case COLUMN_JSON:
+		table_add_number(sql, "drover_new.c", column);
+		buf_add_str(sql, "::json");
+		return;
+	default: table_add_number(sql, "drover_new.c", column);
 	}
 }
 
@@ -178,7 +180,7 @@ static void insert_text(
 	if (t->append)
 		return;
 	for (size_t k = 0; sorted && k < t->key_count; k++)
-		buf_addf(sql, "%sdrover_new.c%zu", k ? ", " : " ORDER BY ",
+		table_add_number(sql, k ? ", drover_new.c" : " ORDER BY drover_new.c",
 			table_column(t, t->key[k]) + 1);
 	/* json has no equality. */
 	table_add_conflict(sql, t, "IS DISTINCT FROM", "::text");
@@ -206,12 +208,15 @@ void pg_upsert_text(struct buf *sql, const struct store_table *t, const char *so
 static void source_text(struct buf *source, const struct store_table *t, bool arrays)
 {
 	buf_add_str(source, arrays ? "unnest(" : "(VALUES (");
-	for (size_t i = 0; i < t->column_count; i++)
-		buf_addf(source, "%s$%zu::%s%s", i ? ", " : "", i + 1,
-			pg_wire_name(pg_wire_of(t->columns[i].type)), arrays ? "[]" : "");
+	for (size_t i = 0; i < t->column_count; i++) {
+		table_add_number(source, i ? ", $" : "$", i + 1);
+		buf_add_str(source, "::");
+		buf_add_str(source, pg_wire_name(pg_wire_of(t->columns[i].type)));
+		buf_add_str(source, arrays ? "[]" : "");
+	}
 	buf_add_str(source, arrays ? ") AS drover_new (" : ")) AS drover_new (");
 	for (size_t i = 0; i < t->column_count; i++)
-		buf_addf(source, "%sc%zu", i ? ", " : "", i + 1);
+		table_add_number(source, i ? ", c" : "c", i + 1);
 	buf_add_char(source, ')');
 }
 

@@ -88,6 +88,9 @@ static int start(
 	if (!e)
 		return err_set(err, -ENOMEM, "open the store");
 	e->store = config->store;
+	/* Without counting under a lock what each malloc took. Refused when SQLite is in use: then
+	 * it counts. */
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	list_init(&e->inbox);
 	pthread_mutex_init(&e->mutex, NULL);
 	pthread_condattr_t monotonic;
@@ -113,8 +116,9 @@ static void submit(struct store_engine *e, struct store_tx *tx)
 	pthread_mutex_lock(&e->mutex);
 	tx->waited = e->working || !list_empty(&e->inbox);
 	list_add_tail(&e->inbox, &tx->node);
-	pthread_cond_signal(&e->changed);
 	pthread_mutex_unlock(&e->mutex);
+	/* Whoever wakes up finds the mutex free. */
+	pthread_cond_signal(&e->changed);
 }
 
 static void trim(struct store_engine *e)
@@ -238,7 +242,7 @@ static void undo_all(struct sqlite_conn *c)
  * whole group, or SQLITE_OK */
 static int write_one(struct sqlite_conn *c, struct store_tx *tx)
 {
-	int rc = sqlite_run(c, "SAVEPOINT one");
+	int rc = sqlite_control(c, "SAVEPOINT one");
 	if (rc != SQLITE_OK)
 		return rc;
 	rc = sqlite_execute(c, tx);
@@ -246,10 +250,10 @@ static int write_one(struct sqlite_conn *c, struct store_tx *tx)
 		return rc == SQLITE_OK ? SQLITE_ABORT : rc;
 	if (tx->result.status != STORE_OK) {
 		sqlite_tables_doubt(c);
-		if ((rc = sqlite_run(c, "ROLLBACK TO one")) != SQLITE_OK)
+		if ((rc = sqlite_control(c, "ROLLBACK TO one")) != SQLITE_OK)
 			return rc;
 	}
-	return sqlite_run(c, "RELEASE one");
+	return sqlite_control(c, "RELEASE one");
 }
 
 /* Nobody else's work is in it: it needs no savepoint, whose journal in memory SQLite walks anew for
@@ -260,9 +264,9 @@ static int write_alone(struct sqlite_conn *c, struct store_tx *tx)
 	if (sqlite3_get_autocommit(c->db) || tx->result.status == STORE_UNAVAILABLE)
 		return rc == SQLITE_OK ? SQLITE_ABORT : rc;
 	if (tx->result.status == STORE_OK)
-		return sqlite_run(c, "COMMIT");
+		return sqlite_control(c, "COMMIT");
 	sqlite_tables_doubt(c);
-	return sqlite_run(c, "ROLLBACK");
+	return sqlite_control(c, "ROLLBACK");
 }
 
 static int write_several(struct sqlite_conn *c, struct list *group)
@@ -272,14 +276,14 @@ static int write_several(struct sqlite_conn *c, struct list *group)
 		if (rc != SQLITE_OK)
 			return rc;
 	}
-	return sqlite_run(c, "COMMIT");
+	return sqlite_control(c, "COMMIT");
 }
 
 /* One BEGIN, one COMMIT. What one of them saw may come from an earlier one, so a commit that fails
  * takes every outcome with it. */
 static int write_group(struct sqlite_conn *c, struct list *group)
 {
-	int rc = sqlite_run(c, "BEGIN IMMEDIATE");
+	int rc = sqlite_control(c, "BEGIN IMMEDIATE");
 	if (rc == SQLITE_OK)
 		rc = group->next->next == group
 			     ? write_alone(c, LIST_ENTRY(group->next, struct store_tx, node))
@@ -305,7 +309,7 @@ static int write_gated(struct sqlite_conn *c, struct list *group)
 /* Alone and without the gate: WAL readers block nobody. */
 static int read_one(struct sqlite_conn *c, struct store_tx *tx)
 {
-	int rc = sqlite_run(c, "BEGIN");
+	int rc = sqlite_control(c, "BEGIN");
 	if (rc == SQLITE_OK) {
 		rc = sqlite_execute(c, tx);
 		undo_all(c);

@@ -57,9 +57,14 @@ int sqlite_prepare(struct sqlite_conn *c, const char *sql, struct sqlite_stateme
 /** Binds its $N; the values outlive its steps. */
 int sqlite_bind(struct sqlite_conn *c, struct sqlite_statement *s, const struct store_value *values,
 	size_t count);
-/** Steps to the end and resets; rows go into op's result when op is given. Adds to *changes. */
+/** Steps to the end and resets, what is bound stays; rows go into op's result when op is given.
+ * Adds to *changes. */
 int sqlite_step_all(struct sqlite_conn *c, struct store_tx *tx, struct store_op *op,
 	struct sqlite_statement *s, int64_t *changes);
+/** Before the values end; NULL is fine. */
+void sqlite_unbind(struct sqlite_statement *s);
+/** As sqlite_run(), for what is run again and again: kept prepared. */
+int sqlite_control(struct sqlite_conn *c, const char *sql) MUST_CHECK;
 /** The next `count` prepared ones stay valid beside each other. */
 void sqlite_statements_room(struct sqlite_conn *c, size_t count);
 void sqlite_statements_free(struct sqlite_conn *c);

@@ -119,10 +119,10 @@ int sqlite_bind(struct sqlite_conn *c, struct sqlite_statement *s, const struct 
 
 /* ---- one statement ---- */
 
-static void release(struct sqlite_statement *s)
+void sqlite_unbind(struct sqlite_statement *s)
 {
-	sqlite3_reset(s->stmt);
-	sqlite3_clear_bindings(s->stmt);
+	if (s)
+		sqlite3_clear_bindings(s->stmt);
 }
 
 static bool read_value(struct store_tx *tx, sqlite3_stmt *stmt, int column, struct store_value *out)
@@ -164,7 +164,7 @@ static int read_row(struct sqlite_conn *c, struct store_tx *tx, struct store_op 
 int sqlite_step_all(struct sqlite_conn *c, struct store_tx *tx, struct store_op *op,
 	struct sqlite_statement *s, int64_t *changes)
 {
-	size_t limit = arena_used(tx->arena) + STORE_RESULT_MAX;
+	size_t limit = op ? arena_used(tx->arena) + STORE_RESULT_MAX : 0;
 	/* sqlite3_changes() keeps the last statement's number when this one changes nothing. */
 	int64_t before = sqlite3_total_changes64(c->db);
 	int rc, row_rc = SQLITE_OK;
@@ -178,8 +178,16 @@ int sqlite_step_all(struct sqlite_conn *c, struct store_tx *tx, struct store_op 
 	else
 		rc = SQLITE_OK;
 	*changes += sqlite3_total_changes64(c->db) - before;
-	release(s);
+	sqlite3_reset(s->stmt);
 	return rc;
+}
+
+int sqlite_control(struct sqlite_conn *c, const char *sql)
+{
+	struct sqlite_statement *s;
+	int64_t ignored = 0;
+	int rc = sqlite_prepare(c, sql, &s);
+	return rc == SQLITE_OK ? sqlite_step_all(c, NULL, NULL, s, &ignored) : rc;
 }
 
 static int run_sql(struct sqlite_conn *c, struct store_tx *tx, struct store_op *op)
@@ -191,11 +199,13 @@ static int run_sql(struct sqlite_conn *c, struct store_tx *tx, struct store_op *
 	if (rc != SQLITE_OK)
 		return rc;
 	if ((tx->flags & STORE_READ_ONLY) && !sqlite3_stmt_readonly(s->stmt)) {
-		release(s);
+		sqlite_unbind(s);
 		snprintf(c->error, sizeof(c->error), "a read-only transaction writes: %s", s->sql);
 		return SQLITE_MISUSE;
 	}
-	return sqlite_step_all(c, tx, op, s, &op->changes);
+	rc = sqlite_step_all(c, tx, op, s, &op->changes);
+	sqlite_unbind(s);
+	return rc;
 }
 
 /* ---- the transaction ---- */

@@ -74,7 +74,10 @@ static int ask(const struct making *m, struct store_op *rows, const char *sql, c
 	int rc = sqlite_prepare(m->c, sql, &s);
 	if (rc == SQLITE_OK)
 		rc = sqlite_bind(m->c, s, &value, 1);
-	return rc == SQLITE_OK ? sqlite_step_all(m->c, m->tx, rows, s, &ignored) : rc;
+	if (rc == SQLITE_OK)
+		rc = sqlite_step_all(m->c, m->tx, rows, s, &ignored);
+	sqlite_unbind(s);
+	return rc;
 }
 
 /* DDL is made from checked names and runs once in a table's life: not worth the cache. */
@@ -269,7 +272,7 @@ int sqlite_indexes(struct sqlite_conn *c, struct store_tx *tx, struct store_op *
 static void add_parameters(struct buf *sql, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		buf_addf(sql, "%s$%zu", i ? ", " : ") VALUES (", i + 1);
+		table_add_number(sql, i ? ", $" : ") VALUES ($", i + 1);
 	buf_add_char(sql, ')');
 }
 
@@ -304,7 +307,8 @@ static int keep_version(struct making *m, struct sqlite_statement *s, struct sto
 static int prepare_rows(struct making *m, struct sqlite_statement **out)
 {
 	const struct store_table *t = m->table;
-	buf_addf(&m->sql, "INSERT INTO \"%s\" AS drover_old (", t->name);
+	table_add_name(&m->sql, "INSERT INTO ", t->name);
+	buf_add_str(&m->sql, " AS drover_old (");
 	table_add_columns(&m->sql, t);
 	add_parameters(&m->sql, t->column_count);
 	if (!t->append)
@@ -355,6 +359,8 @@ int sqlite_upsert(struct sqlite_conn *c, struct store_tx *tx, struct store_op *o
 		if (rc == SQLITE_OK && versions && op->changes > before)
 			rc = keep_version(&m, versions, version, values);
 	}
+	sqlite_unbind(rows);
+	sqlite_unbind(versions);
 	buf_finish(&m.sql);
 	return rc;
 }

@@ -25,7 +25,8 @@ struct store {
 	bool delivering;
 	pthread_mutex_t mutex;
 	struct list finished; /* under mutex: struct store_tx by .node */
-	bool closed;	      /* under mutex: the waker is gone */
+	pthread_mutex_t waking;
+	bool closed; /* under waking: the waker is gone */
 };
 
 static const struct store_engine_ops *const engines[] = { &store_engine_sqlite, &store_engine_pg };
@@ -75,6 +76,7 @@ int store_open(
 	list_init(&store->pending);
 	list_init(&store->finished);
 	pthread_mutex_init(&store->mutex, NULL);
+	pthread_mutex_init(&store->waking, NULL);
 	store->waker = loop_waker_new(loop, deliver, store);
 	struct store_engine_config config = { .store = store,
 		.loop = loop,
@@ -88,6 +90,7 @@ int store_open(
 	if (rc < 0) {
 		loop_waker_free(store->waker);
 		pthread_mutex_destroy(&store->mutex);
+		pthread_mutex_destroy(&store->waking);
 		free(store);
 		return rc;
 	}
@@ -101,10 +104,10 @@ void store_close(struct store *store)
 		return;
 	assert(!store->delivering);
 	bool ended = store->ops->close(store->engine);
-	pthread_mutex_lock(&store->mutex);
+	pthread_mutex_lock(&store->waking);
 	store->closed = true;
 	loop_waker_free(store->waker);
-	pthread_mutex_unlock(&store->mutex);
+	pthread_mutex_unlock(&store->waking);
 	/* A thread that hangs in a disk still has its transactions: they are left to the end of the
 	 * process. */
 	if (!ended)
@@ -112,6 +115,7 @@ void store_close(struct store *store)
 	LIST_FOR_EACH_SAFE (node, &store->pending)
 		store_tx_free(LIST_ENTRY(node, struct store_tx, pending));
 	pthread_mutex_destroy(&store->mutex);
+	pthread_mutex_destroy(&store->waking);
 	free(store);
 }
 
@@ -159,9 +163,12 @@ void store_finished(struct store *store, struct list *finished)
 		list_remove(node);
 		list_add_tail(&store->finished, node);
 	}
+	pthread_mutex_unlock(&store->mutex);
+	/* Under a lock that the loop, once awake, does not want. */
+	pthread_mutex_lock(&store->waking);
 	if (!store->closed)
 		loop_wake(store->waker);
-	pthread_mutex_unlock(&store->mutex);
+	pthread_mutex_unlock(&store->waking);
 }
 
 static void show_watched(const struct store_result *r)

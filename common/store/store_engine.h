@@ -96,10 +96,10 @@ void store_count_failed(struct store *store);
 /** Fills in status and words of a transaction that an engine has. */
 void store_tx_outcome(struct store_tx *tx, enum store_status status, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
-/** Of rows with the same key the last, in their order, into kept (room for all). @return how many
- */
-size_t store_tx_keep_last(struct store_tx *tx, const struct store_table *table,
-	const struct store_value *values, size_t row_count, struct store_value *kept);
+/** Of rows with the same key the last, in their order: `values` itself when no two have the same,
+ * else in tx's memory. *row_count becomes how many. @return NULL: out of memory, tx knows */
+const struct store_value *store_tx_keep_last(struct store_tx *tx, const struct store_table *table,
+	const struct store_value *values, size_t *row_count);
 /** One more row of op's result, its values for the engine to fill; NULL: out of memory. */
 struct store_value *store_op_add_row(struct store_tx *tx, struct store_op *op);
 

@@ -152,19 +152,10 @@ size_t store_tx_upsert(struct store_tx *tx, const struct store_table *table,
 	size_t width = table->column_count;
 	op->table = copy_table(tx, table);
 	op->row_count = row_count;
-	if (table->append) {
-		op->count = row_count * width;
-		op->values = copy_values(tx, values, op->count);
-		return tx->result.op_count - 1;
-	}
-	struct store_value *kept = arena_alloc(tx->arena, row_count * width * sizeof(*kept));
-	if (!op->table || !kept) {
-		tx->out_of_memory = true;
-		return 0;
-	}
-	op->row_count = store_tx_keep_last(tx, table, values, row_count, kept);
+	if (!table->append)
+		values = store_tx_keep_last(tx, table, values, &op->row_count);
 	op->count = op->row_count * width;
-	op->values = copy_values(tx, kept, op->count);
+	op->values = copy_values(tx, values, op->count);
 	return tx->result.op_count - 1;
 }
 
@@ -181,23 +172,33 @@ static struct store_op *add_op(struct store_tx *tx, enum store_op_kind kind)
 	return op;
 }
 
+static bool is_bytes(const struct store_value *v)
+{
+	return v->type == STORE_TEXT || v->type == STORE_BLOB;
+}
+
 static const struct store_value *copy_values(
 	struct store_tx *tx, const struct store_value *values, size_t count)
 {
-	struct store_value *copy = arena_alloc(tx->arena, count * sizeof(*copy));
+	/* One piece of memory: the values, then their bytes, each with a NUL. */
+	size_t size = count * sizeof(*values);
+	for (size_t i = 0; values && i < count; i++)
+		size += is_bytes(&values[i]) ? values[i].len + 1 : 0;
+	struct store_value *copy = values || count == 0 ? arena_alloc_raw(tx->arena, size) : NULL;
 	if (!copy) {
 		tx->out_of_memory = true;
 		return NULL;
 	}
+	char *at = (char *)(copy + count);
 	for (size_t i = 0; i < count; i++) {
 		copy[i] = values[i];
-		if (values[i].type != STORE_TEXT && values[i].type != STORE_BLOB)
+		if (!is_bytes(&values[i]))
 			continue;
-		copy[i].data = arena_strndup(tx->arena, values[i].data, values[i].len);
-		if (!copy[i].data) {
-			tx->out_of_memory = true;
-			return NULL;
-		}
+		copy[i].data = at;
+		if (values[i].len)
+			memcpy(at, values[i].data, values[i].len);
+		at += values[i].len;
+		*at++ = '\0';
 	}
 	return copy;
 }
@@ -249,6 +250,12 @@ static const struct store_table *copy_table(struct store_tx *tx, const struct st
 
 /* ---- rows with the same key: the last one wins, whatever the engine ---- */
 
+struct seen {
+	size_t *row; /* + 1 */
+	size_t slots;
+	bool *drop;
+};
+
 static bool same_value(const struct store_value *a, const struct store_value *b)
 {
 	if (a->type != b->type)
@@ -280,44 +287,74 @@ static size_t column_of(const struct store_table *table, const char *name)
 	return c;
 }
 
-/* Walks from the last row to the first with an open hash table of the kept rows' numbers. */
-size_t store_tx_keep_last(struct store_tx *tx, const struct store_table *table,
-	const struct store_value *values, size_t row_count, struct store_value *kept)
+/* Walks from the last row to the first with an open hash table of the kept rows' numbers. @return
+ * how many others there are, marked in `drop` */
+static size_t find_repeated(const struct store_table *table, const size_t *key,
+	const struct store_value *values, size_t row_count, struct seen *seen)
 {
-	size_t width = table->column_count, slots = 16, count = 0;
-	while (slots < row_count * 2)
-		slots *= 2;
-	size_t *seen = calloc(slots, sizeof(*seen)); /* row + 1 */
-	bool *drop = calloc(row_count + 1, sizeof(*drop));
-	size_t *key = calloc(table->key_count + 1, sizeof(*key));
-	bool comparable = seen && drop && key;
-	if (!comparable)
-		tx->out_of_memory = true;
-	for (size_t k = 0; comparable && k < table->key_count; k++)
-		comparable = (key[k] = column_of(table, table->key[k])) < width;
-	for (size_t row = comparable ? row_count : 0; row-- > 0;) {
+	size_t width = table->column_count, dropped = 0;
+	for (size_t row = row_count; row-- > 0;) {
 		const struct store_value *v = values + row * width;
 		uint64_t hash = 0;
 		for (size_t k = 0; k < table->key_count; k++)
 			hash = hash * 31 + hash_value(&v[key[k]]);
-		size_t at = (size_t)(hash ^ hash >> 32) & (slots - 1);
-		for (; seen[at] && !drop[row]; at = (at + 1) & (slots - 1)) {
-			const struct store_value *other = values + (seen[at] - 1) * width;
+		size_t at = (size_t)(hash ^ hash >> 32) & (seen->slots - 1);
+		bool drop = false;
+		for (; seen->row[at] && !drop; at = (at + 1) & (seen->slots - 1)) {
+			const struct store_value *other = values + (seen->row[at] - 1) * width;
 			size_t k = 0;
 			while (k < table->key_count && same_value(&v[key[k]], &other[key[k]]))
 				k++;
-			drop[row] = table->key_count > 0 && k == table->key_count;
+			drop = table->key_count > 0 && k == table->key_count;
 		}
-		if (!drop[row])
-			seen[at] = row + 1;
+		if (!drop)
+			seen->row[at] = row + 1;
+		seen->drop[row] = drop;
+		dropped += drop;
 	}
-	for (size_t row = 0; drop && row < row_count; row++)
+	return dropped;
+}
+
+static const struct store_value *without(struct store_tx *tx, const struct store_value *values,
+	size_t width, const bool *drop, size_t row_count, size_t left)
+{
+	struct store_value *kept = arena_alloc_raw(tx->arena, left * width * sizeof(*kept));
+	if (!kept)
+		tx->out_of_memory = true;
+	for (size_t row = 0, count = 0; kept && row < row_count; row++)
 		if (!drop[row])
 			memcpy(kept + count++ * width, values + row * width, width * sizeof(*kept));
-	free(seen);
-	free(drop);
+	return kept;
+}
+
+const struct store_value *store_tx_keep_last(struct store_tx *tx, const struct store_table *table,
+	const struct store_value *values, size_t *row_count)
+{
+	struct seen seen = { .slots = 16 };
+	while (seen.slots < *row_count * 2)
+		seen.slots *= 2;
+	seen.row = calloc(seen.slots, sizeof(*seen.row));
+	seen.drop = calloc(*row_count + 1, sizeof(*seen.drop));
+	size_t *key = calloc(table->key_count + 1, sizeof(*key));
+	bool known = true;
+	for (size_t k = 0; key && k < table->key_count; k++)
+		known = (key[k] = column_of(table, table->key[k])) < table->column_count && known;
+	const struct store_value *kept = values;
+	size_t dropped = 0;
+	if (!seen.row || !seen.drop || !key) {
+		tx->out_of_memory = true;
+		kept = NULL;
+	} else if (known) { /* else the engine refuses the table */
+		dropped = find_repeated(table, key, values, *row_count, &seen);
+	}
+	if (dropped > 0)
+		kept = without(tx, values, table->column_count, seen.drop, *row_count,
+			*row_count - dropped);
+	*row_count -= dropped;
+	free(seen.row);
+	free(seen.drop);
 	free(key);
-	return count;
+	return kept;
 }
 
 /* ---- the result ---- */

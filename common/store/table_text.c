@@ -107,17 +107,50 @@ const char *table_history_name(char dst[TABLE_NAME_SIZE], const struct store_tab
 
 /* ---- pieces of SQL ---- */
 
+void table_add_name(struct buf *sql, const char *before, const char *name)
+{
+	buf_add_str(sql, before);
+	buf_add_char(sql, '"');
+	buf_add_str(sql, name);
+	buf_add_char(sql, '"');
+}
+
 void table_add_names(struct buf *sql, const char *const *names, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		buf_addf(sql, "%s\"%s\"", i ? ", " : "(", names[i]);
+		table_add_name(sql, i ? ", " : "(", names[i]);
 	buf_add_char(sql, ')');
 }
 
 void table_add_columns(struct buf *sql, const struct store_table *t)
 {
 	for (size_t i = 0; i < t->column_count; i++)
-		buf_addf(sql, "%s\"%s\"", i ? ", " : "", t->columns[i].name);
+		table_add_name(sql, i ? ", " : "", t->columns[i].name);
+}
+
+void table_add_number(struct buf *sql, const char *before, size_t number)
+{
+	char digits[24], *at = digits + sizeof(digits) - 1;
+	*at = '\0';
+	do
+		*--at = (char)('0' + number % 10);
+	while (number /= 10);
+	buf_add_str(sql, before);
+	buf_add_str(sql, at);
+}
+
+static void add_assignments(struct buf *sql, const struct store_table *t)
+{
+	const char *between = " DO UPDATE SET ";
+	for (size_t i = 0; i < t->column_count; i++) {
+		if (table_is_key(t, i))
+			continue;
+		table_add_name(sql, between, t->columns[i].name);
+		table_add_name(sql, " = excluded.", t->columns[i].name);
+		between = ", ";
+	}
+	if (between[0] == ' ')
+		buf_add_str(sql, " DO NOTHING");
 }
 
 void table_add_conflict(
@@ -125,26 +158,20 @@ void table_add_conflict(
 {
 	buf_add_str(sql, " ON CONFLICT ");
 	table_add_names(sql, t->key, t->key_count);
-	const char *between = " DO UPDATE SET ";
-	for (size_t i = 0; i < t->column_count; i++) {
-		if (table_is_key(t, i))
-			continue;
-		const char *name = t->columns[i].name;
-		buf_addf(sql, "%s\"%s\" = excluded.\"%s\"", between, name, name);
-		between = ", ";
-	}
-	if (between[0] == ' ') {
-		buf_add_str(sql, " DO NOTHING");
-		return;
-	}
-	between = " WHERE ";
+	add_assignments(sql, t);
+	const char *between = " WHERE ";
 	for (size_t i = 0; i < t->column_count; i++) {
 		if (table_is_key(t, i))
 			continue;
 		const char *name = t->columns[i].name;
 		const char *cast = t->columns[i].type == COLUMN_JSON ? of_json : "";
-		buf_addf(sql, "%sdrover_old.\"%s\"%s %s excluded.\"%s\"%s", between, name, cast,
-			differs, name, cast);
+		buf_add_str(sql, between);
+		table_add_name(sql, "drover_old.", name);
+		buf_add_str(sql, cast);
+		buf_add_char(sql, ' ');
+		buf_add_str(sql, differs);
+		table_add_name(sql, " excluded.", name);
+		buf_add_str(sql, cast);
 		between = " OR ";
 	}
 }

@@ -27,6 +27,11 @@ const char *table_index_name(char dst[TABLE_NAME_SIZE], const char *table,
 	const char *const *columns, size_t column_count);
 const char *table_history_name(char dst[TABLE_NAME_SIZE], const struct store_table *t);
 
+/* These make a text for each batch of rows: without printf. */
+/** `before` and "name" */
+void table_add_name(struct buf *sql, const char *before, const char *name);
+/** `before` and the number */
+void table_add_number(struct buf *sql, const char *before, size_t number);
 /** ("a", "b") */
 void table_add_names(struct buf *sql, const char *const *names, size_t count);
 /** "a", "b": all columns. */
