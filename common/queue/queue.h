@@ -179,8 +179,7 @@ struct run_request {
 	size_t payload_count;
 	bool frontier;
 };
-/* Accounts for one due time (D2) and, when it fires, makes its run and tasks: statements for one
- * transaction. */
+/* Accounts for one due time (D2) and, when it fires, makes its run and tasks. */
 struct due_decision {
 	const char *job;
 	int64_t due_at, next_due_at;  /* next_due_at 0: never again */
@@ -194,26 +193,31 @@ struct due_decision {
 	} room;
 };
 enum { CATCH_UP_IN_FLIGHT = 16 };
+/* The statements that tell what became of decisions. */
+struct due_statements {
+	size_t moved, moved_count;	   /* they change a row for each job; none: it has no row */
+	size_t accounted, accounted_count; /* they return a row (enum due_column) for each due time
+					      that nobody had decided before */
+};
+enum due_column { DUE_OUTCOME, DUE_REASON, DUE_RUN, DUE_JOB, DUE_AT };
 /**
+ * Decides due times: statements for one transaction, first in it, few of them however many due
+ * times there are. Those of one job lie beside each other, oldest first, and only the last of them
+ * may fire; its next_due_at is the job's from then on, but one that was set behind it stays.
+ *
  * Overlap is decided inside the transaction, by a unique index: a "fired" due time whose job still
  * has a run becomes "skipped", or waits, or (when one waits already) "coalesced". Of a job that is
  * paused, each is "skipped". Of a job that has no row in drover_job, nothing happens.
- * @return the statement that returns what was decided: outcome, reason, run_id; no row when the due
- * time was decided before
+ * @param decisions  borrowed for the call
+ * @param out  may be NULL
  */
-size_t queue_tx_due(struct store_tx *tx, const struct due_decision *decision, int64_t now_ms);
-/** Only moves the job's next due time on from due_at, the last that is decided, never back; one
- * that was set behind it stays. First in the transaction, for queue_tx_account().
- * @return the statement that changes one row, or none: the job has no row (any more) */
-size_t queue_tx_move_due(
-	struct store_tx *tx, const char *job, int64_t due_at, int64_t next_due_at, int64_t now_ms);
-/** queue_tx_due() without that. */
-size_t queue_tx_account(struct store_tx *tx, const struct due_decision *decision, int64_t now_ms);
+void queue_tx_decide(struct store_tx *tx, const struct due_decision *decisions, size_t count,
+	int64_t now_ms, struct due_statements *out);
 /**
  * Ends the run, or with run_id 0 all open runs of the job, as `cancelled`: ready tasks leave with
  * this transaction, claimed ones when their holder finds out by its next guard (QUEUE_LOST).
- * `reason` enters the run's errors. Nothing happens to a run that has ended. After queue_tx_due()
- * or queue_tx_run() in one transaction it would cancel what they have just made.
+ * `reason` enters the run's errors. Nothing happens to a run that has ended. After
+ * queue_tx_decide() or queue_tx_run() in one transaction it would cancel what they have just made.
  */
 void queue_tx_cancel_run(
 	struct store_tx *tx, int64_t run_id, const char *job, const char *reason, int64_t now_ms);

@@ -120,7 +120,8 @@ void queue_tx_watch_parent(struct store_tx *tx, const char *parent)
 {
 	SQL(tx,
 		"UPDATE drover_run SET followed = 1 WHERE job = $1 AND finished_at IS NULL"
-		" AND followed = 0",
+		" AND followed = 0 AND id >= (SELECT MIN(id) FROM drover_run WHERE finished_at IS"
+		" NULL)",
 		T(parent));
 }
 

@@ -26,6 +26,12 @@ enum { PRUNE_RUNS = 100, PRUNE_ROWS = 500 };
 	") FROM (SELECT " column " FROM " table " WHERE " column " < $1 ORDER BY " column   \
 	" LIMIT $2) AS oldest)"
 
+/* One that was caught up stays for as long as those that were decided beside it. */
+#define OLD_DUES                                                                           \
+	"DELETE FROM drover_due WHERE decided_at < $1 AND due_at <= (SELECT MAX(due_at)"   \
+	" FROM (SELECT due_at FROM drover_due WHERE due_at < $1 AND decided_at < $1 ORDER" \
+	" BY due_at LIMIT $2) AS oldest)"
+
 struct prune_call {
 	struct queue_prune *prune;
 	queue_cb cb;
@@ -76,6 +82,6 @@ void queue_prune(struct store *store, struct queue_prune *p, queue_cb cb, void *
 		v, 4);
 	call->tasks = SQL(
 		tx, OLDEST("drover_task_history", "ended"), I(p->before_ms), I(PRUNE_ROWS));
-	call->dues = SQL(tx, OLDEST("drover_due", "decided_at"), I(p->before_ms), I(PRUNE_ROWS));
+	call->dues = SQL(tx, OLD_DUES, I(p->before_ms), I(PRUNE_ROWS));
 	store_submit(store, tx, on_step, arg);
 }

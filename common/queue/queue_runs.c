@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The scheduler's side: due times, runs, tasks of the dead. */
+/* The scheduler's side: runs made by hand, tasks of the dead. */
 #include "base/clock.h"
 #include "base/mutant.h"
 #include "base/str.h"
@@ -9,17 +9,12 @@
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
-#ifdef DROVER_MUTANTS
-#include "store/store_engine.h"
-#endif
-
-enum { TOKEN_TEXT = 33 };
 
 /* A transaction cannot read an id that it has just made, but it can find the row by a name that
  * nobody else has. When the run was there already (its request_id is known, its due time decided)
  * there is no such row and nothing follows. */
 /* They rise: new ones lie beside each other in the index, not each on a page of its own. */
-static void make_token(char token[TOKEN_TEXT])
+void queue_token(char token[TOKEN_TEXT])
 {
 	static _Thread_local struct {
 		pid_t pid; /* a forked child is another one */
@@ -63,12 +58,11 @@ static void add_task(struct store_tx *tx, const char *token, const struct run_re
 		T(token), T(payload));
 }
 
-/* The tasks of the run with this token, if the transaction made it; without any it has ended. */
-static void add_tasks(
-	struct store_tx *tx, const char *token, const struct run_request *run, int64_t now)
+void queue_tx_add_tasks(
+	struct store_tx *tx, const char *token, const struct run_request *run, int64_t now_ms)
 {
 	for (size_t i = 0; i < run->payload_count; i++)
-		add_task(tx, token, run, run->payloads[i], now);
+		add_task(tx, token, run, run->payloads[i], now_ms);
 	/* Two start URLs may be one page; otherwise the number was known beforehand. */
 	if (run->frontier)
 		SQL(tx,
@@ -82,7 +76,7 @@ static void add_tasks(
 	SQL(tx,
 		"UPDATE drover_run SET state = 'succeeded', started_at = $2, finished_at = $2"
 		" WHERE token = $1 AND tasks_total = 0" ENDED,
-		T(token), I(now));
+		T(token), I(now_ms));
 	queue_tx_tell_ends(tx);
 }
 
@@ -93,10 +87,10 @@ static void add_tasks(
  */
 /* clang-format off */
 #define MAKE_RUN(exclusive, waiting, condition)                                                  \
-	"INSERT INTO drover_run (job, trigger, request_id, token, due_at, created_at, state,"    \
-	" followed, tasks_total, exclusive, waiting) SELECT CAST($1 AS TEXT), CAST($2 AS TEXT),"              \
-	" CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS BIGINT), CAST($6 AS BIGINT), 'queued'," \
-	" CAST($7 AS BIGINT), CAST($8 AS BIGINT), " exclusive ", " waiting " WHERE " condition                       \
+	"INSERT INTO drover_run (job, trigger, request_id, token, created_at, state,"            \
+	" followed, tasks_total, exclusive, waiting) SELECT CAST($1 AS TEXT), CAST($2 AS TEXT)," \
+	" CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS BIGINT), 'queued',"                     \
+	" CAST($6 AS BIGINT), CAST($7 AS BIGINT), " exclusive ", " waiting " WHERE " condition   \
 	" ON CONFLICT DO NOTHING"
 /* clang-format on */
 #define JOB  "CAST($1 AS TEXT)"
@@ -111,62 +105,44 @@ static void add_tasks(
 	" AND NOT EXISTS (SELECT 1 FROM drover_run WHERE waiting = $1 AND " \
 	"finished_at IS NULL)"
 #define NOT_MADE " AND NOT EXISTS (SELECT 1 FROM drover_run WHERE token = $4)"
-/* A due time that nobody has decided, of a job that is not paused. */
-#define UNDECIDED                                                                         \
-	"NOT EXISTS (SELECT 1 FROM drover_due WHERE job = $1 AND due_at = $5) AND EXISTS" \
-	" (SELECT 1 FROM drover_job WHERE name = $1 AND paused = 0 AND resumed_at < $5)"
-#define ASKED "NOT EXISTS (SELECT 1 FROM drover_run WHERE request_id = $3)"
+#define ASKED	 "NOT EXISTS (SELECT 1 FROM drover_run WHERE request_id = $3)"
 
-struct run_texts {
-	const char *beside, *alone, *behind, *checked;
-};
-static const struct run_texts by_clock = {
-	MAKE_RUN(NONE, NONE, UNDECIDED),
-	MAKE_RUN(JOB, NONE, UNDECIDED NOBODY_RUNS NOBODY_WAITS),
-	MAKE_RUN(NONE, JOB, UNDECIDED NOT_MADE NOBODY_WAITS),
-	MAKE_RUN(NONE, NONE,
-		UNDECIDED " AND NOT EXISTS (SELECT 1 FROM drover_run WHERE job = $1 AND "
-			  "finished_at IS NULL)"),
-};
-static const struct run_texts by_hand = {
-	MAKE_RUN(NONE, NONE, ASKED),
-	MAKE_RUN(JOB, NONE, ASKED NOBODY_RUNS NOBODY_WAITS),
-	MAKE_RUN(NONE, JOB, ASKED NOT_MADE NOBODY_WAITS),
-	MAKE_RUN(NONE, NONE,
-		ASKED " AND NOT EXISTS (SELECT 1 FROM drover_run WHERE job = $1 AND "
-		      "finished_at IS NULL)"),
-};
+static const char beside[] = MAKE_RUN(NONE, NONE, ASKED),
+		  alone[] = MAKE_RUN(JOB, NONE, ASKED NOBODY_RUNS NOBODY_WAITS),
+		  behind[] = MAKE_RUN(NONE, JOB, ASKED NOT_MADE NOBODY_WAITS),
+		  checked[] = MAKE_RUN(NONE, NONE,
+			  ASKED " AND NOT EXISTS (SELECT 1 FROM drover_run WHERE job = $1 AND "
+				"finished_at IS NULL)");
 
 static void make_run(
 	struct store_tx *tx, const char *token, const struct run_request *run, int64_t now)
 {
-	const struct run_texts *texts = run->due_at ? &by_clock : &by_hand;
 	const struct store_value params[] = { T(run->job), T(run->trigger), T(run->request_id),
-		T(token), run->due_at ? I(run->due_at) : STORE_VALUE_NULL, I(now), I(run->followed),
+		T(token), I(now), I(run->followed),
 		I(run->frontier ? 0 : (int64_t)run->payload_count) };
 	size_t count = ARRAY_SIZE(params);
 	if (run->overlap == OVERLAP_ALLOW) {
-		store_tx_sql(tx, texts->beside, params, count);
+		store_tx_sql(tx, beside, params, count);
 		return;
 	}
 	if (MUTANT(OVERLAP_BY_CHECK)) {
-		store_tx_sql(tx, texts->checked, params, count);
+		store_tx_sql(tx, checked, params, count);
 		return;
 	}
 	if (run->overlap == OVERLAP_REPLACE)
 		queue_tx_replace(tx, run, now);
-	store_tx_sql(tx, texts->alone, params, count);
+	store_tx_sql(tx, alone, params, count);
 	if (run->overlap != OVERLAP_SKIP)
-		store_tx_sql(tx, texts->behind, params, count);
+		store_tx_sql(tx, behind, params, count);
 }
 
 void queue_tx_run(struct store_tx *tx, const struct run_request *run, int64_t now_ms)
 {
 	char token[TOKEN_TEXT], error[ERROR_JSON];
-	make_token(token);
+	queue_token(token);
 	queue_tx_lock_job(tx, run->job, now_ms);
 	make_run(tx, token, run, now_ms);
-	add_tasks(tx, token, run, now_ms);
+	queue_tx_add_tasks(tx, token, run, now_ms);
 	if (run->overlap == OVERLAP_ALLOW)
 		return;
 	queue_error_json(
@@ -183,100 +159,9 @@ void queue_tx_run(struct store_tx *tx, const struct run_request *run, int64_t no
 		T(run->job), T(run->trigger), T(run->request_id), T(token), I(now_ms), T(error));
 }
 
-/* ---- due times ---- */
-
 void queue_tx_lock_job(struct store_tx *tx, const char *job, int64_t now_ms)
 {
 	SQL(tx, "UPDATE drover_job SET updated_at = $2 WHERE name = $1", T(job), I(now_ms));
-}
-
-/* The row is written in any case: no change tells that it is gone. */
-static size_t move_due(
-	struct store_tx *tx, const char *job, int64_t due_at, int64_t next_due_at, int64_t now)
-{
-	if (next_due_at)
-		return SQL(tx,
-			"UPDATE drover_job SET next_due_at = CASE WHEN next_due_at IS NULL OR"
-			" next_due_at < $2 THEN $2 ELSE next_due_at END, updated_at = $3"
-			" WHERE name = $1",
-			T(job), I(next_due_at), I(now));
-	return SQL(tx,
-		"UPDATE drover_job SET next_due_at = CASE WHEN next_due_at <= $2 THEN NULL"
-		" ELSE next_due_at END, updated_at = $3 WHERE name = $1",
-		T(job), I(due_at), I(now));
-}
-
-/* First of all: where writers work side by side, the next one of the same job waits here until this
- * transaction is durable, and sees what it decided. One that comes late moves nothing back. */
-size_t queue_tx_move_due(
-	struct store_tx *tx, const char *job, int64_t due_at, int64_t next_due_at, int64_t now_ms)
-{
-#ifdef DROVER_MUTANTS
-	if (MUTANT(NEXT_DUE_IN_OWN_TRANSACTION)) {
-		struct store_tx *own = queue_tx_new(store_tx_store(tx), 0);
-		move_due(own, job, due_at, next_due_at, now_ms);
-		store_submit(store_tx_store(tx), own, NULL, NULL);
-		return move_due(tx, job, due_at, due_at, now_ms);
-	}
-#endif
-	return move_due(tx, job, due_at, next_due_at, now_ms);
-}
-
-/* Nobody has decided it, and it cannot begin now: not at all then. */
-static void need_room(struct store_tx *tx, const struct due_decision *d, const char *token)
-{
-	SQL(tx,
-		"SELECT 1 WHERE (SELECT COUNT(*) FROM drover_run WHERE finished_at IS NULL AND"
-		" trigger = 'catch_up') <= $4 AND ($5 = 0 OR EXISTS (SELECT 1 FROM drover_run"
-		" WHERE token = $3 AND waiting IS NULL)) OR EXISTS (SELECT 1 FROM drover_due WHERE "
-		"job = $1 AND"
-		" due_at = $2) OR EXISTS (SELECT 1 FROM drover_job WHERE name = $1 AND"
-		" (paused <> 0 OR resumed_at >= $2)) OR NOT EXISTS (SELECT 1 FROM drover_job"
-		" WHERE name = $1)",
-		T(d->job), I(d->due_at), T(token), I(CATCH_UP_IN_FLIGHT),
-		I(d->room == ROOM_OF_JOB));
-	store_tx_expect(tx, 1);
-}
-
-#define PAUSED "j.paused <> 0 OR j.resumed_at >= $2"
-
-size_t queue_tx_account(struct store_tx *tx, const struct due_decision *d, int64_t now_ms)
-{
-	char token[TOKEN_TEXT] = "";
-	const char *outcome = d->outcome, *reason = d->reason;
-	bool fires = str_eq(outcome, "fired") && d->run;
-	if (fires) {
-		struct run_request run = *d->run;
-		bool waits = run.overlap == OVERLAP_QUEUE;
-		run.due_at = d->due_at;
-		make_token(token);
-		make_run(tx, token, &run, now_ms);
-		/* What is said when it was not made. */
-		outcome = waits ? "coalesced" : "skipped";
-		reason = waits ? "a run of the job waits already" : "overlap";
-		if (d->room != ROOM_ANY)
-			need_room(tx, d, token);
-	}
-	/* The key (job, due_at) lets no one decide twice. */
-	size_t statement = SQL(tx,
-		"INSERT INTO drover_due (job, due_at, outcome, reason, run_id, decided_at)"
-		" SELECT j.name, CAST($2 AS BIGINT), CASE WHEN r.id IS NOT NULL THEN 'fired'"
-		" WHEN " PAUSED " THEN 'skipped' ELSE CAST($3 AS TEXT) END,"
-		" CASE WHEN r.waiting IS NOT NULL THEN 'waits for the run before'"
-		" WHEN r.id IS NOT NULL THEN '' WHEN " PAUSED
-		" THEN 'paused' ELSE CAST($4 AS TEXT) END, r.id, CAST($5 AS BIGINT)"
-		" FROM drover_job j LEFT JOIN drover_run r ON r.token = $6 WHERE j.name = $1"
-		" ON CONFLICT (job, due_at) DO NOTHING RETURNING outcome, reason, run_id",
-		T(d->job), I(d->due_at), T(outcome), T(reason), I(now_ms), T(token));
-	if (fires)
-		add_tasks(tx, token, d->run, now_ms);
-	return statement;
-}
-
-size_t queue_tx_due(struct store_tx *tx, const struct due_decision *d, int64_t now_ms)
-{
-	queue_tx_move_due(tx, d->job, d->due_at, d->next_due_at, now_ms);
-	return queue_tx_account(tx, d, now_ms);
 }
 
 /* ---- tasks of the dead ---- */

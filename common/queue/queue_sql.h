@@ -61,6 +61,13 @@ const char *queue_error_json(char buf[ERROR_JSON], const char *text);
 /** The same cut for a column; buf has ERROR_CUT + 1 bytes. */
 const char *queue_error_cut(char buf[ERROR_CUT + 1], const char *text);
 
+/** The name by which a transaction finds the run that it has made. */
+enum { TOKEN_TEXT = 33 };
+void queue_token(char token[TOKEN_TEXT]);
+/** The first tasks of the run with this token, if the transaction made it; without any it has
+ * ended. */
+void queue_tx_add_tasks(
+	struct store_tx *tx, const char *token, const struct run_request *run, int64_t now_ms);
 /** What is TASK_LEAVING becomes dead letters (given_up: counted failed, else dead), with its
  * last_error; `why` enters the errors of their runs. */
 void queue_tx_bury(struct store_tx *tx, bool given_up, const char *why, int64_t now_ms);

@@ -4,7 +4,7 @@
  * drover's own tables. The scheduler alone migrates (queue_migrate), expanding first; others wait
  * for the version. Times are ms since 1970. Ids are never reused.
  */
-enum { QUEUE_SCHEMA_VERSION = 2 };
+enum { QUEUE_SCHEMA_VERSION = 3 };
 
 /* drover_task.state. LEAVING is seen by nobody: it marks, inside one transaction, what becomes a
  * dead letter. CANCELLED: its run was cancelled while somebody held it, who finds out at the next
@@ -26,11 +26,11 @@ enum task_priority { PRIORITY_HIGH = 0, PRIORITY_MEDIUM = 1, PRIORITY_LOW = 2 };
  * drover_job    name PK, kind, spec_hash, next_due_at NULL, paused, updated_at, concurrency (tasks at a
  *               time over all processes, 0: no bound of its own), resumed_at (due times until then
  *               were paused), follows NULL (for people: the jobs it runs after)
- * drover_due    job, due_at, outcome, reason, run_id NULL, decided_at, PRIMARY KEY (job, due_at)
- *               outcome: fired, coalesced, skipped, missed; kept for store.history after decided_at
+ * drover_due    job, due_at, outcome, reason, run_id NULL, decided_at, PRIMARY KEY (due_at, job)
+ *               outcome: fired, coalesced, skipped, missed; kept for store.history after decided_at and due_at
  * drover_after  job, parent, run_id, ended_at, PRIMARY KEY (job, parent)
  *               of a job that runs after others: which of them have ended since it was due last
- * drover_run    id PK, job, trigger (schedule, catch_up, after, manual), request_id UNIQUE NULL (idempotency of manual
+ * drover_run    id PK, job, trigger (schedule, catch_up, after, manual), request_id UNIQUE where not NULL (idempotency of manual
  *               runs), token UNIQUE (how one transaction finds the run it made), due_at NULL,
  *               created_at, started_at NULL, finished_at NULL, state (queued, running, succeeded,
  *               failed, cancelled, skipped), tasks_total = tasks_done + tasks_failed (given up) + tasks_dead

@@ -197,8 +197,8 @@ static void *watch(void *arg)
 {
 	struct watcher *w = arg;
 	sqlite3_stmt *news;
-	int64_t last = number(w->db, "SELECT COALESCE(MAX(rowid), 0) FROM drover_due");
-	must(sqlite3_prepare_v2(w->db, "SELECT rowid, due_at FROM drover_due WHERE rowid > ?1", -1,
+	int64_t last = number(w->db, "SELECT COALESCE(MAX(id), 0) FROM drover_run");
+	must(sqlite3_prepare_v2(w->db, "SELECT id, due_at FROM drover_run WHERE id > ?1", -1,
 		     &news, NULL) == SQLITE_OK,
 		"prepare");
 	while (!w->stop) {

@@ -316,7 +316,7 @@ static int64_t time_to_next(const struct ticker *t, int64_t now)
 	const struct timed_job *first = job_heap_first(&t->due);
 	int64_t wait = TICK_MAX_MS;
 	if (first && !t->deciding)
-		wait = MIN(wait, first->key - now);
+		wait = MIN(wait, MAX(first->key - now, t->decide_mono - clock_mono_ms()));
 	if ((t->late.count || t->aside.count) && !t->catching)
 		wait = MIN(wait, t->catch_up_mono - clock_mono_ms());
 	return MAX(wait, (int64_t)0);

@@ -19,11 +19,15 @@ enum { KINDS_MAX = 8, TOLD_ONE_BY_ONE = 20 };
 struct decided {
 	struct timed_job *job;
 	int64_t due_at, next_due;
-	size_t count, moved, statement; /* moved: the job still has a row */
+	size_t count;
+	size_t statement, row; /* where the last of them stands, if nobody had decided it before */
+	bool new;
 };
 /* One transaction; lives in it. */
 struct deciding {
 	size_t dues, payloads, count;
+	bool more; /* it had no room for all that is due already */
+	struct due_statements said;
 	struct decided items[];
 };
 
@@ -100,40 +104,52 @@ static enum due_room room_of(const struct timed_job *j, bool catching)
 
 /* Of items[count]. @return false: out of memory, the next tick tries again; or the transaction is
  * full */
-static bool add_plan(struct store_tx *tx, const struct ticker *t, struct deciding *all, int64_t now,
-	bool catching)
+static bool add_plan(struct ticker *t, struct deciding *all, bool catching)
 {
 	struct decided *d = &all->items[all->count];
 	struct timed_job *j = d->job;
 	const struct planned *last = &t->plan[t->planned - 1];
 	bool fires = str_eq(last->outcome, "fired");
-	struct job_run run = { 0 };
-	if (fires && job_run_init(&run, j->job,
+	struct job_run *run = &t->runs[t->run_count];
+	if (fires && job_run_init(run, j->job,
 			     catching		       ? "catch_up"
 			     : j->job->due.after.count ? "after"
 						       : "schedule") < 0)
 		return false;
-	size_t payloads = all->payloads + run.request.payload_count;
-	if (all->payloads && payloads > PAYLOADS_A_TRANSACTION) {
-		job_run_finish(&run);
+	size_t payloads = all->payloads + (fires ? run->request.payload_count : 0);
+	if (fires && all->payloads && payloads > PAYLOADS_A_TRANSACTION) {
+		job_run_finish(run);
 		return false;
 	}
 	all->payloads = payloads;
-	d->moved = queue_tx_move_due(tx, j->name, last->due_at, d->next_due, now);
+	t->run_count += fires;
 	for (size_t i = 0; i < t->planned; i++) {
 		bool this_fires = fires && i == t->planned - 1;
-		const struct due_decision decision = { .job = j->name,
+		t->decisions[t->decision_count++] = (struct due_decision) { .job = j->name,
 			.due_at = t->plan[i].due_at,
+			.next_due_at = d->next_due,
 			.outcome = t->plan[i].outcome,
 			.reason = t->plan[i].reason,
-			.run = this_fires ? &run.request : NULL,
+			.run = this_fires ? &run->request : NULL,
 			.room = this_fires ? room_of(j, catching) : ROOM_ANY };
-		d->statement = queue_tx_account(tx, &decision, now);
 	}
 	d->due_at = last->due_at;
 	d->count = t->planned;
-	job_run_finish(&run);
+	j->decided = all->count++;
+	all->dues += t->planned;
+	j->busy = true;
+	job_heap_remove(j);
 	return true;
+}
+
+static void submit(
+	struct ticker *t, struct store_tx *tx, struct deciding *d, int64_t now, store_done done)
+{
+	queue_tx_decide(tx, t->decisions, t->decision_count, now, &d->said);
+	for (size_t i = 0; i < t->run_count; i++)
+		job_run_finish(&t->runs[i]);
+	t->run_count = t->decision_count = 0;
+	store_submit(t->scheduler->store, tx, done, t);
 }
 
 /* ---- when it is durable ---- */
@@ -141,11 +157,12 @@ static bool add_plan(struct store_tx *tx, const struct ticker *t, struct decidin
 /* Only what this transaction decided: a row that was there before is left alone. */
 static void log_decided(const struct decided *d, const struct store_result *r)
 {
-	const char *outcome = store_result_text(r, d->statement, 0, 0),
-		   *reason = store_result_text(r, d->statement, 0, 1);
+	const char *outcome = store_result_text(r, d->statement, d->row, DUE_OUTCOME),
+		   *reason = store_result_text(r, d->statement, d->row, DUE_REASON);
 	log_info(MAIN, "due_decided", KV_STR("job", d->job->name), KV_INT("due_at", d->due_at),
 		KV_STR("state", outcome), KV_STR("reason", reason && *reason ? reason : outcome),
-		KV_INT("run", store_result_int(r, d->statement, 0, 2)), KV_INT("count", d->count));
+		KV_INT("run", store_result_int(r, d->statement, d->row, DUE_RUN)),
+		KV_INT("count", d->count));
 }
 
 /* Another scheduler, whose configuration does not have the job, has deleted its row. Nothing was
@@ -169,8 +186,10 @@ static void finish_job(const struct decided *d, int64_t now)
 	}
 	ticker_enqueue(j);
 	/* What is left of a backlog comes behind all that is due now. */
-	if (j->heap == &j->ticker->due && j->key < now)
+	if (j->heap == &j->ticker->due && j->key < now) {
 		job_heap_put(&j->ticker->due, j, now);
+		j->ticker->decide_mono = 0;
+	}
 }
 
 struct kinds {
@@ -187,28 +206,65 @@ static void add_kind(struct kinds *kinds, const char *kind)
 		kinds->items[kinds->count++] = kind;
 }
 
+/* Whose last due time was not decided before. */
+static void find_new(const struct ticker *t, const struct store_result *r, struct deciding *d)
+{
+	size_t end = d->said.accounted + d->said.accounted_count;
+	for (size_t statement = d->said.accounted; statement < end; statement++) {
+		for (size_t row = 0; row < store_result_rows(r, statement); row++) {
+			const struct timed_job *j = ticker_find(
+				t, store_result_text(r, statement, row, DUE_JOB));
+			struct decided *item = j && j->busy && j->decided < d->count
+						       ? &d->items[j->decided]
+						       : NULL;
+			if (!item || item->job != j ||
+				store_result_int(r, statement, row, DUE_AT) != item->due_at)
+				continue;
+			item->new = true;
+			item->statement = statement;
+			item->row = row;
+		}
+	}
+}
+
+static bool all_have_rows(const struct store_result *r, const struct deciding *d)
+{
+	int64_t moved = 0;
+	for (size_t i = 0; i < d->said.moved_count; i++)
+		moved += store_result_changes(r, d->said.moved + i);
+	return moved == (int64_t)d->count;
+}
+
+static void finish_item(struct ticker *t, const struct store_result *r, const struct decided *item,
+	bool rows, struct kinds *kinds)
+{
+	if (!ticker_unbusy(item->job))
+		return;
+	/* When not all have one, it may have been decided by another too: nothing is lost by
+	 * writing it again. */
+	if (!item->new && !rows) {
+		write_again(item->job);
+		return;
+	}
+	/* Whoever decided it may have set the next one already, and died. */
+	if (!item->new && item->job->job->due.after.count)
+		t->unknown = true;
+	if (item->new &&str_eq(
+		    store_result_text(r, item->statement, item->row, DUE_OUTCOME), "fired"))
+		add_kind(kinds, item->job->job->kind->name);
+	finish_job(item, clock_real_ms());
+}
+
 static void finish(struct ticker *t, const struct store_result *r)
 {
-	const struct deciding *d = store_result_data(r);
+	struct deciding *d = store_result_data(r);
 	struct kinds kinds = { 0 };
-	int64_t now = clock_real_ms();
+	bool rows = all_have_rows(r, d);
+	find_new(t, r, d);
 	for (size_t i = 0; i < d->count; i++) {
-		const struct decided *item = &d->items[i];
-		bool new = store_result_rows(r, item->statement) > 0;
-		if (!ticker_unbusy(item->job))
-			continue;
-		if (store_result_changes(r, item->moved) == 0) {
-			write_again(item->job);
-			continue;
-		}
-		/* Whoever decided it may have set the next one already, and died. */
-		if (!new && item->job->job->due.after.count)
-			t->unknown = true;
-		if (new && d->count <= TOLD_ONE_BY_ONE)
-			log_decided(item, r);
-		if (new &&str_eq(store_result_text(r, item->statement, 0, 0), "fired"))
-			add_kind(&kinds, item->job->job->kind->name);
-		finish_job(item, now);
+		if (d->items[i].new && d->count <= TOLD_ONE_BY_ONE && d->items[i].job->job)
+			log_decided(&d->items[i], r);
+		finish_item(t, r, &d->items[i], rows, &kinds);
 	}
 	if (d->count > TOLD_ONE_BY_ONE)
 		log_info(MAIN, "due_times_decided", KV_INT("jobs", d->count),
@@ -256,13 +312,28 @@ static bool is_due(const struct timed_job *j, int64_t now)
 	return j && j->key <= now;
 }
 
+/* Where many fall due after each other they are decided together, what is late does not wait. */
+static void pace(struct ticker *t, const struct deciding *d)
+{
+	int64_t now = clock_mono_ms();
+	if (now - t->window_mono >= WINDOW_MS) {
+		t->decided_before = now - t->window_mono < 2 * WINDOW_MS ? t->decided_lately : 0;
+		t->decided_lately = 0;
+		t->window_mono = now;
+	}
+	t->decided_lately += d->count;
+	bool many = MAX(t->decided_lately, t->decided_before) >= MANY_A_WINDOW;
+	t->decide_mono = many && !d->more ? now + PACE_MS : 0;
+}
+
 void ticker_decide(struct ticker *t, int64_t now)
 {
 	struct timed_job *j;
 	struct deciding *d = NULL;
 	struct store_tx *tx = NULL;
-	while (!t->deciding && is_due(j = job_heap_first(&t->due), now) &&
-		(!d || d->dues < DUES_A_TRANSACTION)) {
+	if (t->deciding || clock_mono_ms() < t->decide_mono)
+		return;
+	while (is_due(j = job_heap_first(&t->due), now) && (!d || d->dues < DUES_A_TRANSACTION)) {
 		size_t room = MIN(DUES_A_TRANSACTION - (d ? d->dues : 0), (size_t)DUES_OF_A_JOB);
 		int64_t next = plan_job(t, j, now, room, false);
 		if (t->planned == 0) {
@@ -272,17 +343,17 @@ void ticker_decide(struct ticker *t, int64_t now)
 		if (!tx && !(tx = begin(t, MIN(t->due.count, (size_t)DUES_A_TRANSACTION), &d)))
 			return;
 		d->items[d->count] = (struct decided) { .job = j, .next_due = next };
-		if (!add_plan(tx, t, d, now, false))
+		d->more = d->more || t->planned == room;
+		if (!add_plan(t, d, false)) {
+			d->more = true;
 			break;
-		d->count++;
-		d->dues += t->planned;
-		j->busy = true;
-		job_heap_remove(j);
+		}
 	}
 	if (!tx)
 		return;
+	pace(t, d);
 	t->deciding = true;
-	store_submit(t->scheduler->store, tx, on_decided, t);
+	submit(t, tx, d, now, on_decided);
 }
 
 /* ---- catching up ---- */
@@ -333,15 +404,11 @@ void ticker_catch_up(struct ticker *t, int64_t now)
 		return;
 	int64_t next = plan_job(t, j, now, DUES_A_TRANSACTION, true);
 	d->items[0] = (struct decided) { .job = j, .next_due = next };
-	if (t->planned == 0 || !add_plan(tx, t, d, now, true)) {
+	if (t->planned == 0 || !add_plan(t, d, true)) {
 		store_tx_free(tx);
 		ticker_enqueue(j);
 		return;
 	}
-	d->count = 1;
-	d->dues = t->planned;
-	j->busy = true;
-	job_heap_remove(j);
 	t->catching = true;
-	store_submit(t->scheduler->store, tx, on_caught_up, t);
+	submit(t, tx, d, now, on_caught_up);
 }

@@ -2,7 +2,9 @@
 #pragma once
 /* What the ticker's files share: ticker.c has the jobs and the clock, ticker_jobs.c what the store
  * knows of them, ticker_due.c decides. */
+#include "queue/queue.h"
 #include "scheduler/job_heap.h"
+#include "scheduler/job_run.h"
 #include "scheduler/ticker.h"
 #include <uthash.h>
 
@@ -16,6 +18,11 @@ enum {
 	RETRY_MS = 500,
 	/* However many due times there are, one transaction carries no more of them. */
 	DUES_A_TRANSACTION = 500,
+	/* When jobs fall due at this rate, transactions begin so long after each other: one commit
+	 * for what falls due meanwhile. */
+	MANY_A_WINDOW = 20,
+	WINDOW_MS = 100,
+	PACE_MS = 12,
 	/* So many of one job: the others do not wait for its backlog. */
 	DUES_OF_A_JOB = 50,
 	/* Its runs have no more tasks than this, unless one run alone has. */
@@ -52,6 +59,7 @@ struct timed_job {
 	struct job_heap *heap;
 	size_t place;
 	int64_t key;
+	size_t decided; /* while busy: its place in the transaction */
 	UT_hash_handle hh;
 	struct timed_job *next_gone;
 };
@@ -73,11 +81,19 @@ struct ticker {
 					     their due time; those that found no room */
 	int64_t clock_offset;		  /* real - monotonic time at the last tick */
 	int64_t catch_up_mono;		  /* not before */
-	int64_t strangers_mono;		  /* then they are looked at again; 0: there are none */
-	int no_room;			  /* in a row */
+	int64_t decide_mono;		  /* not before */
+	int64_t window_mono;		  /* when this window began */
+	size_t decided_lately, decided_before; /* jobs: in this window, in the one before */
+	int64_t strangers_mono; /* then they are looked at again; 0: there are none */
+	int no_room;		/* in a row */
 	bool started, reading, writing, unknown, deciding, catching;
 	struct planned plan[DUES_A_TRANSACTION];
 	size_t planned;
+	/* of the transaction that is being made */
+	struct due_decision decisions[DUES_A_TRANSACTION];
+	size_t decision_count;
+	struct job_run runs[DUES_A_TRANSACTION];
+	size_t run_count;
 };
 
 struct timed_job *ticker_find(const struct ticker *t, const char *name);

@@ -38,7 +38,7 @@ static enum store_status due(struct fixture *f, int64_t at, enum overlap overlap
 		.run = &run,
 		.room = waits ? ROOM_OF_JOB : ROOM_ANY };
 	struct store_tx *tx = store_tx_new(f->store, 0);
-	queue_tx_due(tx, &d, clock_real_ms());
+	queue_tx_decide(tx, &d, 1, clock_real_ms(), NULL);
 	return run_tx(f, tx)->status;
 }
 

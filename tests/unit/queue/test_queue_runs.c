@@ -31,7 +31,7 @@ static void add_job(struct fixture *f)
 static enum store_status decide(struct fixture *f, const struct due_decision *d)
 {
 	struct store_tx *tx = store_tx_new(f->store, 0);
-	queue_tx_due(tx, d, clock_real_ms());
+	queue_tx_decide(tx, d, 1, clock_real_ms(), NULL);
 	return run_tx(f, tx)->status;
 }
 
@@ -70,8 +70,8 @@ static void overlap_is_recorded_as_skipped(void **state)
 	add_job(f);
 	struct store_tx *tx = store_tx_new(f->store, 0);
 	const struct due_decision d = fired(1000, &scheduled), next = fired(2000, &scheduled);
-	queue_tx_due(tx, &d, clock_real_ms());
-	queue_tx_due(tx, &next, clock_real_ms());
+	queue_tx_decide(tx, &d, 1, clock_real_ms(), NULL);
+	queue_tx_decide(tx, &next, 1, clock_real_ms(), NULL);
 	assert_ok(run_tx(f, tx));
 	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_run"), 1);
 	assert_int_equal(
@@ -127,7 +127,7 @@ static void the_next_due_time_moves_with_the_run_or_not_at_all(void **state)
 	add_job(f);
 	struct store_tx *tx = store_tx_new(f->store, 0);
 	const struct due_decision d = fired(1000, &scheduled);
-	queue_tx_due(tx, &d, clock_real_ms());
+	queue_tx_decide(tx, &d, 1, clock_real_ms(), NULL);
 	store_tx_sql(tx, "UPDATE drover_job SET kind = kind WHERE name = 'none'", NULL, 0);
 	store_tx_expect(tx, 1); /* stands for the kill before the commit */
 	assert_int_equal(run_tx(f, tx)->status, STORE_CONFLICT);
@@ -336,7 +336,7 @@ static void a_cancelled_run_ends_with_its_worker_s_death_and_with_its_lease(void
 
 /* ---- the schema ---- */
 
-/* What version 1 had where version 2 has more. */
+/* What version 1 had where a later one has more, or has it otherwise. */
 static const char *const version_1[] = {
 	"CREATE TABLE drover_meta (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL)",
 	"INSERT INTO drover_meta VALUES ('schema_version', '1')",
@@ -356,9 +356,16 @@ static const char *const version_1[] = {
 	" errors TEXT NOT NULL DEFAULT '[]')",
 	"INSERT INTO drover_run (id, job, trigger, token, created_at, state)"
 	" VALUES (41, 'old', 'manual', 't', 7, 'succeeded')",
+	"CREATE INDEX drover_run_open ON drover_run (job) WHERE finished_at IS NULL",
+	"CREATE TABLE drover_due (job TEXT NOT NULL, due_at BIGINT NOT NULL,"
+	" outcome TEXT NOT NULL, reason TEXT, run_id BIGINT, decided_at BIGINT NOT NULL,"
+	" PRIMARY KEY (job, due_at))",
+	"CREATE INDEX drover_due_decided ON drover_due (decided_at)",
+	"INSERT INTO drover_due VALUES ('old', 1, 'fired', '', 41, 2),"
+	" ('old', 2, 'skipped', 'overlap', NULL, 3)",
 };
 
-static void a_database_of_version_1_is_brought_up_and_keeps_its_runs(void **state)
+static void a_database_of_version_1_is_brought_up_and_keeps_its_rows(void **state)
 {
 	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_SIZE(version_1); i++)
@@ -372,6 +379,13 @@ static void a_database_of_version_1_is_brought_up_and_keeps_its_runs(void **stat
 	assert_int_equal(peek(f, "SELECT tasks_total - tasks_cancelled FROM drover_run"
 				 " WHERE id = 42 AND exclusive IS NULL AND cancelled_at IS NULL"),
 		1);
+	assert_int_equal(peek(f, "SELECT SUM(due_at * decided_at) FROM drover_due WHERE"
+				 " outcome = 'fired' AND run_id = 41 OR reason = 'overlap'"),
+		8);
+	assert_int_equal(
+		peek(f, "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'drover_due_decided'"
+			" OR sql LIKE '%drover_run_open ON drover_run (job)%'"),
+		0);
 	assert_int_equal(WAIT(f, queue_migrate), QUEUE_OK);
 }
 
@@ -464,7 +478,7 @@ int main(void)
 	/* PostgreSQL's first version was 2. */
 	const struct CMUnitTest file_only[] = {
 		cmocka_unit_test_setup_teardown(
-			a_database_of_version_1_is_brought_up_and_keeps_its_runs, fixture_setup,
+			a_database_of_version_1_is_brought_up_and_keeps_its_rows, fixture_setup,
 			fixture_teardown),
 	};
 	int failed = cmocka_run_group_tests(file_only, NULL, NULL);
