@@ -46,6 +46,8 @@ struct fetcher {
 	struct limits *limits;
 	struct stats_slot *stats;
 	struct slow_log *slow;
+	const struct fetch_tap *tap;
+	void *tap_arg;
 	struct list all;
 	struct group *groups;
 	size_t active, unsent;
@@ -82,6 +84,12 @@ void fetcher_free(struct fetcher *fetcher)
 void fetcher_set_stats(struct fetcher *fetcher, struct stats_slot *slot)
 {
 	fetcher->stats = slot;
+}
+
+void fetcher_set_tap(struct fetcher *fetcher, const struct fetch_tap *tap, void *arg)
+{
+	fetcher->tap = tap;
+	fetcher->tap_arg = arg;
 }
 
 size_t fetcher_active(const struct fetcher *fetcher)
@@ -341,6 +349,9 @@ static void judge(struct fetch *f, const struct http_result *http)
 static bool on_body(void *arg, const char *data, size_t len)
 {
 	struct fetch *f = arg;
+	const struct fetch_tap *tap = f->fetcher->tap;
+	if (tap && tap->body)
+		tap->body(f->fetcher->tap_arg, data, len);
 	if (!f->ops.body || retried_status(f, http_transfer_status(f->transfer)))
 		return true;
 	f->had_body = true;
@@ -360,9 +371,12 @@ static void on_done(void *arg, const struct http_result *http)
 {
 	struct fetch *f = arg;
 	struct group *g = f->group;
+	const struct fetch_tap *tap = f->fetcher->tap;
 	f->transfer = NULL;
 	release(f);
 	count(f, http);
+	if (tap && tap->answered)
+		tap->answered(f->fetcher->tap_arg, http);
 	tell_if_slow(f, http->status,
 		http->outcome == HTTP_OK ? NULL : http_outcome_name(http->outcome), http->error,
 		http->duration_us);
@@ -414,7 +428,10 @@ static void pump(void *arg)
 	struct group *g = arg;
 	struct fetch *f;
 	g->users++;
+	const struct fetch_tap *tap = g->fetcher->tap;
 	while ((f = LIST_FIRST(&g->waiting, struct fetch, node))) {
+		if (tap && !tap->sending(g->fetcher->tap_arg, &f->spec))
+			break;
 		int64_t wait = limits_acquire_all(
 			g->fetcher->limits, f->spec.limits, f->spec.limit_count, f->permits);
 		if (wait == 0) {

@@ -17,6 +17,18 @@ struct stats_slot;
 /** Where requests, their errors, bytes and durations are counted; NULL: nowhere. Borrowed. */
 void fetcher_set_stats(struct fetcher *fetcher, struct stats_slot *slot);
 
+struct fetch_spec;
+/* Who tries a job looks over the fetcher's shoulder, and may keep it from sending. */
+struct fetch_tap {
+	/** Before a limit is asked. @return false: it is not sent, and waits for ever */
+	bool (*sending)(void *arg, const struct fetch_spec *spec);
+	/** What comes in, of whatever status; NULL is fine. */
+	void (*body)(void *arg, const char *data, size_t len);
+	void (*answered)(void *arg, const struct http_result *http); /* each try; NULL is fine */
+};
+/** tap NULL: nobody looks. Borrowed. */
+void fetcher_set_tap(struct fetcher *fetcher, const struct fetch_tap *tap, void *arg);
+
 struct fetch_retry {
 	int64_t attempts;		      /* tries in all, at least 1 */
 	const struct config_retry_when *when; /* NULL: never again */

@@ -52,6 +52,7 @@ struct worker {
 	struct list tickets;
 	uint64_t progress;
 	bool set_up, draining, configured, holding;
+	bool alone; /* nobody supervises it, and the loop is another's */
 	int exit_code;
 	struct msg_trimmed trimmed; /* the answer that is due; seq 0: none */
 };
@@ -292,7 +293,8 @@ static void finish(struct worker *w)
 	loop_signal_free(w->on_term);
 	loop_timer_free(w->exit_timer);
 	loop_timer_free(w->trim_timer);
-	loop_free(w->loop);
+	if (!w->alone)
+		loop_free(w->loop);
 	stats_close(w->stats);
 	config_free(w->config);
 	free(w->name);
@@ -328,6 +330,39 @@ int worker_main(
 	int code = w->exit_code;
 	finish(w);
 	return code;
+}
+
+int worker_alone(struct worker **out, const struct worker_kind *kind, const struct worker_ops *ops,
+	struct loop *loop, const char *state_dir, struct config *config, struct err *err)
+{
+	struct worker *w = NEW(struct worker);
+	if (!w) {
+		config_free(config);
+		return err_set(err, -ENOMEM, "out of memory");
+	}
+	*w = (struct worker) {
+		.kind = kind, .ops = ops, .loop = loop, .alone = true, .config = config
+	};
+	list_init(&w->tickets);
+	w->exit_timer = loop_timer_new(loop, on_exit_timer, w);
+	if (asprintf(&w->owner, "alone/%d", (int)getpid()) < 0)
+		w->owner = NULL;
+	int rc = copy_text(&w->name, kind->name) && copy_text(&w->node, "alone") &&
+				 copy_text(&w->state_dir, state_dir) && w->owner && w->exit_timer
+			 ? ops->configure(w, config, err)
+			 : err_set(err, -ENOMEM, "out of memory");
+	w->configured = rc == 0;
+	if (rc < 0)
+		worker_alone_free(w);
+	else
+		*out = w;
+	return rc;
+}
+
+void worker_alone_free(struct worker *w)
+{
+	if (w)
+		finish(w);
 }
 
 struct loop *worker_loop(struct worker *w)

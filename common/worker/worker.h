@@ -47,6 +47,16 @@ struct worker_ops {
 int worker_main(
 	const struct worker_kind *kind, const struct worker_ops *ops, int argc, char **argv);
 
+/**
+ * A worker without a supervisor, for trying a job: it takes up `config` (taken, also on an error)
+ * on a loop that is lent, and talks to nobody.
+ * @return 0 and *out for worker_alone_free(); negative with words
+ */
+int worker_alone(struct worker **out, const struct worker_kind *kind, const struct worker_ops *ops,
+	struct loop *loop, const char *state_dir, struct config *config,
+	struct err *err) MUST_CHECK;
+void worker_alone_free(struct worker *w); /* NULL is fine; the loop no longer runs */
+
 struct loop *worker_loop(struct worker *w);
 /** The kind's own state, set in configure. */
 void worker_set_state(struct worker *w, void *state);

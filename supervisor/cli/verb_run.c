@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * drover run JOB [--id KEY] [--wait]. The question carries an id, KEY or one of its own, so that
- * asking again after a lost connection never makes a second run; waiting lives through a restart of
- * scheduler and supervisor.
+ * drover run JOB [--id KEY] [--wait], or a trial of it: --dry-run, --limit (trial.c). The question
+ * carries an id, KEY or one of its own, so that asking again after a lost connection never makes a
+ * second run; waiting lives through a restart of scheduler and supervisor.
  */
 #include "ask.h"
 #include "base/buf.h"
@@ -15,6 +15,7 @@
 #include "progress.h"
 #include "show.h"
 #include "text.h"
+#include "trial.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -27,6 +28,9 @@ extern const struct cli_option verb_run_options[];
 const struct cli_option verb_run_options[] = {
 	{ "id", 0, "KEY", "asked for again with the same KEY it is the same run" },
 	{ "wait", 'w', NULL, "wait for its end; exit 0 only when it succeeded" },
+	{ "dry-run", 0, NULL, "say what would be asked first and stored where; send nothing" },
+	{ "limit", 'n', "N", "fetch N records, print the rows, store nothing; calls count" },
+	{ "config", 'c', "FILE", "the configuration, for --dry-run and --limit" },
 	{ 0 },
 };
 
@@ -164,6 +168,11 @@ static int give_up_waiting(struct cli *cli, const char *job)
 int verb_run(struct cli *cli)
 {
 	char id[33];
+	if (cli_value(cli, "dry-run") || cli_value(cli, "limit"))
+		return trial_run(cli, cli->names[0]);
+	if (cli_value(cli, "config"))
+		return cli_fail(cli, CLI_USAGE,
+			"--config goes with --dry-run and --limit: the supervisor has its own");
 	const char *key = cli_value(cli, "id");
 	if (!key && !random_id(id))
 		return cli_fail(cli, CLI_FAILED, "no random numbers: %s", strerror(errno));

@@ -85,7 +85,7 @@ static void make_body(struct maker *m)
 {
 	const struct collect_body *body = &m->plan->spec->request.body;
 	struct buf out = { .max = BODY_MAX };
-	if (!body->json && !body->form.items)
+	if (!body->json && !body->form.count)
 		return;
 	set_header(m, "Content-Type",
 		body->json ? "application/json" : "application/x-www-form-urlencoded");

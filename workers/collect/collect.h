@@ -38,7 +38,9 @@ struct collector {
 	struct loop_timer *poll, *renew, *deadline;
 	bool claiming, draining, holding, winding; /* winding: tasks end at their next page */
 	bool claim_again;
-	int claim_trouble; /* the queue_status last logged */
+	int claim_trouble;	 /* the queue_status last logged */
+	int64_t sample, sampled; /* for trying: no page is asked for once so many records came; 0:
+				    all are */
 };
 
 extern const struct worker_ops collect_ops;

@@ -157,6 +157,7 @@ static void page_over(struct collect_task *t, const struct http_result *http)
 		give_up(t, "the header that leads to the next page is too long");
 		return;
 	}
+	t->collector->sampled += t->page.seen;
 	enum page_end end = page_end(&t->page, &origin);
 	switch (end) {
 	case PAGE_BAD: retry(t, t->page.err.text); return;
@@ -319,6 +320,10 @@ void collect_task_go_on(struct collect_task *t)
 	if (t->ending == ENDING_NONE && !t->fetch && !t->marking && !is_far_ahead(t)) {
 		if (t->collector->winding) {
 			collect_task_end(t, ENDING_PUT_BACK, 0, "%s", "draining");
+			return;
+		}
+		if (t->collector->sample && t->collector->sampled >= t->collector->sample) {
+			collect_task_end(t, ENDING_DONE, 0, "%s", "");
 			return;
 		}
 		if (start_page(t, &err) < 0) {

@@ -102,7 +102,7 @@ static void make_readable(char *text)
 		text[bad] = '?';
 }
 
-void page_finish(struct page *page, enum page_end end, const char *fmt, ...)
+void page_over(struct page *page, enum page_end end, const char *fmt, ...)
 {
 	va_list ap;
 	if (page->committing)
@@ -121,7 +121,7 @@ static void on_timeout(void *arg)
 {
 	struct page *page = arg;
 	char limit[32];
-	page_finish(page, END_RETRY, "took longer than %s",
+	page_over(page, END_RETRY, "took longer than %s",
 		str_duration(limit, sizeof(limit), page->task->timeout_ms));
 }
 
@@ -131,9 +131,9 @@ static void move_to(struct page *page, const char *target, const char *why)
 {
 	page->target = strdup(target);
 	if (page->target)
-		page_finish(page, END_MOVED, "%s %s", why, target);
+		page_over(page, END_MOVED, "%s %s", why, target);
 	else
-		page_finish(page, END_RETRY, "no memory");
+		page_over(page, END_RETRY, "no memory");
 }
 
 static void ask_page(struct page *page, int64_t crawl_delay_ms)
@@ -152,7 +152,7 @@ static void ask_page(struct page *page, int64_t crawl_delay_ms)
 		rc = fetch_start(
 			&page->fetch, page->crawl->fetcher, &page->request.spec, &ops, page, &err);
 	if (rc < 0)
-		page_finish(page, END_FAILED, "%s", err.text);
+		page_over(page, END_FAILED, "%s", err.text);
 }
 
 static void begin(void *arg)
@@ -161,12 +161,12 @@ static void begin(void *arg)
 	CLEANUP(freep) char *canonical = NULL;
 	struct err err = { 0 };
 	if (!page->plan) {
-		page_finish(page, END_DEAD, "there is no crawl job %s any more", page->task->job);
+		page_over(page, END_DEAD, "there is no crawl job %s any more", page->task->job);
 		return;
 	}
 	if (url_parse(&page->url, page->task->payload, URL_MAX_DEFAULT, &err) < 0 ||
 		url_canonical(&canonical, page->task->payload, 0, URL_MAX_DEFAULT, &err) < 0) {
-		page_finish(page, END_FAILED, "%s", err.text);
+		page_over(page, END_FAILED, "%s", err.text);
 		return;
 	}
 	if (!str_eq(canonical, page->task->payload)) /* a start URL, as the operator wrote it */
@@ -175,7 +175,7 @@ static void begin(void *arg)
 		ask_page(page, -1);
 	else if (robots_ask(&page->robots, page->crawl->robots, page->plan, page->url, on_robots,
 			 page) < 0)
-		page_finish(page, END_RETRY, "no memory");
+		page_over(page, END_RETRY, "no memory");
 }
 
 static void on_robots(void *arg, const struct robots_saying *saying)
@@ -186,14 +186,14 @@ static void on_robots(void *arg, const struct robots_saying *saying)
 	switch (saying->say) {
 	case ROBOTS_SAY_YES: ask_page(page, saying->delay_ms); break;
 	case ROBOTS_SAY_NO:
-	case ROBOTS_SAY_PRIVATE: page_finish(page, END_SKIPPED, "%s", saying->reason); break;
+	case ROBOTS_SAY_PRIVATE: page_over(page, END_SKIPPED, "%s", saying->reason); break;
 	case ROBOTS_SAY_RETRY:
 		page->delay_ms = saying->wait_ms;
-		page_finish(page, END_RETRY, "%s", saying->reason);
+		page_over(page, END_RETRY, "%s", saying->reason);
 		break;
 	case ROBOTS_SAY_LATER:
 		page->delay_ms = saying->wait_ms;
-		page_finish(page, END_PUT_BACK, "%s", saying->reason);
+		page_over(page, END_PUT_BACK, "%s", saying->reason);
 		break;
 	}
 }
@@ -221,10 +221,10 @@ static void take_redirect(struct page *page, const char *location)
 	struct err err = { 0 };
 	if (url_resolve(&to, page->url, location, strlen(location), URL_MAX_DEFAULT, &err) < 0 ||
 		url_canonical(&canonical, to->text, 0, URL_MAX_DEFAULT, &err) < 0)
-		page_finish(page, END_FAILED, "HTTP %lld to no URL: %s", (long long)page->status,
+		page_over(page, END_FAILED, "HTTP %lld to no URL: %s", (long long)page->status,
 			err.text);
 	else if (str_eq(canonical, page->task->payload))
-		page_finish(page, END_FAILED, "HTTP %lld to itself", (long long)page->status);
+		page_over(page, END_FAILED, "HTTP %lld to itself", (long long)page->status);
 	else
 		move_to(page, canonical, "redirect to");
 }
@@ -250,7 +250,7 @@ static void parse(struct page *page)
 	};
 	worker_ticket_touch(page->ticket);
 	if (parsers_submit(&page->parse, page->crawl->parsers, &request, on_parsed, page) < 0)
-		page_finish(page, END_RETRY, "no memory");
+		page_over(page, END_RETRY, "no memory");
 }
 
 static bool is_redirect(int64_t status)
@@ -271,11 +271,11 @@ static void take_status(struct page *page, const struct http_result *http)
 		take_redirect(page, location ? location : "");
 	} else if (is_transient(page->status)) {
 		page->delay_ms = MAX(http->retry_after_ms, (int64_t)0);
-		page_finish(page, END_RETRY, "HTTP %lld", (long long)page->status);
+		page_over(page, END_RETRY, "HTTP %lld", (long long)page->status);
 	} else if (page->status < 200 || page->status > 299) {
-		page_finish(page, END_FAILED, "HTTP %lld", (long long)page->status);
+		page_over(page, END_FAILED, "HTTP %lld", (long long)page->status);
 	} else if (page->content_type[0] && !html_type_is_html(page->content_type)) {
-		page_finish(page, END_SKIPPED, "content type %s", page->content_type);
+		page_over(page, END_SKIPPED, "content type %s", page->content_type);
 	} else {
 		parse(page);
 	}
@@ -284,11 +284,11 @@ static void take_status(struct page *page, const struct http_result *http)
 static void take_failure(struct page *page, const struct http_result *http)
 {
 	switch (http->outcome) {
-	case HTTP_PRIVATE: page_finish(page, END_SKIPPED, "private address"); break;
-	case HTTP_TOO_LARGE: page_finish(page, END_SKIPPED, "%s", http->error); break;
-	case HTTP_CANCELLED: page_finish(page, END_RETRY, "no memory for its body"); break;
+	case HTTP_PRIVATE: page_over(page, END_SKIPPED, "private address"); break;
+	case HTTP_TOO_LARGE: page_over(page, END_SKIPPED, "%s", http->error); break;
+	case HTTP_CANCELLED: page_over(page, END_RETRY, "no memory for its body"); break;
 	default:
-		page_finish(
+		page_over(
 			page, END_RETRY, "%s: %s", http_outcome_name(http->outcome), http->error);
 		break;
 	}
@@ -303,7 +303,7 @@ static void on_fetched(void *arg, const struct fetch_result *result)
 	worker_ticket_touch(page->ticket);
 	if (result->outcome == FETCH_LATER) {
 		page->delay_ms = result->wait_ms;
-		page_finish(page, END_PUT_BACK, "waits for a limit");
+		page_over(page, END_PUT_BACK, "waits for a limit");
 		return;
 	}
 	page->counts.bytes += http->body_bytes;
@@ -327,14 +327,14 @@ static void on_parsed(
 		buf_finish(&page->body);
 		page->answer = *answer;
 		if (answer->outcome == PARSE_NO_HTML)
-			page_finish(page, END_SKIPPED, "no content type, and not HTML");
+			page_over(page, END_SKIPPED, "no content type, and not HTML");
 		else
-			page_finish(page, END_ROW, "%s", answer->error);
+			page_over(page, END_ROW, "%s", answer->error);
 		break;
-	case PARSE_KILLED: page_finish(page, END_RETRY, "%s", error); break;
+	case PARSE_KILLED: page_over(page, END_RETRY, "%s", error); break;
 	case PARSE_NO_CHILD:
 		page->delay_ms = 5000;
-		page_finish(page, END_PUT_BACK, "%s", error);
+		page_over(page, END_PUT_BACK, "%s", error);
 		break;
 	}
 }

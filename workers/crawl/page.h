@@ -64,7 +64,7 @@ struct page {
 /** Takes task. @return false: no memory; the task is dropped, its lease will end */
 bool page_start(struct crawl *crawl, struct task *task);
 /** Stops what is under way and ends so; nothing happens when it is ending already. */
-void page_finish(struct page *page, enum page_end end, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void page_over(struct page *page, enum page_end end, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /** Frees it, without a transaction; one that was submitted still happens. */
 void page_free(struct page *page);
 
