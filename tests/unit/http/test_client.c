@@ -289,7 +289,7 @@ static void what_is_no_http_url_is_refused(void **state)
 	}
 	struct err err;
 	struct http_request r = request(at("/ok"));
-	r.method = "POST";
+	r.method = "TRACE";
 	assert_int_equal(http_send(&call.transfer, client, &r, &ops, &call, &err), -EINVAL);
 }
 
