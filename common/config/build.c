@@ -61,6 +61,7 @@ static bool scalar_of(struct config_context *ctx, const struct config_field *fie
 		node->reported = true;
 		return false;
 	}
+	out->secret |= field->secret;
 	out->shown = shown(ctx, out->text, out->secret);
 	return true;
 }

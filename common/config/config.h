@@ -145,11 +145,20 @@ struct config_retry {
 struct config_timeout {
 	int64_t connect_ms, idle_ms, total_ms;
 };
+/* How calls show who asks. What is NULL or empty is not sent. */
+struct config_auth {
+	struct config_pairs query, header;
+	const char *bearer;
+	struct {
+		const char *user, *password;
+	} basic;
+};
 struct config_provider {
 	const char *name;
 	const char *base_url;
 	bool is_private;
 	struct config_pairs headers;
+	struct config_auth auth;
 	struct config_limits limits;
 	struct config_timeout timeout;
 	struct config_retry retry;

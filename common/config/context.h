@@ -94,6 +94,10 @@ bool context_is_faulty(struct config_context *ctx, const void *object);
 void context_error_at(struct config_context *ctx, const void *object, const char *path,
 	const char *fmt, ...) PRINTF_LIKE(4, 5);
 
+/* check_auth.c */
+/** The ways in which a provider's calls show who asks do not contradict each other. */
+void check_auth(struct config_context *ctx, const struct config_provider *provider);
+
 /* check_table.c */
 /** What job's store says about its table, alone and beside the jobs before it. */
 void check_job_table(struct config_context *ctx, const struct config_job *job);

@@ -246,6 +246,7 @@ void check_command(
 static void check_one_provider(struct config_context *ctx, const struct config_provider *p)
 {
 	check_private(ctx, p->base_url, p->is_private, p, "base_url", "private: true");
+	check_auth(ctx, p);
 	if (p->retry.backoff.initial_ms > p->retry.backoff.max_ms)
 		error_at(ctx, p,
 			context_node(ctx, p, "retry.backoff.initial") ? "retry.backoff.initial"

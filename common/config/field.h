@@ -47,6 +47,7 @@ struct config_field {
 			     STRING_MAP: at most max items; 0: as many as there are */
 	bool required;
 	bool unsubstituted; /* ${...} is not replaced here */
+	bool secret;	    /* never shown, however it is written */
 	bool scheduled;	    /* of a job: the scheduler needs the value too, so it gets it even when
 			       secret */
 	const char *const *names;	   /* of ENUM, ends with NULL */

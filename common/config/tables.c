@@ -349,6 +349,8 @@ const struct config_field provider_fields[] = {
 		.doc = "true: may be a private or loopback address" },
 	{ "headers", CONFIG_STRING_MAP, AT(headers), .check = check_header,
 		.doc = "sent with each call" },
+	{ "auth", CONFIG_STRUCT, AT(auth), .fields = auth_fields,
+		.doc = "sent to scheme, host and port of base_url only, never shown" },
 	{ "limits", CONFIG_STRUCT, AT(limits), .fields = limits_fields,
 		.doc = "over all processes together" },
 	{ "timeout", CONFIG_STRUCT, AT(timeout), .fields = timeout_fields, .doc = "of each call" },

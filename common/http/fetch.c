@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "loop/loop.h"
 #include "stats/stats.h"
 #include <errno.h>
@@ -31,13 +32,16 @@ struct fetch {
 	struct fetcher *fetcher;
 	struct group *group;
 	struct fetch_spec spec;
+	struct hop hop;
 	struct fetch_ops ops;
 	void *arg;
 	struct http_transfer *transfer;
 	struct loop_timer *sleep; /* between tries */
 	struct limit_permit permits[LIMITS_MAX], resend_permits[LIMITS_MAX];
 	int64_t tries, resends, requests, wait_since_ms, sent_us;
-	bool had_body, unsure;
+	bool had_body;
+	bool unsure;   /* as in struct fetch_result, of the last call */
+	bool received; /* a request that may not be received twice was, and led on to this one */
 };
 
 struct fetcher {
@@ -179,6 +183,7 @@ static void fetch_free(struct fetch *f)
 	list_remove(&f->node);
 	list_remove(&f->all);
 	loop_timer_free(f->sleep);
+	hop_finish(&f->hop);
 	fetcher->active--;
 	group_leave(f->group);
 	free(f);
@@ -191,7 +196,7 @@ static void finish(struct fetch *f, enum fetch_outcome outcome, int64_t wait_ms,
 		.outcome = outcome,
 		.wait_ms = wait_ms,
 		.requests = f->requests,
-		.unsure = f->unsure,
+		.unsure = f->unsure || f->received,
 		.http = http,
 	};
 	void (*done)(void *arg, const struct fetch_result *result) = f->ops.done;
@@ -201,10 +206,10 @@ static void finish(struct fetch *f, enum fetch_outcome outcome, int64_t wait_ms,
 	done(arg, &result);
 }
 
-static void finish_failed(struct fetch *f, const char *words)
+static void finish_failed(struct fetch *f, enum http_outcome outcome, const char *words)
 {
 	const struct http_result http = {
-		.outcome = HTTP_BROKEN,
+		.outcome = outcome,
 		.content_type = "",
 		.location = "",
 		.retry_after_ms = -1,
@@ -246,11 +251,11 @@ static bool retried_status(const struct fetch *f, long status)
 	       (when->status[(status - 100) / 8] >> (status - 100) % 8 & 1);
 }
 
-/* The server says that it did nothing (RFC 9110 15.6.4, RFC 6585 4, RFC 8470 5.2). */
+/* The server says that it did nothing (RFC 9110 15.5.2 and 15.6.4, RFC 6585 4, RFC 8470 5.2). */
 static bool was_refused(const struct http_result *http)
 {
 	return http->outcome == HTTP_OK &&
-	       (http->status == 429 || http->status == 425 ||
+	       (http->status == 429 || http->status == 425 || http->status == 401 ||
 		       (http->status == 503 && http->retry_after_ms >= 0));
 }
 
@@ -298,8 +303,8 @@ static void tell_if_slow(const struct fetch *f, long status, const char *failure
 	int64_t duration_us)
 {
 	const struct slow_request request = {
-		.method = f->spec.request.method,
-		.url = f->spec.request.url,
+		.method = f->hop.method,
+		.url = hop_url(&f->hop),
 		.context = f->spec.context,
 		.status = status,
 		.failure = failure,
@@ -321,9 +326,33 @@ static void try_again(struct fetch *f, int64_t delay_ms)
 		enqueue(f);
 }
 
+static bool leads_on(const struct fetch *f, const struct http_result *http)
+{
+	return f->spec.redirects && http->outcome == HTTP_OK && hop_is_redirect(http->status);
+}
+
+static void follow(struct fetch *f, const struct http_result *http)
+{
+	struct err err;
+	set_unsent(f->fetcher, 1);
+	if (hop_follow(&f->hop, http->status, http->location, &err) < 0) {
+		finish_failed(f, HTTP_REDIRECT, err.text);
+		return;
+	}
+	/* After 307 and 308 it was not taken, and goes elsewhere. */
+	f->received |= f->spec.request.once && !str_eq(f->hop.method, f->spec.request.method);
+	f->unsure = false;
+	enqueue(f);
+}
+
 static void judge(struct fetch *f, const struct http_result *http)
 {
-	f->unsure = f->spec.request.once && http->sendings > 0 && !was_refused(http);
+	bool once = f->spec.request.once && str_eq(f->hop.method, f->spec.request.method);
+	f->unsure = once && http->sendings > 0 && !was_refused(http);
+	if (leads_on(f, http)) {
+		follow(f, http);
+		return;
+	}
 	if (http->outcome == HTTP_RESENT && !f->unsure && f->resends++ < RESENDS_MAX) {
 		try_again(f, 0); /* libcurl's idea, not a try of ours */
 		return;
@@ -350,9 +379,11 @@ static bool on_body(void *arg, const char *data, size_t len)
 {
 	struct fetch *f = arg;
 	const struct fetch_tap *tap = f->fetcher->tap;
+	long status = http_transfer_status(f->transfer);
 	if (tap && tap->body)
 		tap->body(f->fetcher->tap_arg, data, len);
-	if (!f->ops.body || retried_status(f, http_transfer_status(f->transfer)))
+	if (!f->ops.body || retried_status(f, status) ||
+		(f->spec.redirects && hop_is_redirect(status)))
 		return true;
 	f->had_body = true;
 	return f->ops.body(f->arg, data, len);
@@ -393,12 +424,16 @@ static void send_now(struct fetch *f)
 		.body = on_body, .resend = on_resend, .done = on_done
 	};
 	struct err err;
+	struct http_request request;
 	list_remove(&f->node);
 	f->sent_us = clock_mono_us();
-	if (http_send(&f->transfer, f->fetcher->client, &f->spec.request, &ops, f, &err) < 0) {
+	int rc = hop_request(&f->hop, &request, &err);
+	if (rc == 0)
+		rc = http_send(&f->transfer, f->fetcher->client, &request, &ops, f, &err);
+	if (rc < 0) {
 		f->transfer = NULL;
 		release(f);
-		finish_failed(f, err.text);
+		finish_failed(f, HTTP_BROKEN, err.text);
 		return;
 	}
 	set_unsent(f->fetcher, -1);
@@ -440,7 +475,7 @@ static void pump(void *arg)
 			char words[128];
 			snprintf(words, sizeof(words), "the shared limits fail: %s",
 				strerror((int)-wait));
-			finish_failed(f, words);
+			finish_failed(f, HTTP_BROKEN, words);
 		} else {
 			wait_or_leave(g, clock_mono_ms(), wait);
 			break;
@@ -461,6 +496,7 @@ int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_
 	list_init(&f->all);
 	f->fetcher = fetcher;
 	f->spec = *spec;
+	hop_init(&f->hop, &f->spec.request, &f->spec.auth);
 	f->ops = *ops;
 	f->arg = arg;
 	f->sleep = loop_timer_new(fetcher->loop, on_wake, f);

@@ -5,6 +5,7 @@
  * here, outside libcurl; a 429 or 503 with Retry-After closes the limit for all. Slow requests are
  * logged (slow.h).
  */
+#include "http/hop.h"
 #include "http/http.h"
 #include "http/slow.h"
 #include "limit/limit.h"
@@ -37,6 +38,8 @@ struct fetch_retry {
 };
 struct fetch_spec {
 	struct http_request request;	 /* borrowed until done, with all it points to */
+	struct fetch_auth auth;		 /* the same; goes to the origin of request.url only */
+	bool redirects;			 /* are followed, at most HOPS_MAX (hop.h) */
 	const struct limit_spec *limits; /* `limit_count` sets that all must grant */
 	size_t limit_count;
 	struct fetch_retry retry;

@@ -32,6 +32,7 @@ enum http_outcome {
 	HTTP_PRIVATE,	/* the address is private and that is not allowed */
 	HTTP_RESENT,	/* libcurl wanted to send a second time and had no permit */
 	HTTP_BROKEN,	/* protocol error, truncated body, bad encoding */
+	HTTP_REDIRECT,	/* it leads where it is not followed (fetch.h) */
 	HTTP_CANCELLED, /* the body callback said stop */
 };
 const char *http_outcome_name(enum http_outcome outcome);

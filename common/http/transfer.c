@@ -29,6 +29,7 @@ const char *http_outcome_name(enum http_outcome outcome)
 		[HTTP_PRIVATE] = "private",
 		[HTTP_RESENT] = "resent",
 		[HTTP_BROKEN] = "broken",
+		[HTTP_REDIRECT] = "redirect",
 		[HTTP_CANCELLED] = "cancelled",
 	};
 	return names[outcome];

@@ -711,7 +711,7 @@ def test_an_error_of_the_server_is_tried_again(house):
     assert (run.state, run.rows, run.requests, TROUBLE.site.count()) == ("succeeded", 3, 2, 2)
 
 
-@pytest.mark.parametrize("case, words", [(MISSING, "HTTP 404"), (AWAY, "HTTP 302, redirects are not followed")],
+@pytest.mark.parametrize("case, words", [(MISSING, "HTTP 404"), (AWAY, "redirect: a redirect to what is no http or https URL")],
                          ids=lambda c: getattr(c, "name", ""))
 def test_no_is_no_at_once_with_its_reason(house, case, words):
     run = house.over(case)

@@ -26,7 +26,7 @@ enum collect_format { FORMAT_JSON, FORMAT_NDJSON, FORMAT_CSV };
 /* What is sent with a call: one of them or nothing. */
 struct collect_body {
 	const char *json;	  /* a JSON text; a {{NAME}} stands inside of one of its texts */
-	struct config_pairs form; /* items NULL: none */
+	struct config_pairs form; /* empty: none */
 };
 struct collect_request {
 	const char *provider_name;

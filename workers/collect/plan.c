@@ -100,6 +100,8 @@ int plan_new(struct plan **out, const struct config_job *job, struct err *err)
 		rc = lay_out_table(plan, err);
 	if (rc == 0)
 		rc = lay_out_limits(plan, err);
+	if (rc == 0)
+		rc = plan_lay_out_auth(plan, err);
 	if (rc < 0) {
 		plan_free(plan);
 		return err_wrap(err, "job %s", job->name);

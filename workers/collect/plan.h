@@ -25,7 +25,10 @@ struct plan {
 	struct limit_window windows[8];
 	struct limit_spec limit;
 	char *limit_key;
+	struct config_pairs auth_headers; /* in the arena: of the provider's auth */
 };
 
+/** auth_headers of a plan that has its provider and arena. @return 0, -ENOMEM */
+int plan_lay_out_auth(struct plan *plan, struct err *err) MUST_CHECK;
 int plan_new(struct plan **out, const struct config_job *job, struct err *err) MUST_CHECK;
 void plan_free(struct plan *plan); /* NULL is fine */

@@ -97,6 +97,10 @@ static void retry(struct collect_task *t, const char *words)
 static void later(struct collect_task *t, const struct fetch_result *result)
 {
 	char name[256];
+	if (t->unsure) {
+		retry(t, "a redirect after it asks for patience");
+		return;
+	}
 	collect_task_end(t, ENDING_RETRY, result->wait_ms, "%s: HTTP %ld, asks for patience",
 		request_name(name, sizeof(name), t->plan, t->value, t->page.at.page),
 		result->http->status);
@@ -194,11 +198,7 @@ static void judge_answer(struct collect_task *t, const struct http_result *http)
 		page_over(t, http);
 		return;
 	}
-	if (http->status >= 300 && http->status <= 399)
-		snprintf(
-			words, sizeof(words), "HTTP %ld, redirects are not followed", http->status);
-	else
-		snprintf(words, sizeof(words), "HTTP %ld", http->status);
+	snprintf(words, sizeof(words), "HTTP %ld", http->status);
 	if (is_transient(http->status))
 		retry(t, words);
 	else
@@ -217,7 +217,8 @@ static void judge_failure(struct collect_task *t, const struct http_result *http
 	else
 		snprintf(words, sizeof(words), "%s: %s", http_outcome_name(http->outcome),
 			http->error);
-	if (http->outcome == HTTP_PRIVATE || http->outcome == HTTP_TOO_LARGE)
+	if (http->outcome == HTTP_PRIVATE || http->outcome == HTTP_TOO_LARGE ||
+		http->outcome == HTTP_REDIRECT)
 		give_up(t, words);
 	else
 		retry(t, words);
@@ -264,6 +265,8 @@ static int send_call(struct collect_task *t, struct err *err)
 			.total_ms = p->timeout.total_ms,
 			.max_body = t->plan->spec->max_body,
 			.allow_private = p->is_private },
+		.auth = { t->plan->auth_headers, p->auth.query },
+		.redirects = true,
 		.limits = &t->plan->limit,
 		.limit_count = 1,
 		.retry = { .attempts = p->retry.attempts,
