@@ -458,14 +458,23 @@ static void wait_or_leave(struct group *g, int64_t now, int64_t wait_ms)
 		finish(f, FETCH_LATER, wait_ms, NULL);
 }
 
+/* Whoever looks sees what would go out. */
+static bool may_go(struct fetch *f)
+{
+	const struct fetch_tap *tap = f->fetcher->tap;
+	struct fetch_spec shown = f->spec;
+	struct err err;
+	return !tap || hop_request(&f->hop, &shown.request, &err) < 0 ||
+	       tap->sending(f->fetcher->tap_arg, &shown);
+}
+
 static void pump(void *arg)
 {
 	struct group *g = arg;
 	struct fetch *f;
 	g->users++;
-	const struct fetch_tap *tap = g->fetcher->tap;
 	while ((f = LIST_FIRST(&g->waiting, struct fetch, node))) {
-		if (tap && !tap->sending(g->fetcher->tap_arg, &f->spec))
+		if (!may_go(f))
 			break;
 		int64_t wait = limits_acquire_all(
 			g->fetcher->limits, f->spec.limits, f->spec.limit_count, f->permits);

@@ -104,8 +104,7 @@ static bool has_argument(const char *url, const char *name)
 	return false;
 }
 
-/* Drops the arguments of auth that a server put into its Location, and the fragment. */
-static char *without_secrets(const char *url, const struct config_pairs *secrets)
+char *hop_without(const char *url, const struct config_pairs *secrets)
 {
 	struct buf out = { .max = URL_MAX };
 	size_t head = strcspn(url, "?#");
@@ -261,7 +260,7 @@ int hop_follow(struct hop *hop, long status, const char *location, struct err *e
 	if (foreign && hop->has_body && !to_get)
 		return err_set(err, -EINVAL,
 			"a redirect (HTTP %ld) that would take the body to another server", status);
-	char *url = without_secrets(to->text, &hop->auth->query);
+	char *url = hop_without(to->text, &hop->auth->query);
 	if (!url)
 		return err_set(err, -ENOMEM, "HTTP: out of memory");
 	wipe(&hop->url);

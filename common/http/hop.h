@@ -37,6 +37,9 @@ void hop_finish(struct hop *hop);
 int hop_request(struct hop *hop, struct http_request *out, struct err *err) MUST_CHECK;
 /** The URL of this hop, without what auth adds. */
 const char *hop_url(const struct hop *hop);
+/** The URL without the arguments that are these, name and value, however they are encoded (a server
+ * may repeat them), and without a fragment. Caller frees; NULL: no memory, or over 16 KiB. */
+char *hop_without(const char *url, const struct config_pairs *arguments);
 /** 301, 302, 303, 307, 308 */
 bool hop_is_redirect(long status);
 /**

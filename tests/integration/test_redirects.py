@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Credentials and redirects of the collect worker, judged by what arrives at two servers."""
 import base64
+import threading
 
 import pytest
+from harness import until
 from provider import Answer, Provider
 from test_collect import house, provider  # noqa: F401 fixtures
 
@@ -154,3 +156,18 @@ def test_redirects_keep_to_the_rate(house, provider):
     describe(house, provider=", limits: {rate: 3/1s}")
     house.run()
     assert len(provider.calls) == 7 and provider.fullest_window(1) <= 3
+
+
+def test_a_key_that_the_provider_repeats_in_its_next_url_is_not_kept(house, provider):
+    """Pages of a URL that the answer names, with the key in it as some APIs have it."""
+    body = dict(GOOD.body, next=provider.url + "/items?after=a&key=s3%20c%2Bret%2F1")
+    held = threading.Event()
+    provider.route("/items", lambda call: Answer(wait=held) if "after" in call.query else Answer(body=body))
+    describe(house, AUTH["query"][0], job=", paginate: {by: next, next: next}")
+    child = house.start("a")
+    until(lambda: provider.count() == 2 and house.query("SELECT checkpoint FROM drover_task")[0][0], "the first page is stored")
+    child.kill()
+    held.set()
+    assert [c.query for c in provider.calls] == [{"key": "s3 c+ret/1"}, {"after": "a", "key": "s3 c+ret/1"}]
+    stored = b"".join(f.read_bytes() for f in house.state.iterdir() if f.is_file())
+    assert b"after=a" in stored and b"s3%20" not in stored and b"s3 c" not in stored

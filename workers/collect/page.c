@@ -7,6 +7,7 @@
 #include "collect/kind.h"
 #include "collect/plan.h"
 #include "collect/row.h"
+#include "http/hop.h"
 #include "record/reader.h"
 #include "json/path.h"
 #include "json/record.h"
@@ -253,6 +254,13 @@ static enum page_end resolve(
 		return PAGE_MORE;
 	int rc = paginate_resolve(
 		url, page->plan->provider->base_url, origin->url, facts->token, &page->err);
+	/* It lies in the checkpoint: without the key that a server may repeat. */
+	if (rc == 0) {
+		char *clean = hop_without(*url, &page->plan->provider->auth.query);
+		free(*url);
+		*url = clean;
+		rc = clean ? 0 : err_set(&page->err, -ENOMEM, "the next page's URL: no memory");
+	}
 	facts->token = *url;
 	return rc == 0 ? PAGE_MORE : rc == -ENOMEM ? PAGE_BAD : PAGE_REFUSED;
 }
