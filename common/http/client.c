@@ -231,6 +231,16 @@ static void settle_failing(struct http_client *client)
 	}
 }
 
+/* libcurl would call the body's callback from within, so it is on the stack here too. */
+static void pause_or_go_on(struct http_client *client, struct http_transfer *t)
+{
+	t->paused = t->held;
+	t->heard_ms = clock_mono_ms();
+	client->inside = true;
+	(void)curl_easy_pause(t->easy, t->paused ? CURLPAUSE_RECV : CURLPAUSE_CONT);
+	client->inside = false;
+}
+
 static void settle(struct http_client *client)
 {
 	int left;
@@ -247,6 +257,8 @@ static void settle(struct http_client *client)
 		if (t->doomed) {
 			gate_leave(t);
 			client_retire(client, t);
+		} else if (t->held != t->paused) {
+			pause_or_go_on(client, t);
 		}
 	}
 	settle_failing(client);
@@ -318,6 +330,14 @@ long http_transfer_status(const struct http_transfer *t)
 	long status = 0;
 	(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
 	return status;
+}
+
+void http_hold(struct http_transfer *t, bool on)
+{
+	if (t->held == on)
+		return;
+	t->held = on;
+	settle_later(t->client);
 }
 
 void http_cancel(struct http_transfer *t)

@@ -14,6 +14,7 @@ enum {
 /* A name that is being resolved or was, lately: libcurl starts a thread for each handle whose name
  * is not in its cache, so only the first goes, the rest wait for it. */
 struct host;
+struct http_decoder;
 
 struct http_transfer {
 	struct list node; /* in client->transfers, starting, failing, pool, or host's waiting */
@@ -27,8 +28,12 @@ struct http_transfer {
 	bool added;	   /* to the multi handle */
 	bool doomed;	   /* cancelled from inside one of its callbacks */
 	bool once, resolved, allow_private, refused_private, refused_resend, stopped, idled;
-	const char *too_large; /* words: what of the answer; NULL: nothing */
-	int64_t sendings, decoded, header_bytes, max_body, ratio_max, idle_ms;
+	bool held, paused; /* is not to be read on; libcurl knows */
+	bool has_body;
+	struct http_decoder *decoder; /* NULL: the body is as it is */
+	char broken[96];	      /* words: of the decoder; "": nothing */
+	const char *too_large;	      /* words: what of the answer; NULL: nothing */
+	int64_t sendings, received, decoded, header_bytes, max_body, ratio_max, idle_ms;
 	int64_t started_us, heard_ms;
 	const char *failed; /* words of one that failed before it was added */
 	char error[CURL_ERROR_SIZE];

@@ -106,6 +106,12 @@ bool fetch_under_way(const struct fetch *f)
 	return f && f->transfer;
 }
 
+void fetch_hold(struct fetch *f, bool on)
+{
+	if (f->transfer)
+		http_hold(f->transfer, on);
+}
+
 long fetch_status(const struct fetch *f)
 {
 	return f->transfer ? http_transfer_status(f->transfer) : 0;

@@ -74,6 +74,8 @@ int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_
 	const struct fetch_ops *ops, void *arg, struct err *err) MUST_CHECK;
 /** Without a callback; NULL is fine. Not from within its own done(). */
 void fetch_cancel(struct fetch *fetch);
+/** http_hold() of the answer whose body is being read. */
+void fetch_hold(struct fetch *fetch, bool on);
 /** Status of the answer whose body is being read, for body(). */
 long fetch_status(const struct fetch *fetch);
 /** It is on its way, and not only waiting: the server may have it. NULL: false */

@@ -88,5 +88,11 @@ long http_transfer_status(const struct http_transfer *transfer);
 /** Drops it without a callback. NULL is fine. Never blocks: a transfer that is still resolving is
  * let go of, not joined. */
 void http_cancel(struct http_transfer *transfer);
+/**
+ * Whoever cannot take more of the body says so, also from within body(): what was received may
+ * still come (a buffer of 16 KiB, of TLS up to 100 of them, unpacked), then nothing until it is
+ * off again. The idle time does not run meanwhile, the total time does.
+ */
+void http_hold(struct http_transfer *transfer, bool on);
 /** Transfers under way. */
 size_t http_client_active(const struct http_client *client);

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "http/client.h"
 #include "http/date.h"
+#include "http/decode.h"
 #include "loop/loop.h"
 #include "url/url.h"
 #include <arpa/inet.h>
@@ -97,34 +98,60 @@ static int before_sending(void *arg, char *peer, char *local, int peer_port, int
 /* libcurl's own bound looks at Content-Length only, and at the bytes before they are unpacked. */
 static const char *over_bound(struct http_transfer *t, size_t len)
 {
-	curl_off_t received = 0;
 	t->decoded += (int64_t)len;
 	if (t->max_body > 0 && t->decoded > t->max_body)
 		return "the answer is larger than allowed";
 	if (t->decoded <= RATIO_FREE)
 		return NULL;
-	(void)curl_easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
-	/* In a chunked answer the count lags behind by one buffer. */
-	bool over = (t->decoded - RATIO_FREE) / t->ratio_max > received + CURL_MAX_WRITE_SIZE;
+	bool over = (t->decoded - RATIO_FREE) / t->ratio_max > t->received;
 	return over ? "the answer is packed more tightly than allowed" : NULL;
+}
+
+/* Unpacked bytes. */
+static bool on_decoded(void *arg, const char *data, size_t len)
+{
+	struct http_transfer *t = arg;
+	t->too_large = over_bound(t, len);
+	if (t->too_large)
+		return false;
+	if (!t->ops.body || len == 0)
+		return true;
+	if (!t->ops.body(t->arg, data, len))
+		t->stopped = true;
+	return !t->stopped && !t->doomed;
+}
+
+static int begin_body(struct http_transfer *t, struct err *err)
+{
+	char coding[256] = "";
+	struct curl_header *h = NULL;
+	t->has_body = true;
+	for (size_t i = 0;
+		curl_easy_header(t->easy, "Content-Encoding", i, CURLH_HEADER, -1, &h) == CURLHE_OK;
+		i++) {
+		size_t at = strlen(coding);
+		snprintf(coding + at, sizeof(coding) - at, "%s%s", at ? ", " : "", h->value);
+	}
+	return http_decoder_new(&t->decoder, coding, on_decoded, t, err);
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct http_transfer *t = arg;
 	size_t len = size * n;
+	struct err err = { 0 };
 	t->heard_ms = clock_mono_ms();
+	t->received += (int64_t)len;
 	if (t->doomed)
 		return 0;
-	t->too_large = over_bound(t, len);
-	if (t->too_large)
-		return 0;
-	if (!t->ops.body || len == 0)
-		return len;
-	bool go_on = t->ops.body(t->arg, data, len);
-	if (!go_on)
-		t->stopped = true;
-	return go_on && !t->doomed ? len : 0;
+	int rc = t->has_body ? 0 : begin_body(t, &err);
+	if (rc == 0 && !t->decoder)
+		return on_decoded(t, data, len) ? len : 0;
+	if (rc == 0)
+		rc = http_decoder_feed(t->decoder, data, len, &err);
+	if (rc == -EINVAL || rc == -ENOMEM)
+		(void)str_copy(t->broken, sizeof(t->broken), err.text);
+	return rc == 0 ? len : 0;
 }
 
 static size_t on_header(char *data, size_t size, size_t n, void *arg)
@@ -144,6 +171,8 @@ static void on_idle(void *arg)
 {
 	struct http_transfer *t = arg;
 	int64_t quiet = clock_mono_ms() - t->heard_ms;
+	if (t->held) /* it is we who do not listen */
+		quiet = 0;
 	if (quiet < t->idle_ms) {
 		loop_timer_start(t->idle, t->idle_ms - quiet);
 		return;
@@ -175,6 +204,7 @@ void transfer_free(struct http_transfer *t)
 		return;
 	list_remove(&t->node);
 	loop_timer_free(t->idle);
+	http_decoder_free(t->decoder);
 	curl_easy_cleanup(t->easy);
 	curl_slist_free_all(t->headers);
 	free(t);
@@ -184,6 +214,7 @@ void transfer_reset(struct http_transfer *t)
 {
 	struct http_transfer fresh = { .client = t->client, .easy = t->easy, .idle = t->idle };
 	loop_timer_stop(t->idle);
+	http_decoder_free(t->decoder);
 	curl_easy_reset(t->easy); /* keeps connections, TLS sessions and DNS answers */
 	curl_slist_free_all(t->headers);
 	list_remove(&t->node);
@@ -230,7 +261,8 @@ static void set_fixed_options(struct http_transfer *t)
 	(void)curl_easy_setopt(e, CURLOPT_PROXY, ""); /* not even from the environment */
 	(void)curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	(void)curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
-	(void)curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "");
+	(void)curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, HTTP_CODINGS);
+	(void)curl_easy_setopt(e, CURLOPT_HTTP_CONTENT_DECODING, 0L); /* decode.h does */
 	(void)curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, (long)DNS_CACHE_MS / 1000);
 	(void)curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	(void)curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
@@ -317,12 +349,14 @@ int transfer_set_up(struct http_transfer *t, const struct http_request *request,
 
 static enum http_outcome outcome_of(const struct http_transfer *t, CURLcode code)
 {
-	if (code == CURLE_OK)
+	if (code == CURLE_OK && !t->broken[0])
 		return HTTP_OK;
 	if (t->too_large)
 		return HTTP_TOO_LARGE;
 	if (t->stopped)
 		return HTTP_CANCELLED;
+	if (t->broken[0])
+		return HTTP_BROKEN;
 	if (t->refused_resend)
 		return HTTP_RESENT;
 	if (t->refused_private && t->sendings == 0)
@@ -352,6 +386,8 @@ static const char *words_of(const struct http_transfer *t, enum http_outcome out
 	case HTTP_PRIVATE: return "the address is private, and that is not allowed here";
 	default: break;
 	}
+	if (t->broken[0])
+		return t->broken;
 	if (code ==
 		CURLE_OUT_OF_MEMORY) /* so libcurl calls a line over CURL_MAX_HTTP_HEADER, too */
 		return "a header line longer than 100 KiB, or no memory";
@@ -372,6 +408,9 @@ const char *http_header(const struct http_result *result, const char *name, size
 
 void transfer_report(struct http_transfer *t, CURLcode code)
 {
+	struct err err = { 0 };
+	if (code == CURLE_OK && t->decoder && http_decoder_end(t->decoder, &err) < 0)
+		(void)str_copy(t->broken, sizeof(t->broken), err.text);
 	struct http_result result = {
 		.outcome = outcome_of(t, code),
 		.content_type = "",

@@ -32,10 +32,10 @@ def house(tmp_path, site):
             child.stderr.close()
 
 
-def configure(house, jobs, provider="retry: {backoff: {initial: 50ms, max: 100ms}}"):
+def configure(house, jobs, provider="retry: {backoff: {initial: 50ms, max: 100ms}}", attempts=2):
     """jobs: {name: lines of a flow mapping}; the table is the job's name, unless it says another."""
     lines = "\n".join(
-        f"  {name}: {{kind: collect, retry: {{attempts: 2, backoff: {{initial: 50ms, max: 100ms}}}}, {text}}}"
+        f"  {name}: {{kind: collect, retry: {{attempts: {attempts}, backoff: {{initial: 50ms, max: 100ms}}}}, {text}}}"
         for name, text in jobs.items()
     )
     house.file.write_text(

@@ -2,6 +2,7 @@
 #include "collect/page.h"
 
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/str.h"
 #include "collect/follow.h"
 #include "collect/kind.h"
@@ -227,6 +228,10 @@ void page_restart(struct page *page)
 bool page_body(struct page *page, const char *data, size_t len)
 {
 	struct err err = { 0 };
+	if (MUTANT(BODY_BUFFERED_WHOLE)) {
+		buf_add(&page->whole, data, len);
+		return true;
+	}
 	if (record_reader_feed(page->reader, data, len, &err) == 0 &&
 		follow_feed(page->follow, data, len, &err) == 0)
 		return true;
@@ -292,8 +297,18 @@ static enum page_end end_of(enum paginate_stop stop)
 	}
 }
 
+static void read_whole(struct page *page)
+{
+	struct err err = { 0 };
+	if (record_reader_feed(page->reader, buf_str(&page->whole), page->whole.len, &err) < 0)
+		page->err = err;
+	buf_finish(&page->whole);
+}
+
 enum page_end page_end(struct page *page, const struct page_origin *origin)
 {
+	if (MUTANT(BODY_BUFFERED_WHOLE))
+		read_whole(page);
 	char hash[POSITION_HASH];
 	struct follow_words words;
 	struct position next;

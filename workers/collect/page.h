@@ -6,6 +6,7 @@
  * HELD_BYTES are held: a page that turns out to be a repetition, or breaks off, has stored nothing.
  */
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "collect/paginate.h"
@@ -47,6 +48,7 @@ struct page {
 	struct list held;
 	struct list *out; /* where batches go when they need not be held any longer */
 	XXH64_state_t *hash;
+	struct buf whole;	 /* of a planted bug: the body */
 	struct err err;		 /* why reading stopped */
 	enum paginate_stop stop; /* which rule made it the last */
 };

@@ -108,13 +108,32 @@ static void later(struct collect_task *t, const struct fetch_result *result)
 
 /* ---- one page ---- */
 
+static bool is_far_ahead(const struct collect_task *t)
+{
+	size_t n = 0, bytes = 0;
+	LIST_FOR_EACH (node, &t->ready) {
+		const struct batch *batch = LIST_ENTRY(node, struct batch, node);
+		bytes += arena_used(batch->arena) + batch->cap * sizeof(*batch->values);
+		if (++n >= AHEAD_MAX || bytes >= AHEAD_BYTES)
+			return true;
+	}
+	return false;
+}
+
+/* The store is the bottleneck, not memory: what comes too fast waits in the server. */
 static bool on_body(void *arg, const char *data, size_t len)
 {
 	struct collect_task *t = arg;
 	long status = fetch_status(t->fetch);
 	worker_ticket_touch(t->ticket);
 	/* An error's page is read to its end and not looked at. */
-	return status < 200 || status > 299 || page_body(&t->page, data, len);
+	if (status < 200 || status > 299)
+		return true;
+	bool go_on = page_body(&t->page, data, len);
+	if (go_on && is_far_ahead(t))
+		fetch_hold(t->fetch, true);
+	collect_commit(t);
+	return go_on;
 }
 
 static void on_restart(void *arg)
@@ -307,16 +326,6 @@ void collect_task_marked(struct collect_task *t)
 		give_up(t, err.text);
 }
 
-static bool is_far_ahead(const struct collect_task *t)
-{
-	size_t n = 0, bytes = 0;
-	LIST_FOR_EACH (node, &t->ready) {
-		bytes += arena_used(LIST_ENTRY(node, struct batch, node)->arena);
-		n++;
-	}
-	return n >= AHEAD_MAX || bytes >= AHEAD_BYTES;
-}
-
 void collect_task_go_on(struct collect_task *t)
 {
 	struct err err;
@@ -334,6 +343,8 @@ void collect_task_go_on(struct collect_task *t)
 			return;
 		}
 	}
+	if (t->fetch && !is_far_ahead(t))
+		fetch_hold(t->fetch, false);
 	collect_commit(t);
 }
 
