@@ -18,6 +18,11 @@ enum {
 	RETRY_MS = 1000,   /* no key can be had, no room in the file */
 	WAIT_MAX_MS = 60000,
 	SWEEP_US = 1000000, /* how often the places of dead holders are looked for */
+	/* A call without an answer may still be on its way: a lost segment is sent again after 0.2,
+	   0.4 and 0.8 s. */
+	LATE_US = 2000000,
+	OPENING_MAX = 64,	 /* calls at a time: from here on a reopened set is simply open */
+	NEW_BUDGET_US = 2000000, /* a budget that ends so much later is another one */
 	SEED_CALL_US = 60000000,
 	HINTS = 256,
 };
@@ -26,6 +31,7 @@ enum {
  * closing. */
 struct late {
 	struct limit_permit permit; /* id 0: a closing */
+	struct limit_ending ending;
 	uint64_t hash;
 	int64_t at_us;
 };
@@ -93,13 +99,13 @@ static void sweep(struct limits *l, struct entry *e, int64_t now)
 		for (uint32_t p = 0; p < w->span; p++)
 			if (ring[p].start_us && ring[p].end_us == 0 &&
 				!limit_file_alive(&l->file, ring[p].holder))
-				ring[p].end_us = now;
+				ring[p].end_us = w->period_us ? now + LATE_US : now;
 	}
 }
 
 static bool entry_idle(struct limits *l, struct entry *e, int64_t now)
 {
-	if (e->quiet_until_us > now || e->closed_until_us > now)
+	if (e->quiet_until_us > now || e->closed_until_us > now || e->reset_us > now)
 		return false;
 	sweep(l, e, now);
 	for (size_t i = 0; i < LIMIT_WINDOWS; i++) {
@@ -122,6 +128,9 @@ static void entry_clear(struct limits *l, uint32_t index)
 		e->windows[i] = (struct window) { .period_us = -1 };
 	}
 	e->last_start_us = e->quiet_until_us = e->closed_until_us = e->swept_us = 0;
+	e->opening = e->remaining = e->reset_us = e->min_delay_us = e->adaptive = 0;
+	e->adapt = (struct adapt) { 0 };
+	e->name[0] = '\0';
 }
 
 /* Looks at some of the keys, in turn, for one that nobody needs any more. */
@@ -280,15 +289,59 @@ struct set {
 	int64_t place[LIMIT_WINDOWS];
 };
 
-static int64_t gate_opens(
-	const struct limits *l, const struct entry *e, const struct limit_spec *spec, int64_t now)
+/* Calls under way; -1: nobody counts them. */
+static int64_t active_calls(struct limits *l, const struct entry *e)
 {
-	int64_t opens = e->closed_until_us;
-	if (spec->min_delay_ms && e->last_start_us)
-		opens = MAX(opens, e->last_start_us + spec->min_delay_ms * 1000);
+	for (size_t i = 0; i < LIMIT_WINDOWS; i++) {
+		const struct window *w = &e->windows[i];
+		if (w->period_us != 0)
+			continue;
+		const struct place *ring = limit_file_ring(&l->file, w);
+		int64_t active = 0;
+		for (uint32_t p = 0; p < w->span; p++)
+			active += ring[p].start_us && ring[p].end_us == 0;
+		return active;
+	}
+	return -1;
+}
+
+static int64_t concurrency(const struct limit_spec *spec)
+{
+	for (size_t i = 0; i < spec->window_count; i++)
+		if (spec->windows[i].period_ms == 0)
+			return spec->windows[i].count;
+	return 0;
+}
+
+/* How many may be under way beside what the windows say. */
+static int64_t most_active(struct entry *e, const struct limit_spec *spec, int64_t now)
+{
+	int64_t most = INT64_MAX, cap = concurrency(spec);
+	if (spec->adaptive && cap > 0)
+		most = adapt_allowed(&e->adapt, cap, now);
+	if (e->opening > 0 && !MUTANT(LIMIT_REOPENS_AT_ONCE))
+		most = MIN(most, e->opening);
+	if (e->reset_us > now)
+		most = MIN(most, MAX(e->remaining, INT64_C(0)));
+	return most;
+}
+
+static int64_t gate_opens(
+	struct limits *l, struct entry *e, const struct limit_spec *spec, int64_t now)
+{
+	int64_t opens = e->closed_until_us, delay_us = spec->min_delay_ms * 1000;
+	if (spec->adaptive)
+		delay_us = MAX(delay_us, e->adapt.delay_us);
+	if (delay_us && e->last_start_us)
+		opens = MAX(opens, e->last_start_us + delay_us);
 	int64_t used_up = l->file.map->used_up_us;
 	for (size_t i = 0; used_up && i < spec->window_count; i++)
 		opens = MAX(opens, used_up + spec->windows[i].period_ms * 1001 + 1000);
+	int64_t most = most_active(e, spec, now);
+	if (most <= 0)
+		opens = MAX(opens, e->reset_us);
+	else if (most < INT64_MAX && active_calls(l, e) >= most)
+		opens = MAX(opens, now + HELD_POLL_MS * 1000);
 	return opens > now ? opens : 0;
 }
 
@@ -310,6 +363,8 @@ static int64_t look(struct limits *l, const struct limit_spec *spec, struct set 
 	}
 	struct entry *e = &l->file.map->entries[index];
 	e->quiet_until_us = MAX(e->quiet_until_us, now + 1); /* the next set must not recycle it */
+	if (!e->name[0])
+		(void)str_copy(e->name, sizeof(e->name), spec->key);
 	int64_t latest = gate_opens(l, e, spec, now);
 	bool swept = now - e->swept_us < SWEEP_US && now >= e->swept_us;
 	if (!swept)
@@ -340,6 +395,8 @@ static void take(struct limits *l, const struct limit_spec *spec, const struct s
 		      ++l->sequence,
 		.windows = (uint32_t)spec->window_count,
 		.entry = set->entry,
+		.start_us = now,
+		.cap = spec->adaptive ? concurrency(spec) : 0,
 	};
 	for (size_t i = 0; i < spec->window_count; i++) {
 		struct window *w = &e->windows[set->window[i]];
@@ -351,40 +408,91 @@ static void take(struct limits *l, const struct limit_spec *spec, const struct s
 		__atomic_store_n(&p->end_us, 0, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&p->start_us, now, __ATOMIC_SEQ_CST);
 		w->span = MAX(w->span, at + 1);
-		w->next = (at + 1) % (uint32_t)limit_ring_places(w);
+		/* Of calls under way the lowest free place: they are counted often. */
+		w->next = w->period_us ? (at + 1) % (uint32_t)limit_ring_places(w) : 0;
+		w->count = spec->windows[i].count;
 		permit->place[i] = (uint32_t)set->window[i] << 28 | at;
 	}
 	e->last_start_us = now;
 	e->quiet_until_us = now + spec->min_delay_ms * 1000;
+	e->min_delay_us = spec->min_delay_ms * 1000;
+	e->adaptive = permit->cap;
 }
 
-static void end_call(struct limits *l, const struct limit_permit *permit, int64_t end_us)
+/* @return whether the place was still that call's: a file that was replaced meanwhile knows nothing
+ * of it */
+static bool end_place(struct limits *l, const struct window *w, uint32_t at,
+	const struct limit_permit *permit, const struct limit_ending *ending, int64_t at_us)
+{
+	struct place *p = &limit_file_ring(&l->file, w)[at];
+	int64_t end_us = at_us;
+	if (at >= w->span || p->holder != permit->id || p->end_us != 0)
+		return false;
+	if (w->period_us && ending->how == LIMIT_UNANSWERED)
+		end_us = at_us + LATE_US;
+	else if (w->period_us && ending->seen_us > 0)
+		end_us = MIN(MAX(ending->seen_us, permit->start_us), at_us);
+	if (ending->how == LIMIT_UNSENT)
+		__atomic_store_n(&p->start_us, 0, __ATOMIC_SEQ_CST);
+	else
+		__atomic_store_n(&p->end_us, end_us, __ATOMIC_SEQ_CST);
+	return true;
+}
+
+/* The server's own count of what it will take. Answers may overtake each other, so within one
+ * budget the least that was told is believed; calls under way may not be in it yet. */
+static void keep_budget(struct entry *e, const struct limit_ending *ending, int64_t now)
+{
+	int64_t reset_us = now + ending->reset_ms * 1000;
+	if (!ending->has_budget) {
+		if (e->reset_us > now && e->remaining > 0 && ending->how != LIMIT_UNSENT)
+			e->remaining--;
+		return;
+	}
+	if (e->reset_us <= now || reset_us > e->reset_us + NEW_BUDGET_US) {
+		e->remaining = ending->remaining;
+		e->reset_us = reset_us;
+	}
+	e->remaining = MIN(e->remaining, ending->remaining);
+	if (e->remaining <= 0) {
+		e->opening = 1;
+		e->opening_us = e->reset_us;
+	}
+}
+
+static void end_call(struct limits *l, const struct limit_permit *permit,
+	const struct limit_ending *ending, int64_t at_us)
 {
 	if (permit->entry >= LIMIT_KEYS)
 		return;
 	struct entry *e = &l->file.map->entries[permit->entry];
 	if (!entry_sound(l, e))
 		return;
-	for (uint32_t i = 0; i < permit->windows; i++) {
-		const struct window *w = &e->windows[permit->place[i] >> 28 & 7];
-		uint32_t at = permit->place[i] & 0xfffffff;
-		struct place *p = &limit_file_ring(&l->file, w)[at];
-		/* A file that was replaced meanwhile knows nothing of this call. */
-		if (at < w->span && p->holder == permit->id && p->end_us == 0)
-			__atomic_store_n(&p->end_us, end_us, __ATOMIC_SEQ_CST);
-	}
+	bool known = permit->windows == 0;
+	for (uint32_t i = 0; i < permit->windows; i++)
+		known |= end_place(l, &e->windows[permit->place[i] >> 28 & 7],
+			permit->place[i] & 0xfffffff, permit, ending, at_us);
+	if (!known)
+		return;
+	if (permit->cap)
+		adapt_ended(&e->adapt, permit->cap, ending->how, permit->start_us, at_us);
+	if (e->opening && ending->how == LIMIT_ANSWERED && permit->start_us >= e->opening_us)
+		e->opening = e->opening < OPENING_MAX ? e->opening + 1 : 0;
+	keep_budget(e, ending, at_us);
 }
 
 static void apply(struct limits *l, const struct late *late)
 {
 	if (late->permit.id) {
-		end_call(l, &late->permit, late->at_us);
+		end_call(l, &late->permit, &late->ending, late->at_us);
 		return;
 	}
 	int64_t index = find_entry(l, late->hash, true, clock_boot_us());
 	if (index >= 0) {
 		struct entry *e = &l->file.map->entries[index];
 		e->closed_until_us = MAX(e->closed_until_us, late->at_us);
+		e->opening = 1;
+		e->opening_us = e->closed_until_us;
 	}
 }
 
@@ -469,17 +577,37 @@ int64_t limits_acquire(struct limits *l, const struct limit_spec *spec, struct l
 	return limits_acquire_all(l, spec, 1, permit);
 }
 
-void limits_release(struct limits *l, struct limit_permit *permit)
+void limits_end(struct limits *l, struct limit_permit *permit, const struct limit_ending *ending)
 {
 	if (!permit->id)
 		return;
-	tell(l, &(struct late) { .permit = *permit, .at_us = clock_boot_us() });
+	tell(l, &(struct late) { .permit = *permit, .ending = *ending, .at_us = clock_boot_us() });
 	permit->id = 0;
+}
+
+void limits_release(struct limits *l, struct limit_permit *permit)
+{
+	limits_end(l, permit, &(struct limit_ending) { .how = LIMIT_ANSWERED });
 }
 
 void limits_close_until(struct limits *l, const char *key, int64_t ms)
 {
 	tell(l, &(struct late) { .hash = key_hash(key), .at_us = clock_boot_us() + ms * 1000 });
+}
+
+static void usage_of(struct limits *l, struct window *w, const struct limit_window *want,
+	int64_t gate, int64_t now, struct limit_usage *out)
+{
+	int64_t opens = 0;
+	*out = (struct limit_usage) { .count = want->count, .period_ms = want->period_ms };
+	if (w && limit_file_window_sound(&l->file, w)) {
+		const struct place *ring = limit_file_ring(&l->file, w);
+		for (uint32_t p = 0; p < w->span; p++)
+			out->used += free_at(&ring[p], w->period_us) > now;
+		(void)window_place(l, w, want->count, now, &opens);
+	}
+	opens = MAX(opens, gate);
+	out->reopens_in_ms = opens > now ? wait_ms(now, opens) : 0;
 }
 
 size_t limits_usage(struct limits *l, const struct limit_spec *spec, struct limit_usage out[8])
@@ -491,23 +619,71 @@ size_t limits_usage(struct limits *l, const struct limit_spec *spec, struct limi
 	struct entry *e = index < 0 ? NULL : &l->file.map->entries[index];
 	int64_t gate = e ? gate_opens(l, e, spec, now) : 0;
 	for (size_t i = 0; i < spec->window_count; i++) {
-		const struct limit_window *want = &spec->windows[i];
-		int64_t opens = 0;
-		out[i] = (struct limit_usage) { .count = want->count,
-			.period_ms = want->period_ms };
-		for (size_t w = 0; e && w < LIMIT_WINDOWS; w++) {
-			struct window *win = &e->windows[w];
-			if (win->period_us != want->period_ms * 1000 ||
-				!limit_file_window_sound(&l->file, win))
-				continue;
-			const struct place *ring = limit_file_ring(&l->file, win);
-			for (uint32_t p = 0; p < win->span; p++)
-				out[i].used += free_at(&ring[p], win->period_us) > now;
-			(void)window_place(l, win, want->count, now, &opens);
-		}
-		opens = MAX(opens, gate);
-		out[i].reopens_in_ms = opens > now ? wait_ms(now, opens) : 0;
+		struct window *found = NULL;
+		for (size_t w = 0; e && w < LIMIT_WINDOWS; w++)
+			if (e->windows[w].period_us == spec->windows[i].period_ms * 1000)
+				found = &e->windows[w];
+		usage_of(l, found, &spec->windows[i], gate, now, &out[i]);
 	}
 	limit_file_unlock(&l->file);
 	return spec->window_count;
+}
+
+static int64_t ms_until(int64_t now, int64_t until)
+{
+	return until > now ? (until - now + 999) / 1000 : 0;
+}
+
+static void describe(struct limits *l, struct entry *e, int64_t now, struct limit_state *out)
+{
+	struct limit_window windows[LIMIT_WINDOWS];
+	size_t n = 0;
+	*out = (struct limit_state) { 0 };
+	(void)str_copy(out->key, sizeof(out->key), e->name);
+	for (size_t i = 0; i < LIMIT_WINDOWS; i++)
+		if (e->windows[i].period_us >= 0 && e->windows[i].count > 0)
+			windows[n++] = (struct limit_window) { e->windows[i].count,
+				e->windows[i].period_us / 1000 };
+	const struct limit_spec spec = { .key = out->key,
+		.windows = windows,
+		.window_count = n,
+		.min_delay_ms = e->min_delay_us / 1000,
+		.adaptive = e->adaptive > 0 };
+	int64_t gate = gate_opens(l, e, &spec, now), opens = gate;
+	for (size_t i = 0; i < LIMIT_WINDOWS; i++) {
+		if (e->windows[i].period_us < 0 || e->windows[i].count <= 0)
+			continue;
+		struct limit_usage *usage = &out->windows[out->window_count];
+		usage_of(l, &e->windows[i], &windows[out->window_count], gate, now, usage);
+		opens = MAX(opens, now + usage->reopens_in_ms * 1000);
+		out->window_count++;
+	}
+	bool budget = e->reset_us > now;
+	out->active = active_calls(l, e);
+	out->allowed = e->adaptive ? adapt_allowed(&e->adapt, e->adaptive, now) : 0;
+	out->delay_ms = e->adaptive ? e->adapt.delay_us / 1000 : 0;
+	out->closed_ms = ms_until(now, e->closed_until_us);
+	out->reopening = e->opening;
+	out->remaining = budget ? e->remaining : -1;
+	out->remaining_ms = ms_until(now, e->reset_us);
+	out->opens_ms = ms_until(now, opens);
+}
+
+int limits_list(struct limits *l, size_t *cursor, struct limit_state *out, size_t max)
+{
+	int rc = lock(l, false);
+	if (rc < 0)
+		return rc;
+	int64_t now = clock_boot_us();
+	size_t n = 0;
+	for (; *cursor < LIMIT_KEYS && n < max; ++*cursor) {
+		struct entry *e = &l->file.map->entries[*cursor];
+		if (!l->file.map->hash[*cursor] || !e->name[0] || !entry_sound(l, e))
+			continue;
+		e->name[sizeof(e->name) - 1] = '\0';
+		sweep(l, e, now);
+		describe(l, e, now, &out[n++]);
+	}
+	limit_file_unlock(&l->file);
+	return (int)n;
 }

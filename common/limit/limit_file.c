@@ -18,7 +18,7 @@
 #define RINGS_AT    ((sizeof(struct limit_file_header) + 63) / 64 * 64)
 #define FILE_MIN    (RINGS_AT + 65536)
 
-static const char magic[8] = "drvlim1";
+static const char magic[8] = "drvlim2";
 
 static uint64_t layout(void)
 {

@@ -8,6 +8,8 @@
  * another matter: the boot id then differs and nothing in the file is believed.
  */
 #include "base/compiler.h"
+#include "limit/adapt.h"
+#include "limit/limit.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,9 +35,18 @@ struct window {
 	uint64_t ring;	   /* offset of the places << 8 | class; 0: none */
 	uint32_t span;	   /* places below this may be in use */
 	uint32_t next;	   /* where the search for a free place begins */
+	int64_t count;	   /* the limit as it was last asked for */
 };
 struct entry {
 	int64_t last_start_us, quiet_until_us, closed_until_us, swept_us;
+	int64_t opening;      /* after a closing: calls at a time; 0: as many as may */
+	int64_t opening_us;   /* calls that began before say nothing about it */
+	int64_t remaining;    /* calls that the server says it will take; -1: unknown */
+	int64_t reset_us;     /* until when that holds */
+	int64_t min_delay_us; /* as it was last asked for */
+	int64_t adaptive;     /* likewise: the cap; 0: not adaptive */
+	struct adapt adapt;
+	char name[LIMIT_NAME_MAX];
 	struct window windows[LIMIT_WINDOWS];
 };
 struct limit_file_header {

@@ -217,7 +217,7 @@ static void places_of_a_killed_process_end_with_it(void **state)
 	close(ready[0]);
 	close(ready[1]);
 	assert_int_equal(calls(spec, 1), 0); /* here its end is seen */
-	pass_ms(1001);
+	pass_ms(3001);			     /* what it sent last may arrive 2 s later */
 	assert_int_equal(calls(spec, 1), 0);
 	pass_ms(2);
 	assert_int_equal(calls(spec, 9), 3);
@@ -393,6 +393,191 @@ static void a_hundred_thousand_places_fit(void **state)
 	assert_int_equal(calls(spec, 3), 3);
 }
 
+static void end(
+	struct limit_permit *permit, enum limit_end how, int64_t remaining, int64_t reset_ms)
+{
+	limits_end(limits, permit,
+		&(struct limit_ending) { .how = how,
+			.has_budget = reset_ms > 0,
+			.remaining = remaining,
+			.reset_ms = reset_ms });
+}
+
+static size_t begin(const struct limit_spec *spec, struct limit_permit *permits, size_t most)
+{
+	size_t n = 0;
+	while (n < most && limits_acquire(limits, spec, &permits[n]) == 0)
+		n++;
+	return n;
+}
+
+static void what_was_never_sent_gives_its_place_back(void **state)
+{
+	(void)state;
+	const struct limit_spec *spec = SPEC("provider/a", { 1, 1000 });
+	struct limit_permit permit;
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(begin(spec, &permit, 1), 1);
+		end(&permit, LIMIT_UNSENT, 0, 0);
+	}
+}
+
+static void a_call_without_an_answer_may_still_arrive(void **state)
+{
+	(void)state;
+	const struct limit_spec *spec = SPEC("provider/a", { 1, 1000 });
+	struct limit_permit permit;
+	assert_int_equal(begin(spec, &permit, 1), 1);
+	end(&permit, LIMIT_UNANSWERED, 0, 0);
+	pass_ms(3001);
+	assert_int_equal(calls(spec, 1), 0);
+	pass_ms(2);
+	assert_int_equal(calls(spec, 1), 1);
+}
+
+static void a_call_has_arrived_when_its_answer_begins(void **state)
+{
+	(void)state;
+	const struct limit_spec *spec = SPEC("provider/a", { 1, 1000 }, { 1, 0 });
+	struct limit_permit permit;
+	assert_int_equal(begin(spec, &permit, 1), 1);
+	int64_t seen = now_us + 100000;
+	pass_ms(5000);
+	assert_int_equal(calls(spec, 1), 0); /* one at a time */
+	limits_end(limits, &permit, &(struct limit_ending) { .seen_us = seen });
+	assert_int_equal(calls(spec, 1), 1);
+}
+
+static void a_closed_set_reopens_without_a_burst(void **state)
+{
+	(void)state;
+	const struct limit_spec *spec = SPEC("provider/a", { 100, 60000 }, { 50, 0 });
+	struct limit_permit permits[64] = { 0 };
+	assert_int_equal(begin(spec, permits, 3), 3);
+	limits_close_until(limits, "provider/a", 1000);
+	assert_int_equal(begin(spec, &permits[3], 1), 0);
+	pass_ms(1000);
+	for (int i = 0; i < 3; i++) /* they began before, and say nothing */
+		end(&permits[i], LIMIT_ANSWERED, 0, 0);
+	reopen();
+	assert_int_equal(begin(spec, permits, 64), 1);
+	end(&permits[0], LIMIT_TROUBLE, 0, 0);
+	assert_int_equal(begin(spec, permits, 64), 1);
+	end(&permits[0], LIMIT_ANSWERED, 0, 0);
+	assert_int_equal(begin(spec, permits, 64), 2);
+	end(&permits[0], LIMIT_ANSWERED, 0, 0);
+	end(&permits[1], LIMIT_ANSWERED, 0, 0);
+	assert_int_equal(begin(spec, permits, 64), 4);
+	for (int i = 0; i < 4; i++)
+		end(&permits[i], LIMIT_ANSWERED, 0, 0);
+	assert_int_equal(calls(spec, 60), 60);
+	assert_int_equal(begin(spec, permits, 64), 29); /* all but what was called */
+}
+
+static void the_servers_own_budget_is_kept(void **state)
+{
+	(void)state;
+	const struct limit_spec *spec = SPEC("provider/a", { 50, 0 });
+	struct limit_permit permits[64] = { 0 };
+	assert_int_equal(begin(spec, permits, 2), 2);
+	end(&permits[1], LIMIT_ANSWERED, 3, 20000);
+	/* One is under way: nobody knows whether it is among those that were counted. */
+	assert_int_equal(begin(spec, &permits[1], 9), 2);
+	end(&permits[0], LIMIT_ANSWERED, 4, 20000); /* it was: this one was overtaken */
+	assert_int_equal(begin(spec, &permits[0], 1), 1);
+	end(&permits[0], LIMIT_ANSWERED, 2, 20000);
+	end(&permits[1], LIMIT_TROUBLE, 0, 0); /* says nothing, and counts */
+	assert_int_equal(begin(spec, permits, 1), 0);
+	end(&permits[2], LIMIT_ANSWERED, 0, 20000);
+	int64_t wait = limits_acquire(limits, spec, &permits[0]);
+	assert_in_range(wait, 19000, 20000);
+	pass_ms(20000);
+	assert_int_equal(begin(spec, permits, 64), 1); /* it reopens without a burst */
+	end(&permits[0], LIMIT_ANSWERED, 99, 60000);
+	assert_int_equal(calls(spec, 80), 80);
+}
+
+static void all_processes_share_one_controller(void **state)
+{
+	(void)state;
+	struct limit_spec spec = *SPEC("provider/a", { 20, 0 });
+	struct limit_permit permits[64] = { 0 };
+	spec.adaptive = true;
+	size_t allowed = begin(&spec, permits, 64);
+	assert_int_equal(allowed, 2);
+	for (int i = 0; i < 300; i++) {
+		pass_ms(50); /* however many there are: each takes as long */
+		for (size_t k = 0; k < allowed; k++)
+			end(&permits[k], LIMIT_ANSWERED, 0, 0);
+		if (i % 10 == 0)
+			reopen();
+		allowed = begin(&spec, permits, 64);
+	}
+	assert_int_equal(allowed, 20);
+	pass_ms(50);
+	end(&permits[0], LIMIT_SLOWED, 0, 0);
+	for (size_t k = 1; k < allowed; k++)
+		end(&permits[k], LIMIT_SLOWED, 0, 0); /* one cut for all that were under way */
+	assert_int_equal(begin(&spec, permits, 64), 10);
+}
+
+static void one_at_a_time_may_be_too_many(void **state)
+{
+	(void)state;
+	struct limit_spec spec = *SPEC("provider/a", { 1, 0 });
+	struct limit_permit permit;
+	spec.adaptive = true;
+	for (int i = 0; i < 3; i++) {
+		int64_t wait = limits_acquire(limits, &spec, &permit);
+		if (wait > 0) {
+			pass_ms(wait);
+			assert_int_equal(begin(&spec, &permit, 1), 1);
+		}
+		end(&permit, LIMIT_SLOWED, 0, 0);
+	}
+	assert_int_equal(limits_acquire(limits, &spec, &permit), 1000); /* 250, 500, 1000 */
+	for (int i = 0; i < 40; i++) {
+		int64_t wait = limits_acquire(limits, &spec, &permit);
+		if (wait > 0) {
+			pass_ms(wait);
+			assert_int_equal(begin(&spec, &permit, 1), 1);
+		}
+		end(&permit, LIMIT_ANSWERED, 0, 0);
+	}
+	assert_int_equal(calls(&spec, 10), 10);
+}
+
+static void the_file_tells_what_is_left(void **state)
+{
+	(void)state;
+	struct limit_state states[4];
+	struct limit_permit permits[4];
+	size_t cursor = 0;
+	assert_int_equal(limits_list(limits, &cursor, states, 4), 0);
+	assert_int_equal(begin(SPEC("provider/a", { 3, 60000 }, { 2, 0 }), permits, 4), 2);
+	assert_int_equal(calls(SPEC("host/b:80", { 1, 1000 }), 2), 1);
+	end(&permits[0], LIMIT_ANSWERED, 7, 9000);
+	cursor = 0;
+	assert_int_equal(limits_list(limits, &cursor, states, 1), 1);
+	assert_int_equal(limits_list(limits, &cursor, &states[1], 3), 1);
+	assert_int_equal(limits_list(limits, &cursor, &states[2], 2), 0);
+	assert_string_equal(states[0].key, "provider/a");
+	assert_int_equal(states[0].window_count, 2);
+	assert_int_equal(states[0].active, 1);
+	assert_int_equal(states[0].remaining, 7);
+	assert_int_equal(states[0].remaining_ms, 9000);
+	assert_int_equal(states[0].opens_ms, 0);
+	for (size_t i = 0; i < 2; i++) {
+		bool rate = states[0].windows[i].period_ms;
+		assert_int_equal(states[0].windows[i].period_ms, rate ? 60000 : 0);
+		assert_int_equal(states[0].windows[i].count, rate ? 3 : 2);
+		assert_int_equal(states[0].windows[i].used, rate ? 2 : 1);
+	}
+	assert_string_equal(states[1].key, "host/b:80");
+	assert_int_equal(states[1].active, -1);
+	assert_in_range(states[1].opens_ms, 1000, 1003);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -412,6 +597,14 @@ int main(void)
 		TEST(a_new_window_remembers_what_was_called_before_it_was_configured),
 		TEST(idle_keys_make_room_and_busy_ones_do_not),
 		TEST(a_stopped_holder_of_the_lock_stops_nobody_else),
+		TEST(what_was_never_sent_gives_its_place_back),
+		TEST(a_call_without_an_answer_may_still_arrive),
+		TEST(a_call_has_arrived_when_its_answer_begins),
+		TEST(a_closed_set_reopens_without_a_burst),
+		TEST(the_servers_own_budget_is_kept),
+		TEST(all_processes_share_one_controller),
+		TEST(one_at_a_time_may_be_too_many),
+		TEST(the_file_tells_what_is_left),
 		TEST(nonsense_is_refused),
 		TEST(a_hundred_thousand_places_fit),
 	};
