@@ -78,8 +78,7 @@ static bool put_rows(struct pg_conn *c, const struct store_table *t)
 		const char fields[] = { (char)(width >> 8), (char)width };
 		buf_add(&chunk, fields, sizeof(fields));
 		for (size_t i = 0; i < width; i++) {
-			size_t size = 4 + MAX(row[i].len, (size_t)8);
-			char *at = buf_reserve(&chunk, size);
+			char *at = buf_reserve(&chunk, pg_value_size(&row[i]));
 			if (!at)
 				return false;
 			chunk.len += (size_t)(pg_put_value(at, &row[i]) - at);

@@ -88,7 +88,7 @@ struct pg_run {
 	bool retry;   /* and is tried again, when that is rolled back */
 	enum store_status status;
 	char sqlstate[6], error[STORE_ERROR_TEXT];
-	bool mark_failed, skipped_table; /* what the error may be owed to */
+	bool mark_failed, mark_gone, skipped_table; /* what the error may be owed to */
 	/* a table */
 	bool table_locked, table_is_history;
 	struct pg_names columns, types, key; /* of a history: key are its partitions */
@@ -128,6 +128,7 @@ struct pg_conn {
 	unsigned names;
 	bool forget_statements;	 /* the server knows others than we do */
 	int64_t session, serial; /* of drover_commit: our row, the last transaction's number */
+	bool marked;		 /* the row was there */
 	int64_t settled;	 /* what the row says */
 	int64_t idle_since_ms, recycle_ms;
 	struct pg_run run;
@@ -222,6 +223,10 @@ struct pg_parameter {
 	char number[8];
 };
 void pg_encode(struct pg_parameter *out, const struct store_value *value);
+/** Length and bytes, as they stand in arrays and in COPY: how many. */
+size_t pg_value_size(const struct store_value *value);
+/** Puts them. @return where the next goes */
+char *pg_put_value(char *at, const struct store_value *value);
 bool pg_decode(struct store_tx *tx, const PGresult *res, int row, int column,
 	struct store_value *out) MUST_CHECK;
 /** Text as PostgreSQL takes it: what is no UTF-8 and NUL become U+FFFD. @return data itself when
@@ -263,8 +268,6 @@ void pg_index_next(struct pg_conn *c);
 enum pg_wire { PG_WIRE_TEXT, PG_WIRE_INT, PG_WIRE_REAL, PG_WIRE_BYTES };
 enum pg_wire pg_wire_of(int column_type);
 const char *pg_wire_name(enum pg_wire wire);
-/** Puts length and bytes. @return where the next goes */
-char *pg_put_value(char *at, const struct store_value *value);
 /** Fills in run.rows: op's rows as its table takes them, each key once and none null. false:
  * decided
  */

@@ -15,7 +15,12 @@
 /* Of all that change tables: CREATE ... IF NOT EXISTS is no protection against another that does.
  */
 #define LOCK_DDL      "SELECT pg_advisory_xact_lock(7236274115)"
-#define SCRATCH_MAX   ((size_t)512 << 20)
+#define MARK                                                                  \
+	"INSERT INTO drover_commit (session, serial, at) VALUES ($1, $2, $3)" \
+	" ON CONFLICT (session) DO UPDATE SET serial = excluded.serial, at = excluded.at"
+/* Half the work, where our row is. */
+#define MARK_AGAIN  "UPDATE drover_commit SET serial = $2, at = $3 WHERE session = $1"
+#define SCRATCH_MAX ((size_t)512 << 20)
 enum { PAUSE_MS = 20, WATCHDOG_MS = 5000 };
 
 static bool writes(const struct pg_run *run)
@@ -58,6 +63,12 @@ static bool changes_tables(const struct store_tx *tx)
 	return false;
 }
 
+static void send_kept(struct pg_conn *c, const char *sql, enum pg_answer_kind kind)
+{
+	if (!pg_execute(c, sql, NULL, 0, (struct pg_answer) { .kind = kind }))
+		c->broken = true;
+}
+
 /* A reader sees one state of the database, as on SQLite; a writer sees at each statement what has
  * been committed, unless it asked for one state. */
 static void begin(struct pg_conn *c)
@@ -66,20 +77,16 @@ static void begin(struct pg_conn *c)
 	const struct store_value mark[] = { STORE_VALUE_INT(c->session),
 		STORE_VALUE_INT(++c->serial), STORE_VALUE_INT(clock_real_ms()) };
 	run->begun = true;
-	if (!writes(run))
-		pg_send(c, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", PG_ANSWER_NONE);
-	else if (run->tx->flags & STORE_ONE_STATE)
-		pg_send(c, "BEGIN ISOLATION LEVEL REPEATABLE READ", PG_ANSWER_NONE);
-	else
-		pg_send(c, "BEGIN ISOLATION LEVEL READ COMMITTED", PG_ANSWER_NONE);
+	send_kept(c,
+		!writes(run) ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+		: run->tx->flags & STORE_ONE_STATE ? "BEGIN ISOLATION LEVEL REPEATABLE READ"
+						   : "BEGIN ISOLATION LEVEL READ COMMITTED",
+		PG_ANSWER_NONE);
 	if (writes(run)) {
 		if (changes_tables(run->tx))
 			pg_send(c, LOCK_DDL, PG_ANSWER_NONE);
-		if (!pg_execute(c,
-			    "INSERT INTO drover_commit (session, serial, at) VALUES ($1, $2, $3)"
-			    " ON CONFLICT (session) DO UPDATE SET serial = excluded.serial,"
-			    " at = excluded.at",
-			    mark, 3, (struct pg_answer) { .kind = PG_ANSWER_MARK }))
+		if (!pg_execute(c, c->marked ? MARK_AGAIN : MARK, mark, ARRAY_SIZE(mark),
+			    (struct pg_answer) { .kind = PG_ANSWER_MARK }))
 			c->broken = true;
 	}
 	pg_continue_body(c);
@@ -193,7 +200,7 @@ void pg_continue_body(struct pg_conn *c)
 	}
 	run->step = PG_STEP_BODY;
 	if (!run->decided && !writes(run))
-		pg_send(c, "COMMIT", PG_ANSWER_COMMIT);
+		send_kept(c, "COMMIT", PG_ANSWER_COMMIT);
 	pg_send_sync(c);
 }
 
@@ -256,14 +263,23 @@ void pg_run_answer(struct pg_conn *c, const struct pg_answer *answer, const PGre
 		return;
 	case PG_ANSWER_COMMIT:
 		/* COMMIT of a transaction that has failed answers ROLLBACK. */
-		if (str_eq(PQcmdStatus(full), "COMMIT"))
+		if (str_eq(PQcmdStatus(full), "COMMIT")) {
 			run->committed = true;
-		else
+			c->marked = c->marked || writes(run);
+		} else {
 			pg_run_fail(c, STORE_UNAVAILABLE, "the transaction was rolled back");
+		}
+		return;
+	case PG_ANSWER_MARK:
+		/* Pruned, or of a database that was put back. */
+		if (str_eq(PQcmdTuples(full), "0")) {
+			pg_run_fail(c, STORE_UNAVAILABLE, "our row of drover_commit is gone");
+			c->marked = false;
+			run->mark_gone = true;
+		}
 		return;
 	case PG_ANSWER_NONE:
 	case PG_ANSWER_PARSE:
-	case PG_ANSWER_MARK:
 	case PG_ANSWER_PING:
 	case PG_ANSWER_SYNC: return;
 	}
@@ -331,6 +347,8 @@ static bool worth_another(struct pg_conn *c)
 	if (is_one_of(state, statements, ARRAY_SIZE(statements)) ||
 		(str_eq(state, "0A000") && strstr(run->error, "cached plan")))
 		return c->forget_statements = true;
+	if (run->mark_gone)
+		return true;
 	if (run->mark_failed && str_eq(state, "42P01"))
 		return e->commits_known = false, true;
 	if (run->skipped_table && is_one_of(state, tables, ARRAY_SIZE(tables)))
@@ -433,7 +451,7 @@ void pg_run_next(struct pg_conn *c)
 		}
 		run->step = PG_STEP_COMMIT;
 		run->commit_sent = true;
-		pg_send(c, "COMMIT", PG_ANSWER_COMMIT);
+		send_kept(c, "COMMIT", PG_ANSWER_COMMIT);
 		pg_send_sync(c);
 		return;
 	case PG_STEP_COMMIT: pg_engine_done(c, STORE_OK, ""); return;

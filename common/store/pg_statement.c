@@ -19,7 +19,7 @@ struct pg_statement {
 	Oid *types;
 	size_t count;  /* highest $N */
 	bool prepared; /* or about to be, by what was sent before */
-	bool plain;    /* not worth a plan: DDL, session commands */
+	bool plain;    /* not worth keeping: DDL, session commands */
 	UT_hash_handle hh;
 };
 
@@ -73,9 +73,10 @@ static size_t count_parameters(const char *sql)
 
 static bool is_plain(const char *sql)
 {
-	static const char *const planned[] = { "SELECT", "INSERT", "UPDATE", "DELETE", "WITH" };
-	for (size_t i = 0; i < ARRAY_SIZE(planned); i++)
-		if (strncasecmp(sql, planned[i], strlen(planned[i])) == 0)
+	static const char *const kept[] = { "SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "BEGIN",
+		"COMMIT" };
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		if (strncasecmp(sql, kept[i], strlen(kept[i])) == 0)
 			return false;
 	return true;
 }

@@ -99,12 +99,11 @@ static bool changed(const struct store_value *a, const struct store_value *b)
 	return a->type != b->type || a->i != b->i || a->data != b->data;
 }
 
-static bool fit_row(struct pg_conn *c, const struct store_table *t, const struct store_value *in,
-	struct store_value *out, bool *key_changed)
+static bool fit_row(struct pg_conn *c, const struct store_table *t, const bool *is_key,
+	const struct store_value *in, struct store_value *out, bool *key_changed)
 {
 	for (size_t i = 0; i < t->column_count; i++) {
-		bool key = !t->append && table_is_key(t, i);
-		if (key && in[i].type == STORE_NULL) {
+		if (is_key[i] && in[i].type == STORE_NULL) {
 			/* NULLs are never equal: such a row could not be written once. */
 			pg_run_fail(c, STORE_FAILED,
 				"table \"%s\": a row has no value for its key \"%s\"", t->name,
@@ -117,7 +116,7 @@ static bool fit_row(struct pg_conn *c, const struct store_table *t, const struct
 				t->columns[i].name, pg_type_name(t->columns[i].type));
 			return false;
 		}
-		*key_changed = *key_changed || (key && changed(&in[i], &out[i]));
+		*key_changed = *key_changed || (is_key[i] && changed(&in[i], &out[i]));
 	}
 	return true;
 }
@@ -128,14 +127,18 @@ bool pg_upsert_rows(struct pg_conn *c, struct store_op *op)
 	struct pg_run *run = &c->run;
 	size_t width = t->column_count;
 	bool key_changed = false;
-	struct store_value *rows = arena_alloc(
+	struct store_value *rows = arena_alloc_raw(
 		run->scratch, (op->count + 1) * sizeof(struct store_value));
-	for (size_t row = 0; rows && row < op->row_count; row++)
-		if (!fit_row(c, t, op->values + row * width, rows + row * width, &key_changed))
+	bool *is_key = arena_alloc(run->scratch, width);
+	for (size_t i = 0; is_key && i < width; i++)
+		is_key[i] = !t->append && table_is_key(t, i);
+	for (size_t row = 0; rows && is_key && row < op->row_count; row++)
+		if (!fit_row(c, t, is_key, op->values + row * width, rows + row * width,
+			    &key_changed))
 			return false;
-	run->rows = rows;
+	run->rows = is_key ? rows : NULL;
 	run->row_count = op->row_count;
-	if (rows && key_changed) {
+	if (run->rows && key_changed) {
 		/* Keys that differed may be one now. */
 		run->rows = store_tx_keep_last(run->tx, t, rows, &run->row_count);
 	}
@@ -165,6 +168,15 @@ static void add_value(struct buf *sql, size_t column, int type)
 	}
 }
 
+/* As compare_values() has it, whatever the database's collation. */
+static void add_order(struct buf *sql, const struct store_table *t, size_t k)
+{
+	size_t column = table_column(t, t->key[k]);
+	table_add_number(sql, k ? ", drover_new.c" : " ORDER BY drover_new.c", column + 1);
+	if (pg_wire_of(t->columns[column].type) == PG_WIRE_TEXT)
+		buf_add_str(sql, " COLLATE \"C\"");
+}
+
 static void insert_text(
 	struct buf *sql, const struct store_table *t, const char *source, bool sorted)
 {
@@ -180,8 +192,7 @@ static void insert_text(
 	if (t->append)
 		return;
 	for (size_t k = 0; sorted && k < t->key_count; k++)
-		table_add_number(sql, k ? ", drover_new.c" : " ORDER BY drover_new.c",
-			table_column(t, t->key[k]) + 1);
+		add_order(sql, t, k);
 	/* json has no equality. */
 	table_add_conflict(sql, t, "IS DISTINCT FROM", "::text");
 }
@@ -234,32 +245,49 @@ static int compare_values(const struct store_value *a, const struct store_value 
 	return order ? order : (a->len > b->len) - (a->len < b->len);
 }
 
-static bool goes_first(
-	const struct store_table *t, const struct store_value *a, const struct store_value *b)
+struct key_columns {
+	size_t *at, count;
+};
+
+static int compare_rows(const void *a, const void *b, void *arg)
 {
-	for (size_t k = 0; k < t->key_count; k++) {
-		size_t column = table_column(t, t->key[k]);
-		int order = compare_values(&a[column], &b[column]);
-		if (order != 0)
-			return order < 0;
+	const struct store_value *const *x = a, *const *y = b;
+	const struct key_columns *key = arg;
+	int order = 0;
+	for (size_t k = 0; k < key->count && order == 0; k++)
+		order = compare_values(*x + key->at[k], *y + key->at[k]);
+	return order;
+}
+
+/* The rows by their keys. Sorting 100 of them took the server a fifth of their INSERT, and mostly
+ * they are sorted. NULL: out of memory */
+static const struct store_value **sorted_rows(struct pg_conn *c, const struct store_table *t)
+{
+	struct arena *scratch = c->run.scratch;
+	size_t count = c->run.row_count;
+	const struct store_value **order = arena_alloc_raw(scratch, (count + 1) * sizeof(*order));
+	struct key_columns key = { arena_alloc(scratch, (t->key_count + 1) * sizeof(size_t)),
+		t->append ? 0 : t->key_count };
+	bool sorted = true;
+	if (!order || !key.at)
+		return NULL;
+	for (size_t k = 0; k < key.count; k++)
+		key.at[k] = table_column(t, t->key[k]);
+	for (size_t i = 0; i < count; i++) {
+		order[i] = c->run.rows + i * t->column_count;
+		sorted = sorted && (i == 0 || compare_rows(&order[i - 1], &order[i], &key) <= 0);
 	}
-	return false;
+	if (!sorted)
+		qsort_r(order, count, sizeof(*order), compare_rows, &key);
+	return order;
 }
 
 static bool single_rows(
-	struct pg_conn *c, struct store_op *op, const char *sql, const struct store_table *t)
+	struct pg_conn *c, struct store_op *op, const char *sql, const struct store_value **rows)
 {
-	size_t width = t->column_count, count = c->run.row_count;
-	const struct store_value *order[PG_SINGLE_ROWS];
-	for (size_t i = 0; i < count; i++) {
-		const struct store_value *row = c->run.rows + i * width;
-		size_t at = i;
-		for (; at > 0 && goes_first(t, row, order[at - 1]); at--)
-			order[at] = order[at - 1];
-		order[at] = row;
-	}
+	size_t width = op->table->column_count, count = c->run.row_count;
 	for (size_t i = 0; i < count; i++)
-		if (!pg_execute(c, sql, order[i], width,
+		if (!pg_execute(c, sql, rows[i], width,
 			    (struct pg_answer) {
 				    .kind = PG_ANSWER_OP, .op = op, .last = i + 1 == count }))
 			return false;
@@ -267,58 +295,45 @@ static bool single_rows(
 }
 
 /* A one-dimensional array as it is on the wire. */
-static bool put_array(struct pg_conn *c, size_t first, size_t rows, size_t width, size_t column,
-	enum pg_wire wire, struct pg_parameter *out)
+static bool put_array(struct pg_conn *c, const struct store_value **rows, size_t count,
+	size_t column, enum pg_wire wire, struct pg_parameter *out)
 {
 	static const uint32_t element_oids[] = { 25, 20, 701, 17 };
-	const struct store_value *v = c->run.rows + first * width + column;
 	size_t size = ARRAY_HEAD;
 	uint32_t nulls = 0;
-	for (size_t i = 0; i < rows; i++) {
-		const struct store_value *one = &v[i * width];
-		size += 4 + (one->type == STORE_NULL					 ? 0
-				    : one->type == STORE_TEXT || one->type == STORE_BLOB ? one->len
-											 : 8);
-		nulls |= one->type == STORE_NULL;
+	for (size_t i = 0; i < count; i++) {
+		size += pg_value_size(&rows[i][column]);
+		nulls |= rows[i][column].type == STORE_NULL;
 	}
-	char *data = size <= INT32_MAX ? arena_alloc(c->run.scratch, size) : NULL;
+	char *data = size <= INT32_MAX ? arena_alloc_raw(c->run.scratch, size) : NULL;
 	if (!data)
 		return false;
-	const uint32_t head[] = { 1, nulls, element_oids[wire], (uint32_t)rows, 1 };
+	const uint32_t head[] = { 1, nulls, element_oids[wire], (uint32_t)count, 1 };
 	char *at = data;
 	for (size_t i = 0; i < ARRAY_SIZE(head); i++, at += 4)
 		pg_put32(at, head[i]);
-	for (size_t i = 0; i < rows; i++)
-		at = pg_put_value(at, &v[i * width]);
+	for (size_t i = 0; i < count; i++)
+		at = pg_put_value(at, &rows[i][column]);
 	*out = (struct pg_parameter) { .type = array_oid(wire), .data = data, .len = (int)size };
 	return true;
 }
 
-char *pg_put_value(char *at, const struct store_value *value)
-{
-	struct pg_parameter p;
-	pg_encode(&p, value);
-	pg_put32(at, p.type ? (uint32_t)p.len : UINT32_MAX);
-	if (p.type)
-		memcpy(at + 4, p.data ? p.data : p.number, (size_t)p.len);
-	return at + 4 + (p.type ? p.len : 0);
-}
-
 static bool arrays(
-	struct pg_conn *c, struct store_op *op, const char *sql, const struct store_table *t)
+	struct pg_conn *c, struct store_op *op, const char *sql, const struct store_value **rows)
 {
+	const struct store_table *t = op->table;
 	size_t width = t->column_count, count = c->run.row_count;
 	for (size_t first = 0; first < count; first += PG_UNNEST_ROWS) {
-		size_t rows = MIN(count - first, (size_t)PG_UNNEST_ROWS);
+		size_t part = MIN(count - first, (size_t)PG_UNNEST_ROWS);
 		struct pg_parameter *p = arena_alloc(c->run.scratch, width * sizeof(*p));
 		bool ok = p != NULL;
 		for (size_t i = 0; ok && i < width; i++)
 			ok = put_array(
-				c, first, rows, width, i, pg_wire_of(t->columns[i].type), &p[i]);
+				c, rows + first, part, i, pg_wire_of(t->columns[i].type), &p[i]);
 		if (!ok || !pg_execute_encoded(c, sql, p, width,
 				   (struct pg_answer) { .kind = PG_ANSWER_OP,
 					   .op = op,
-					   .last = first + rows == count }))
+					   .last = first + part == count }))
 			return false;
 	}
 	return true;
@@ -330,10 +345,11 @@ void pg_upsert(struct pg_conn *c, struct store_op *op)
 	if (!pg_upsert_rows(c, op))
 		return;
 	bool many = c->run.row_count >= PG_SINGLE_ROWS;
+	const struct store_value **rows = sorted_rows(c, op->table);
 	source_text(&source, op->table, many);
-	pg_upsert_text(&sql, op->table, buf_str(&source), many);
-	if (buf_failed(&sql) || buf_failed(&source) ||
-		!(many ? arrays(c, op, buf_str(&sql), op->table)
-		       : single_rows(c, op, buf_str(&sql), op->table)))
+	pg_upsert_text(&sql, op->table, buf_str(&source), false);
+	if (!rows || buf_failed(&sql) || buf_failed(&source) ||
+		!(many ? arrays(c, op, buf_str(&sql), rows)
+		       : single_rows(c, op, buf_str(&sql), rows)))
 		c->broken = true;
 }

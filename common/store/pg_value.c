@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "store/pg_engine.h"
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,19 +25,25 @@ enum {
 
 void pg_put32(char *at, uint32_t v)
 {
-	for (int i = 0; i < 4; i++)
-		at[i] = (char)(v >> (24 - 8 * i));
+	v = htobe32(v);
+	memcpy(at, &v, sizeof(v));
 }
 
 void pg_put64(char *at, uint64_t v)
 {
-	for (int i = 0; i < 8; i++)
-		at[i] = (char)(v >> (56 - 8 * i));
+	v = htobe64(v);
+	memcpy(at, &v, sizeof(v));
+}
+
+static uint64_t real_bits(double real)
+{
+	uint64_t bits;
+	memcpy(&bits, &real, sizeof(bits));
+	return bits;
 }
 
 void pg_encode(struct pg_parameter *out, const struct store_value *value)
 {
-	uint64_t bits;
 	*out = (struct pg_parameter) { .type = 0 };
 	switch (value->type) {
 	case STORE_NULL: return;
@@ -47,8 +54,7 @@ void pg_encode(struct pg_parameter *out, const struct store_value *value)
 		return;
 	case STORE_REAL:
 		out->type = OID_FLOAT8;
-		memcpy(&bits, &value->real, sizeof(bits));
-		pg_put64(out->number, bits);
+		pg_put64(out->number, real_bits(value->real));
 		out->len = 8;
 		return;
 	case STORE_TEXT:
@@ -60,10 +66,55 @@ void pg_encode(struct pg_parameter *out, const struct store_value *value)
 	}
 }
 
+size_t pg_value_size(const struct store_value *value)
+{
+	return value->type == STORE_NULL				? 4
+	       : value->type == STORE_TEXT || value->type == STORE_BLOB ? 4 + value->len
+									: 12;
+}
+
+char *pg_put_value(char *at, const struct store_value *value)
+{
+	switch (value->type) {
+	case STORE_NULL: pg_put32(at, UINT32_MAX); return at + 4;
+	case STORE_INT:
+	case STORE_REAL:
+		pg_put32(at, 8);
+		pg_put64(at + 4,
+			value->type == STORE_INT ? (uint64_t)value->i : real_bits(value->real));
+		return at + 12;
+	case STORE_TEXT:
+	case STORE_BLOB: break;
+	}
+	pg_put32(at, (uint32_t)value->len);
+	if (value->len)
+		memcpy(at + 4, value->data, value->len);
+	return at + 4 + value->len;
+}
+
+/* ASCII without NUL, as most texts are: eight bytes at once. */
+static bool is_plain(const char *s, size_t len)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+	uint64_t word, found = 0;
+	if (len < sizeof(word)) {
+		for (size_t i = 0; i < len; i++)
+			found |= s[i] <= 0;
+		return !found;
+	}
+	for (size_t i = 0; i < len; i += sizeof(word)) {
+		/* The last eight once more, rather than what is left one by one. */
+		memcpy(&word, s + MIN(i, len - sizeof(word)), sizeof(word));
+		found |= (word | ((word - ones) & ~word)) & highs;
+	}
+	return !found;
+}
+
 const char *pg_clean_text(struct arena *arena, const char *data, size_t *len)
 {
 	size_t bad;
-	if (*len == 0 || (!memchr(data, 0, *len) && str_is_utf8(data, *len, &bad)))
+	if (*len == 0 || is_plain(data, *len) ||
+		(!memchr(data, 0, *len) && str_is_utf8(data, *len, &bad)))
 		return data ? data : "";
 	CLEANUP(buf_finish) struct buf clean = BUF_INIT;
 	for (size_t at = 0; at < *len;) {

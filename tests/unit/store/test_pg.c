@@ -603,6 +603,59 @@ static void a_table_that_was_dropped_is_made_again(void **state)
 	assert_int_equal(put(f, 50), 50);
 }
 
+static void our_row_of_drover_commit_is_made_again_when_it_is_gone(void **state)
+{
+	struct fixture *f = *state;
+	reopen(f, &(struct store_pool) { .max = 1 }, NULL);
+	assert_ok(run_sql(f, "CREATE TABLE t (a BIGINT)"));
+	for (int i = 0; i < 3; i++) {
+		strange(f, "DELETE FROM drover_commit");
+		assert_ok(run_tx(f, tx_of(f, "SELECT COUNT(*) FROM t", STORE_READ_ONLY)));
+		assert_ok(run_sql(f, "INSERT INTO t VALUES (1)"));
+		assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_commit WHERE serial > 0"), 1);
+	}
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM t"), 3);
+}
+
+/* Two bring the same rows in opposite orders, by all three ways, again and again: nobody deadlocks.
+ */
+static void rows_are_written_in_the_order_of_their_keys(void **state)
+{
+	static const size_t ways[] = { 15, 300, 1300 };
+	struct fixture *f = *state;
+	struct outcome outs[2];
+	char url[600];
+	/* A deadlock would be tried again unseen, but not soon. */
+	snprintf(url, sizeof(url), "%s&options=-csearch_path%%3D%s%%20-cdeadlock_timeout%%3D20s",
+		getenv("DROVER_TEST_POSTGRES"), f->schema);
+	reopen(f, &(struct store_pool) { .min = 2, .max = 2 }, url);
+	fill(1300, 1);
+	assert_int_equal(put(f, 1300), 1300);
+	int64_t before = clock_mono_ms();
+	for (int64_t i = 0; i < 12; i++) {
+		for (uint64_t k = 0; k < 2; k++) {
+			size_t rows = ways[(size_t)i % 3];
+			fill(rows, 2 + 2 * i + (int64_t)k);
+			for (size_t a = 0, b = rows - 1; k && a < b; a++, b--)
+				for (size_t v = 0; v < WIDTH; v++) {
+					struct store_value kept = values[a * WIDTH + v];
+					values[a * WIDTH + v] = values[b * WIDTH + v];
+					values[b * WIDTH + v] = kept;
+				}
+			struct store_tx *tx = store_tx_new(f->store, 0);
+			store_tx_upsert(tx, &table, values, rows);
+			store_tx_lane(tx, k + 1);
+			outs[k] = (struct outcome) { .loop = f->loop };
+			store_submit(f->store, tx, on_done, &outs[k]);
+		}
+		while (store_pending(f->store) > 0)
+			loop_run(f->loop);
+		assert_ok(&outs[0]);
+		assert_ok(&outs[1]);
+	}
+	assert_true(clock_mono_ms() - before < 18000);
+}
+
 /* Both have seen that it is missing, and wait for their turn to make it. */
 static void who_waited_to_change_a_table_sees_what_the_one_before_made(void **state)
 {
@@ -754,6 +807,8 @@ int main(void)
 		TEST(rows_arrive_by_every_way_and_unchanged_ones_stay),
 		TEST(bulk_twice_in_one_transaction_and_after_a_failure),
 		TEST(a_table_that_was_dropped_is_made_again),
+		TEST(our_row_of_drover_commit_is_made_again_when_it_is_gone),
+		TEST(rows_are_written_in_the_order_of_their_keys),
 		TEST(who_waited_to_change_a_table_sees_what_the_one_before_made),
 		TEST(an_index_takes_longer_than_statements_may),
 		cmocka_unit_test(what_a_server_did_after_a_stall_passes),
