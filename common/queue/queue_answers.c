@@ -182,6 +182,7 @@ static void next_step(struct queue_answer *a)
 	" r.tasks_done, r.tasks_failed, r.tasks_dead, r.requests, r.rows, r.rejected, r.bytes,"   \
 	" r.errors, r.created_at, r.tasks_cancelled "
 
+/* The object stays open. */
 static void write_run(
 	struct json_out *j, const char *key, const struct store_result *r, size_t row, size_t c)
 {
@@ -206,6 +207,15 @@ static void write_run(
 	/* Written by queue_tx_error() and queue_tx_bury() alone. */
 	const char *errors = store_result_text(r, 0, row, c + 15);
 	json_raw(j, "errors", errors ? errors : "[]", strlen(errors ? errors : "[]"));
+}
+
+/* How many tasks ended by which stop rule: the second statement of ask_runs(). */
+static void write_rules(struct json_out *j, const struct store_result *r, int64_t run)
+{
+	json_open_object(j, "ended_by");
+	for (size_t i = 0; i < store_result_rows(r, 1); i++)
+		if (store_result_int(r, 1, i, 0) == run)
+			json_int(j, store_result_text(r, 1, i, 1), store_result_int(r, 1, i, 2));
 	json_close_object(j);
 }
 
@@ -214,33 +224,35 @@ static bool run_row(struct queue_answer *a, struct json_out *j, const char *key,
 {
 	a->last_id = store_result_int(r, 0, row, 0);
 	write_run(j, key, r, row, 0);
+	write_rules(j, r, a->last_id);
+	json_close_object(j);
 	return true;
 }
+
+/* The runs, and by which rules their tasks ended. */
+#define ASK_RUNS(tx, where, ...)                                                          \
+	SQL(tx, "SELECT" RUN_COLUMNS "FROM drover_run r WHERE " where, __VA_ARGS__);      \
+	SQL(tx,                                                                           \
+		"SELECT run_id, rule, tasks FROM drover_ended_by WHERE run_id IN"         \
+		" (SELECT r.id FROM drover_run r WHERE " where ") ORDER BY run_id, rule", \
+		__VA_ARGS__)
 
 static void ask_runs(struct queue_answer *a, struct store_tx *tx)
 {
 	int64_t chunk = CHUNK;
 	/* Four texts, so that each has its index. */
-	if (a->id > 0)
-		SQL(tx,
-			"SELECT" RUN_COLUMNS "FROM drover_run r WHERE r.id = $1"
-			" AND r.id < $2 AND ($3 = '' OR r.job = $3)",
-			I(a->id), I(a->last_id), T(a->job ? a->job : ""));
-	else if (a->request_id)
-		SQL(tx,
-			"SELECT" RUN_COLUMNS "FROM drover_run r WHERE r.request_id = $1"
-			" AND r.id < $2 AND ($3 = '' OR r.job = $3)",
+	if (a->id > 0) {
+		ASK_RUNS(tx, "r.id = $1 AND r.id < $2 AND ($3 = '' OR r.job = $3)", I(a->id),
+			I(a->last_id), T(a->job ? a->job : ""));
+	} else if (a->request_id) {
+		ASK_RUNS(tx, "r.request_id = $1 AND r.id < $2 AND ($3 = '' OR r.job = $3)",
 			T(a->request_id), I(a->last_id), T(a->job ? a->job : ""));
-	else if (a->job)
-		SQL(tx,
-			"SELECT" RUN_COLUMNS "FROM drover_run r WHERE r.job = $1 AND r.id < $2"
-			" ORDER BY r.id DESC LIMIT $3",
-			T(a->job), I(a->last_id), I(chunk));
-	else
-		SQL(tx,
-			"SELECT" RUN_COLUMNS "FROM drover_run r WHERE r.id < $1"
-			" ORDER BY r.id DESC LIMIT $2",
+	} else if (a->job) {
+		ASK_RUNS(tx, "r.job = $1 AND r.id < $2 ORDER BY r.id DESC LIMIT $3", T(a->job),
 			I(a->last_id), I(chunk));
+	} else {
+		ASK_RUNS(tx, "r.id < $1 ORDER BY r.id DESC LIMIT $2", I(a->last_id), I(chunk));
+	}
 }
 
 static const struct answer_kind runs_kind = {
@@ -274,6 +286,12 @@ struct queue_answer *queue_answer_runs(
 /* ---- jobs ---- */
 
 enum { JOB_COLUMNS = 5 };
+
+static void write_last_run(struct json_out *j, const struct store_result *r, size_t row)
+{
+	write_run(j, "last_run", r, row, JOB_COLUMNS);
+	json_close_object(j);
+}
 
 static const char *job_state(const struct store_result *r, size_t row)
 {
@@ -314,7 +332,7 @@ static bool job_row(struct queue_answer *a, struct json_out *j, const char *key,
 	json_time(j, "next_due_at", store_result_int(r, 0, row, 3));
 	json_str(j, "follows", store_result_text(r, 0, row, 4));
 	if (store_result_int(r, 0, row, JOB_COLUMNS) > 0)
-		write_run(j, "last_run", r, row, JOB_COLUMNS);
+		write_last_run(j, r, row);
 	else
 		json_none(j, "last_run");
 	json_close_object(j);

@@ -76,6 +76,7 @@ void queue_prune(struct store *store, struct queue_prune *p, queue_cb cb, void *
 		"DELETE FROM drover_url WHERE (run_id, url) IN (SELECT run_id, url FROM drover_url"
 		" WHERE run_id IN (" OLD ") LIMIT $5)",
 		v, 5);
+	store_tx_sql(tx, "DELETE FROM drover_ended_by WHERE run_id IN (" OLD ")", v, 4);
 	call->runs = store_tx_sql(tx,
 		"DELETE FROM drover_run WHERE id IN (" OLD ") AND NOT EXISTS (SELECT 1 FROM"
 		" drover_url WHERE run_id = drover_run.id)",

@@ -102,6 +102,14 @@ static const char *const statements[] = {
 	" depth BIGINT NOT NULL, state TEXT NOT NULL, reason TEXT, status BIGINT,"
 	" task_id BIGINT, referrer TEXT, PRIMARY KEY (run_id, url))",
 
+	"CREATE TABLE IF NOT EXISTS drover_cursor (job TEXT NOT NULL, part TEXT NOT NULL,"
+	" cursor BIGINT, reached BIGINT, updated_at BIGINT NOT NULL, run_id BIGINT NOT NULL,"
+	" PRIMARY KEY (job, part))",
+	"CREATE TABLE IF NOT EXISTS drover_window (job TEXT NOT NULL, part TEXT NOT NULL,"
+	" since BIGINT NOT NULL, run_id BIGINT NOT NULL, PRIMARY KEY (job, part, since))",
+	"CREATE TABLE IF NOT EXISTS drover_ended_by (run_id BIGINT NOT NULL, rule TEXT NOT NULL,"
+	" tasks BIGINT NOT NULL, PRIMARY KEY (run_id, rule))",
+
 	"CREATE TABLE IF NOT EXISTS drover_owner (owner TEXT NOT NULL PRIMARY KEY, kind TEXT NOT "
 	"NULL,"
 	" since BIGINT NOT NULL)",

@@ -55,6 +55,12 @@ enum task_priority { PRIORITY_HIGH = 0, PRIORITY_MEDIUM = 1, PRIORITY_LOW = 2 };
  * drover_url    run_id, url, depth, state (queued, fetched, skipped, failed), reason, status,
  *               task_id NULL, referrer, PRIMARY KEY (run_id, url)
  *               the frontier, and the reason for each URL not fetched
+ * drover_cursor job, part (a task's payload: the partition), cursor NULL, reached NULL, updated_at, run_id,
+ *               PRIMARY KEY (job, part): all before cursor is stored; the highest that was seen
+ * drover_window job, part, since, run_id, PRIMARY KEY (job, part, since)
+ *               windows of a partition that are not done: the cursor stays before the first
+ * drover_ended_by run_id, rule, tasks, PRIMARY KEY (run_id, rule)
+ *               how many tasks of a run ended by which stop rule
  * drover_owner  owner PK, kind, since               who claims: those of whom a death is told
  */
 /* clang-format on */

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Getting all of it: each way in which APIs give a list in pages, by the collect worker's own code (collect_alone). Every
 call is counted on the provider's side: a worker that was killed asks for what is missing and for nothing else."""
-import contextlib
-import json
-import sqlite3
 import threading
 
 import pytest
@@ -112,6 +109,8 @@ def test_killed_in_the_middle_it_asks_for_what_is_missing_only(house, provider, 
     assert begins == [0, 50, 100, 150, 150, 200, 250]
     run = house.the_run()
     assert (run["state"], run["rows"], run["errors"]) == ("succeeded", len(records), [])
+    rule = {"page": "short page", "offset": "total", "last_id": "no more"}.get(style.name, "no next page")
+    assert house.query("SELECT rule, tasks FROM drover_ended_by") == [(rule, 1)]
 
 
 def collect(house, provider, words, answer, state="succeeded"):
@@ -149,6 +148,7 @@ def test_a_total_that_lies_ends_with_what_there_is(house, provider):
         body={"items": records[(number(call, "p") - 1) * 50:][:50], "total": 75 if number(call, "p") < 3 else 9000}))
     assert run["rows"] == 130
     assert [c.query["p"] for c in provider.calls] == ["1", "2", "3", "4"]
+    assert house.query("SELECT rule FROM drover_ended_by") == [("empty page",)]
 
 
 def test_endless_pages_end_by_max_pages_and_the_run_says_so(house, provider):
@@ -156,6 +156,7 @@ def test_endless_pages_end_by_max_pages_and_the_run_says_so(house, provider):
         body={"items": [{"id": f"i{call.n}", "n": 1}], "next": f"c{call.n}"}))
     assert run["rows"] == provider.count() == 7
     assert run["errors"] == ["stopped after max_pages: 7 pages"]
+    assert house.query("SELECT rule FROM drover_ended_by") == [("max_pages",)]
 
 
 def test_a_token_that_comes_again_ends_it_and_what_came_is_kept(house, provider):
@@ -163,6 +164,7 @@ def test_a_token_that_comes_again_ends_it_and_what_came_is_kept(house, provider)
         body={"items": [{"id": f"i{call.n}", "n": 1}], "next": "same"}), state="failed")
     assert run["rows"] == provider.count() == 2
     assert len(run["errors"]) == 1 and "leads back to an earlier one" in run["errors"][0]
+    assert house.query("SELECT rule FROM drover_ended_by") == [("repeated token",)]
 
 
 def test_a_page_that_comes_again_under_another_token_ends_it(house, provider):
@@ -170,6 +172,7 @@ def test_a_page_that_comes_again_under_another_token_ends_it(house, provider):
         body={"items": [{"id": "i", "n": 1}], "next": f"?at={call.n}"}), state="failed")
     assert run["rows"] == 1 and provider.count() == 2
     assert "page 2 is page 1 again" in run["errors"][0]
+    assert house.query("SELECT rule FROM drover_ended_by") == [("repeated page",)]
 
 
 def test_a_next_page_on_another_host_is_not_asked_for(house, provider):

@@ -7,12 +7,14 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/str.h"
 #include "collect/collect.h"
 #include "collect/plan.h"
 #include "collect/task.h"
 #include "log/log.h"
 #include "loop/loop.h"
+#include "queue/queue_state.h"
 #include "stats/stats.h"
 #include "store/store.h"
 #include "worker/worker.h"
@@ -21,10 +23,28 @@
 
 enum { STORE_WAIT_MIN_MS = 100, STORE_WAIT_MAX_MS = 5000 };
 
+/* The partition, or a window of it, is complete with what this transaction writes. What was cut off
+ * by max_pages is not. */
+static void move_cursor(struct store_tx *tx, const struct collect_task *t)
+{
+	const struct position *at = &t->page.at;
+	if (!t->partition || t->makes_tasks || t->page.stop == STOP_MAX_PAGES)
+		return;
+	if (t->windowed)
+		queue_tx_window_done(
+			tx, t->task, t->partition, at->since, MAX(at->high, at->since));
+	else if (at->high != POSITION_NONE)
+		queue_tx_partition_done(tx, t->task, t->partition, at->high);
+}
+
 void collect_commit_ending(struct store_tx *tx, const struct collect_task *t)
 {
 	if (t->note)
 		queue_tx_error(tx, t->task, t->note);
+	if (t->stop && (t->ending == ENDING_DONE || t->ending == ENDING_DEAD))
+		queue_tx_ended_by(tx, t->task, t->stop);
+	if (t->ending == ENDING_DONE)
+		move_cursor(tx, t);
 	switch (t->ending) {
 	case ENDING_NONE: break;
 	case ENDING_DONE: queue_tx_done(tx, t->task); break;
@@ -42,6 +62,15 @@ static void add_batch(struct store_tx *tx, const struct collect_task *t, const s
 	}
 	for (size_t i = 0; i < batch->error_count; i++)
 		queue_tx_error(tx, t->task, batch->errors[i]);
+	const struct queue_windows windows = { .partition = t->partition,
+		.since = batch->windows,
+		.count = batch->window_count,
+		.fresh = batch->fresh };
+	if (windows.partition && (windows.count || windows.fresh))
+		queue_tx_windows(tx, t->task, &windows);
+	queue_tx_children(tx, t->task, batch->children, batch->child_count);
+	if (MUTANT(CURSOR_MOVES_WITH_EACH_PAGE) && t->partition)
+		queue_tx_partition_done(tx, t->task, t->partition, batch->after.high);
 }
 
 static void add_checkpoint(struct buf *out, const struct position *position, bool asked)

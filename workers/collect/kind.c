@@ -40,6 +40,11 @@ static bool has_values(const void *job)
 	return ((const struct collect_job *)job)->for_each.values.count > 0;
 }
 
+static bool is_incremental(const void *job)
+{
+	return ((const struct collect_job *)job)->incremental.cursor;
+}
+
 #define AT(member) offsetof(struct collect_job, member)
 static const struct config_field collect_fields[] = {
 	{ "for_each", CONFIG_STRUCT, AT(for_each), .fields = for_each_fields, .applies = has_values,
@@ -48,6 +53,9 @@ static const struct config_field collect_fields[] = {
 		.doc = "what is called" },
 	{ "paginate", CONFIG_STRUCT, AT(paginate), .fields = collect_paginate_fields,
 		.doc = "how pages follow" },
+	{ "incremental", CONFIG_STRUCT, AT(incremental), .fields = collect_incremental_fields,
+		.applies = is_incremental,
+		.doc = "asks for what changed since the last run only; no part: for everything" },
 	{ "format", CONFIG_ENUM, AT(format), .def = "json", .names = format_names,
 		.doc = "of the answers" },
 	{ "records", CONFIG_STRING, AT(records), .def = "", .check = check_dotted_path,
@@ -150,6 +158,7 @@ static void check_job(
 {
 	struct collect_job *spec = job->spec;
 	collect_check_paginate(ctx, spec);
+	collect_check_incremental(ctx, spec);
 	collect_check_request(ctx, spec);
 	collect_check_answer(ctx, spec);
 	check_for_each(ctx, spec);

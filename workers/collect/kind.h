@@ -71,10 +71,21 @@ struct collect_condition {
 	const char *matches;		  /* POSIX extended */
 	int exists;			  /* enum collect_exists */
 };
+/* Only what changed since the last run; the cursor is kept for each partition. */
+enum cursor_type { CURSOR_TIME, CURSOR_INTEGER };
+struct collect_incremental {
+	const char *cursor; /* dotted path in the record; NULL: everything is asked for each time */
+	const char *param, *until; /* arguments; until NULL: not sent */
+	const char *start, *format;
+	int type; /* enum cursor_type */
+	int64_t lookback_ms, step_ms;
+	int64_t first; /* start as a number, set by the check */
+};
 struct collect_job {
 	struct collect_for_each for_each;
 	struct collect_request request;
 	struct collect_paginate paginate;
+	struct collect_incremental incremental;
 	int format;	     /* enum collect_format */
 	const char *records; /* dotted path of the list of records; "" or NULL: the answer itself */
 	int64_t max_body;    /* bytes of an answer, decoded */

@@ -6,4 +6,7 @@
 struct collect_job;
 
 extern const struct config_field collect_paginate_fields[];
+extern const struct config_field collect_incremental_fields[];
+/** Fills in spec->incremental.first. */
+void collect_check_incremental(struct config_context *ctx, struct collect_job *spec);
 void collect_check_paginate(struct config_context *ctx, const struct collect_job *spec);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "collect/page.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/mutant.h"
 #include "base/str.h"
 #include "collect/follow.h"
+#include "collect/incremental.h"
 #include "collect/kind.h"
 #include "collect/plan.h"
 #include "collect/row.h"
@@ -39,20 +41,24 @@ static void free_all(struct list *batches)
 		batch_free(LIST_ENTRY(node, struct batch, node));
 }
 
-static struct batch *filling(struct page *page)
+struct batch *batch_new(void)
 {
-	if (page->filling)
-		return page->filling;
 	struct batch *batch = NEW(struct batch);
 	if (!batch)
 		return NULL;
 	list_init(&batch->node);
 	batch->arena = arena_new(0);
-	if (!batch->arena) {
-		free(batch);
-		return NULL;
-	}
-	return page->filling = batch;
+	if (batch->arena)
+		return batch;
+	free(batch);
+	return NULL;
+}
+
+static struct batch *filling(struct page *page)
+{
+	if (!page->filling)
+		page->filling = batch_new();
+	return page->filling;
 }
 
 static bool out_of_memory(struct page *page)
@@ -68,6 +74,7 @@ static void give_out(struct page *page)
 		list_remove(&batch->node);
 		list_add_tail(page->out, &batch->node);
 		page->released = MAX(page->released, batch->after.records);
+		page->high_out = MAX(page->high_out, batch->after.high);
 	}
 	page->held_bytes = 0;
 }
@@ -88,6 +95,7 @@ static bool close_batch(struct page *page)
 	if (!set_after(batch, &page->at))
 		return out_of_memory(page);
 	batch->after.records = page->seen;
+	batch->after.high = page->high;
 	page->held_bytes += arena_used(batch->arena) + batch->cap * sizeof(*batch->values);
 	list_add_tail(&page->held, &batch->node);
 	page->filling = NULL;
@@ -120,6 +128,22 @@ static struct store_value *new_row(struct batch *batch, size_t width)
 	return batch->values + batch->rows * width;
 }
 
+/* How far it brings the partition: told when all of it is stored. */
+static int note_cursor(struct page *page, struct json_record *record, struct err *err)
+{
+	const struct collect_incremental *inc = &page->plan->spec->incremental;
+	const struct config_column column = { .name = "incremental.cursor",
+		.path = inc->cursor,
+		.type = inc->type == CURSOR_TIME ? COLUMN_TIMESTAMP : COLUMN_INTEGER };
+	struct json_value value;
+	if (!inc->cursor)
+		return 0;
+	int rc = json_record_column(record, &column, page->plan->cursor, &value, err);
+	if (rc == 0 && value.type == JSON_VALUE_INT && value.i <= page->cap)
+		page->high = MAX(page->high, value.i);
+	return rc;
+}
+
 /* Of the records only: what is around them may hold the time of the answer. */
 static void add_to_hash(struct page *page, const char *record, size_t len)
 {
@@ -142,6 +166,8 @@ static bool on_record(void *arg, const char *data, size_t len)
 		return out_of_memory(page);
 	CLEANUP(json_record_freep) struct json_record *record = NULL;
 	int rc = json_record_new(&record, data, len, &err);
+	if (rc == 0)
+		rc = note_cursor(page, record, &err);
 	if (rc == 0)
 		rc = row_make(page->plan->rows, &page->context, record, batch->arena, row, &err);
 	if (rc == -ENOMEM)
@@ -207,6 +233,8 @@ int page_begin(struct page *page, const struct position *at, struct err *err)
 {
 	page->at = *at;
 	page->released = at->records;
+	page->high_out = at->high;
+	page->cap = incremental_cap(&page->plan->spec->incremental, clock_real_ms());
 	page_restart(page);
 	return at->token == page->token ? 0 : set_token(page, at->token, err);
 }
@@ -218,6 +246,7 @@ void page_restart(struct page *page)
 	page->filling = NULL;
 	page->held_bytes = 0;
 	page->seen = 0;
+	page->high = page->high_out;
 	page->err = (struct err) { 0 };
 	page->stop = STOP_NOT;
 	record_reader_restart(page->reader);
@@ -325,6 +354,7 @@ enum page_end page_end(struct page *page, const struct page_origin *origin)
 	enum page_end end = resolve(page, origin, &facts, &url);
 	if (end != PAGE_MORE)
 		return end;
+	page->at.high = page->high;
 	page->stop = paginate_next(
 		&page->plan->spec->paginate, &page->at, &facts, &next, &page->err);
 	end = end_of(page->stop);

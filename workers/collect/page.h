@@ -31,7 +31,14 @@ struct batch {
 	size_t error_count;
 	struct position after; /* its token lives in the arena */
 	bool closes;	       /* its page is whole with it */
+	/* Tasks that it makes, and where the windows begin that they stand for; in the arena. */
+	const char **children;
+	size_t child_count;
+	int64_t *windows;
+	size_t window_count;
+	bool fresh; /* windows of earlier runs are void */
 };
+struct batch *batch_new(void); /* NULL: no memory */
 void batch_free(struct batch *batch);
 
 struct page {
@@ -40,8 +47,10 @@ struct page {
 	struct row_context context; /* set by the task */
 	struct follow *follow;	    /* NULL: nothing but records is looked at */
 	struct position at;
-	char *token;	  /* at.token, when it is ours */
-	int64_t seen;	  /* records of the page so far */
+	char *token;		/* at.token, when it is ours */
+	int64_t seen;		/* records of the page so far */
+	int64_t high, high_out; /* highest cursor so far, and of what was given out */
+	int64_t cap;		/* what lies behind it is not believed */
 	int64_t released; /* of these lie in batches that were given out, or are stored already */
 	size_t held_bytes;
 	struct batch *filling;

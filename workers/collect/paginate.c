@@ -112,9 +112,11 @@ static bool repeats_page(const struct collect_paginate *p, const struct position
 static void set_next(const struct collect_paginate *p, const struct position *at,
 	const struct page_facts *facts, struct position *next)
 {
-	*next = (struct position) {
-		.page = at->page + 1, .seen = at->seen + facts->seen, .token = facts->token
-	};
+	*next = *at;
+	next->page++;
+	next->records = 0;
+	next->seen += facts->seen;
+	next->token = facts->token;
 	bool mark = is_to_be_marked(p, at);
 	/* Of pages with nothing on them none is like another. */
 	memcpy(next->last, facts->seen ? facts->hash : at->last, sizeof(next->last));

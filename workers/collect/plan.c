@@ -19,6 +19,7 @@ void plan_free(struct plan *plan)
 		return;
 	json_path_free(plan->records);
 	row_maker_free(plan->rows);
+	json_path_free(plan->cursor);
 	arena_free(plan->arena);
 	free(plan->limit_key);
 	free(plan);
@@ -96,6 +97,8 @@ int plan_new(struct plan **out, const struct config_job *job, struct err *err)
 	plan->provider = plan->spec->provider;
 	int rc = plan->provider ? lay_out_records(plan, err)
 				: err_set(err, -EINVAL, "its provider is not there");
+	if (rc == 0 && plan->spec->incremental.cursor)
+		rc = json_path_new(&plan->cursor, plan->spec->incremental.cursor, err);
 	if (rc == 0)
 		rc = lay_out_table(plan, err);
 	if (rc == 0)

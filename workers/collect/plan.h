@@ -20,6 +20,7 @@ struct plan {
 	struct json_path *records;
 	struct record_options reader;
 	struct row_maker *rows;
+	struct json_path *cursor; /* of incremental; NULL: it is not */
 	struct arena *arena;
 	struct store_table table;
 	struct limit_window windows[8];

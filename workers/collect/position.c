@@ -32,6 +32,18 @@ static int read_number(int64_t *out, struct json_record *record, const char *nam
 	return rc < 0 ? rc : *out < 0 ? -EINVAL : 0;
 }
 
+static int read_maybe(int64_t *out, struct json_record *record, const char *name, struct err *err)
+{
+	int64_t value = 0;
+	struct json_value there = { 0 };
+	int rc = payload_member(record, name, COLUMN_INTEGER, &there, err);
+	if (rc < 0 || there.type == JSON_VALUE_NULL)
+		return rc;
+	rc = read_number(&value, record, name, err);
+	*out = value;
+	return rc;
+}
+
 static int read_token(char **out, struct json_record *record, struct err *err)
 {
 	struct json_value value = { 0 };
@@ -62,6 +74,12 @@ static int read_object(
 	if (rc == 0)
 		rc = read_token(token, record, err);
 	p->token = *token;
+	if (rc == 0)
+		rc = read_maybe(&p->since, record, "since", err);
+	if (rc == 0)
+		rc = read_maybe(&p->until, record, "until", err);
+	if (rc == 0)
+		rc = read_maybe(&p->high, record, "high", err);
 	return rc;
 }
 
@@ -69,7 +87,10 @@ int position_read(struct position *out, char **token, const char *checkpoint, in
 	struct err *err)
 {
 	CLEANUP(json_record_freep) struct json_record *record = NULL;
-	struct position p = { .page = first_page };
+	struct position p = { .page = first_page,
+		.since = POSITION_NONE,
+		.until = POSITION_NONE,
+		.high = POSITION_NONE };
 	CLEANUP(freep) char *text = NULL;
 	int rc = 0;
 	if (checkpoint && *checkpoint) {
@@ -96,6 +117,12 @@ static void write_text(struct json_out *j, const char *key, const char *text)
 		json_str(j, key, text);
 }
 
+static void write_maybe(struct json_out *j, const char *key, int64_t value)
+{
+	if (value != POSITION_NONE)
+		json_int(j, key, value);
+}
+
 void position_write(struct buf *out, const struct position *p)
 {
 	struct json_out j;
@@ -110,5 +137,8 @@ void position_write(struct buf *out, const struct position *p)
 	write_text(&j, "mark", p->mark);
 	write_text(&j, "token_mark", p->token_mark);
 	write_text(&j, "token", p->token);
+	write_maybe(&j, "since", p->since);
+	write_maybe(&j, "until", p->until);
+	write_maybe(&j, "high", p->high);
 	json_close_object(&j);
 }

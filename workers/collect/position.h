@@ -8,7 +8,7 @@ struct buf;
 struct err;
 
 /* A token is a cursor, or the URL of a page. */
-enum { TOKEN_MAX = 8192, POSITION_HASH = 17 };
+enum { TOKEN_MAX = 8192, POSITION_HASH = 17, POSITION_NONE = -1 };
 
 /**
  * Every page before `page` is stored, and so are the first `records` records of it. As a
@@ -22,6 +22,9 @@ struct position {
 	char mark[POSITION_HASH]; /* of the first, second, fourth, eighth... page: whoever goes in
 				     a circle meets it again */
 	char token_mark[POSITION_HASH]; /* of the token that led from there, in the same way */
+	/* Of incremental jobs, POSITION_NONE: not known; until: the window's end, POSITION_NONE:
+	   there is none; high: the highest cursor so far. */
+	int64_t since, until, high;
 	const char *token; /* that leads to `page`; NULL: none. Borrowed, but for position_read() */
 };
 

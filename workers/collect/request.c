@@ -5,13 +5,12 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "collect/incremental.h"
 #include "collect/kind.h"
-#include "collect/payload.h"
 #include "collect/plan.h"
 #include "collect/position.h"
 #include "collect/template.h"
 #include "url/url.h"
-#include "json/record.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -44,29 +43,6 @@ static void add_number(struct buf *url, const char *name, int64_t value)
 	char digits[24];
 	snprintf(digits, sizeof(digits), "%" PRId64, value);
 	add_argument(url, name, digits);
-}
-
-int request_value(char **out, const struct plan *plan, const char *payload, struct err *err)
-{
-	CLEANUP(json_record_freep) struct json_record *record = NULL;
-	const char *as = plan->spec->for_each.as;
-	struct json_value value = { 0 };
-	if (!as) {
-		*out = NULL;
-		return str_eq(payload, "{}")
-			       ? 0
-			       : err_set(err, -EINVAL, "job %s has no for_each any more",
-					 plan->job->name);
-	}
-	int rc = json_record_new(&record, payload, strlen(payload), err);
-	if (rc == 0)
-		rc = payload_member(record, as, COLUMN_TEXT, &value, err);
-	if (rc == -ENOMEM)
-		return rc;
-	if (rc < 0 || value.type != JSON_VALUE_TEXT)
-		return err_set(err, -EINVAL, "the task has no value of {{%s}}", as);
-	*out = strndup(value.text, value.len);
-	return *out ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
 /* A value must not lead out of the folder that the job names. */
@@ -120,6 +96,25 @@ static void add_page(struct buf *url, const struct collect_paginate *p, const st
 		add_number(url, p->size_param, p->size);
 }
 
+static void add_time(
+	struct buf *url, const struct collect_incremental *inc, const char *name, int64_t value)
+{
+	struct buf text = BUF_INIT;
+	incremental_write(&text, inc, value);
+	add_argument(url, name, buf_str(&text));
+	url->failed = url->failed || buf_failed(&text);
+	buf_finish(&text);
+}
+
+static void add_incremental(
+	struct buf *url, const struct collect_incremental *inc, const struct position *at)
+{
+	if (inc->cursor && at->since != POSITION_NONE)
+		add_time(url, inc, inc->param, at->since);
+	if (inc->cursor && inc->until && at->until != POSITION_NONE)
+		add_time(url, inc, inc->until, at->until);
+}
+
 /* The provider gave the whole URL, which was judged when it came. */
 static bool has_own_url(const struct plan *plan, const struct position *at)
 {
@@ -145,6 +140,7 @@ int request_url(char **out, const struct plan *plan, const char *value, const st
 	if (rc < 0)
 		return rc;
 	add_query(&url, plan, value);
+	add_incremental(&url, &plan->spec->incremental, at);
 	add_page(&url, &plan->spec->paginate, at);
 	if (buf_failed(&url))
 		return err_set(err, -EINVAL, "the URL is longer than %d bytes", URL_MAX);

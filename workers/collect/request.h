@@ -11,10 +11,6 @@ struct err;
 struct plan;
 struct position;
 
-/** A task's value, for {{NAME}}; NULL when the job has no for_each. Caller frees.
- * @return 0; -EINVAL: the task is of another configuration; -ENOMEM */
-int request_value(
-	char **out, const struct plan *plan, const char *payload, struct err *err) MUST_CHECK;
 /** Appends text as it stands in a query or a form: percent-encoded but for the unreserved. */
 void request_add_encoded(struct buf *out, const char *text);
 /** The URL of a page; value NULL: none; caller frees. @return 0; -EINVAL with words that hold no

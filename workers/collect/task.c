@@ -9,6 +9,7 @@
 #include "collect/kind.h"
 #include "collect/plan.h"
 #include "collect/request.h"
+#include "collect/tasks_of.h"
 #include "http/link.h"
 #include "log/log.h"
 #include "loop/loop.h"
@@ -42,6 +43,7 @@ static void free_task(struct collect_task *t)
 	loop_timer_free(t->store_wait);
 	call_finish(&t->call);
 	free(t->value);
+	free(t->partition);
 	free(t->reason);
 	free(t->note);
 	task_free(t->task);
@@ -182,6 +184,7 @@ static void page_over(struct collect_task *t, const struct http_result *http)
 	}
 	t->collector->sampled += t->page.seen;
 	enum page_end end = page_end(&t->page, &origin);
+	t->stop = t->page.stop == STOP_NOT ? NULL : paginate_stop_name(t->page.stop);
 	switch (end) {
 	case PAGE_BAD: retry(t, t->page.err.text); return;
 	case PAGE_REFUSED:
@@ -191,7 +194,6 @@ static void page_over(struct collect_task *t, const struct http_result *http)
 	case PAGE_MORE:
 	case PAGE_LAST: break;
 	}
-	t->stop = end == PAGE_MORE ? NULL : paginate_stop_name(t->page.stop);
 	last = LIST_ENTRY(t->ready.prev, struct batch, node);
 	last->closes = true;
 	last->requests = t->requests;
@@ -329,13 +331,19 @@ void collect_task_marked(struct collect_task *t)
 void collect_task_go_on(struct collect_task *t)
 {
 	struct err err;
-	if (t->ending == ENDING_NONE && !t->fetch && !t->marking && !is_far_ahead(t)) {
+	if (t->ending == ENDING_NONE && !t->fetch && !t->marking && !t->reading &&
+		!is_far_ahead(t)) {
 		if (t->collector->winding) {
 			collect_task_end(t, ENDING_PUT_BACK, 0, "%s", "draining");
 			return;
 		}
 		if (t->collector->sample && t->collector->sampled >= t->collector->sample) {
 			collect_task_end(t, ENDING_DONE, 0, "%s", "");
+			return;
+		}
+		if (tasks_of_needed(t)) {
+			if (tasks_of_go_on(t, &err) < 0)
+				give_up(t, err.text);
 			return;
 		}
 		if (start_page(t, &err) < 0) {
@@ -394,13 +402,16 @@ void collect_task_start(struct collector *c, struct task *task)
 		return;
 	}
 	if (page_init(&t->page, t->plan, &t->ready, &err) < 0 ||
-		request_value(&t->value, t->plan, task->payload, &err) < 0 ||
 		position_read(&at, &t->page.token, task->checkpoint + (asked ? strlen(ASKED) : 0),
 			t->plan->spec->paginate.start, &err) < 0) {
 		collect_task_end(t, ENDING_DEAD, 0, "%s", err.text);
 		return;
 	}
 	t->page.at = at;
+	if (tasks_of_init(t, &err) < 0) {
+		collect_task_end(t, ENDING_DEAD, 0, "%s", err.text);
+		return;
+	}
 	if (asked) {
 		t->marked = true;
 		give_up(t,

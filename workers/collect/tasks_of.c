@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#include "collect/tasks_of.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "collect/collect.h"
+#include "collect/incremental.h"
+#include "collect/kind.h"
+#include "collect/payload.h"
+#include "collect/plan.h"
+#include "collect/task.h"
+#include "log/log.h"
+#include "loop/loop.h"
+#include "queue/queue_state.h"
+#include "store/store.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WINDOWS_AT_A_TIME = 200, READ_AGAIN_MS = 1000 };
+
+static int no_memory(struct err *err)
+{
+	return err_set(err, -ENOMEM, "out of memory");
+}
+
+/* ---- windows ---- */
+
+/* Each ends where the next begins. */
+static int add_windows(struct batch *batch, const struct collect_task *t, const int64_t *begins,
+	size_t count, int64_t end, struct err *err)
+{
+	CLEANUP(buf_finish) struct buf text = BUF_INIT;
+	batch->children = arena_alloc(batch->arena, (count + 1) * sizeof(*batch->children));
+	batch->windows = arena_alloc(batch->arena, (count + 1) * sizeof(*batch->windows));
+	if (!batch->children || !batch->windows)
+		return no_memory(err);
+	for (size_t i = 0; i < count; i++) {
+		const struct task_payload payload = { .value = t->value,
+			.since = begins[i],
+			.until = i + 1 < count ? begins[i + 1] : end };
+		buf_reset(&text);
+		payload_write(&text, t->plan->spec->for_each.as, &payload);
+		batch->windows[i] = begins[i];
+		batch->children[i] = buf_failed(&text) ? NULL
+						       : arena_strdup(batch->arena, buf_str(&text));
+		if (!batch->children[i])
+			return no_memory(err);
+	}
+	batch->child_count = batch->window_count = count;
+	return 0;
+}
+
+static int cut(struct collect_task *t, struct err *err)
+{
+	const struct collect_incremental *inc = &t->plan->spec->incremental;
+	int64_t begins[WINDOWS_AT_A_TIME];
+	struct position *at = &t->page.at;
+	struct batch *batch = batch_new();
+	if (!batch)
+		return no_memory(err);
+	batch->fresh = !t->cut;
+	t->cut = true;
+	size_t count = incremental_cut(inc, &at->since, at->until, begins, WINDOWS_AT_A_TIME);
+	int rc = add_windows(batch, t, begins, count, at->since, err);
+	if (rc < 0) {
+		batch_free(batch);
+		return rc;
+	}
+	bool more = at->since < at->until;
+	/* The rest stays in front of the cursor until it is cut, too. */
+	if (more)
+		batch->windows[batch->window_count++] = at->since;
+	batch->after = *at;
+	list_add_tail(&t->ready, &batch->node);
+	if (more)
+		collect_commit(t);
+	else
+		collect_task_end(t, ENDING_DONE, 0, "%s", "");
+	return 0;
+}
+
+/* ---- the cursor ---- */
+
+static void on_cursor(void *arg, const struct store_result *r)
+{
+	struct collect_task *t = arg;
+	const struct collect_incremental *inc = &t->plan->spec->incremental;
+	t->reading = false;
+	if (t->ending != ENDING_NONE)
+		return;
+	if (store_result_status(r) != STORE_OK) {
+		collect_task_end(t, ENDING_PUT_BACK, READ_AGAIN_MS, "%s", "the store is away");
+		return;
+	}
+	bool known = store_result_rows(r, 0) > 0 &&
+		     store_result_value(r, 0, 0, 0)->type == STORE_INT;
+	int64_t cursor = known ? store_result_int(r, 0, 0, 0) : 0;
+	t->page.at.since = incremental_since(inc, known ? &cursor : NULL);
+	if (inc->until)
+		t->page.at.until = clock_real_ms();
+	collect_task_go_on(t);
+}
+
+static int read_cursor(struct collect_task *t, struct err *err)
+{
+	struct store_tx *tx = store_tx_new(t->collector->store, STORE_READ_ONLY);
+	if (!tx)
+		return no_memory(err);
+	queue_tx_read_cursor(tx, t->task->job, t->partition);
+	t->reading = true;
+	store_submit(t->collector->store, tx, on_cursor, t);
+	return 0;
+}
+
+/* ---- which of them it is ---- */
+
+int tasks_of_init(struct collect_task *t, struct err *err)
+{
+	const struct collect_incremental *inc = &t->plan->spec->incremental;
+	CLEANUP(buf_finish) struct buf partition = BUF_INIT;
+	struct task_payload payload;
+	int rc = payload_read(&payload, t->plan, t->task->payload, err);
+	if (rc < 0)
+		return rc;
+	t->value = payload.value;
+	if (!inc->cursor)
+		return 0;
+	const struct task_payload whole = {
+		.value = t->value, .since = POSITION_NONE, .until = POSITION_NONE
+	};
+	payload_write(&partition, t->plan->spec->for_each.as, &whole);
+	t->partition = buf_detach(&partition);
+	if (!t->partition)
+		return no_memory(err);
+	t->windowed = payload.since != POSITION_NONE;
+	t->makes_tasks = inc->step_ms && !t->windowed;
+	t->cut = t->page.at.since != POSITION_NONE;
+	if (t->windowed) {
+		t->page.at.since = payload.since;
+		t->page.at.until = payload.until;
+	}
+	return 0;
+}
+
+bool tasks_of_needed(const struct collect_task *t)
+{
+	return t->makes_tasks ||
+	       (t->plan->spec->incremental.cursor && t->page.at.since == POSITION_NONE);
+}
+
+int tasks_of_go_on(struct collect_task *t, struct err *err)
+{
+	if (t->plan->spec->incremental.cursor && t->page.at.since == POSITION_NONE)
+		return read_cursor(t, err);
+	return cut(t, err);
+}
