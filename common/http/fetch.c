@@ -5,7 +5,9 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/str.h"
+#include "http/budget.h"
 #include "loop/loop.h"
 #include "stats/stats.h"
 #include <errno.h>
@@ -173,11 +175,39 @@ static void set_unsent(struct fetcher *fetcher, int change)
 
 /* ---- one fetch ---- */
 
-static void release(struct fetch *f)
+/* What the limits should know of a call that has ended. */
+static struct limit_ending ending_of(const struct http_result *http)
 {
+	struct limit_ending ending = { .seen_us = http->answered_us };
+	struct http_budget budget;
+	if (http->sendings == 0)
+		ending.how = LIMIT_UNSENT;
+	else if (http->answered_us == 0)
+		ending.how = LIMIT_UNANSWERED;
+	else if (http->status == 429)
+		ending.how = LIMIT_SLOWED;
+	else if (http->status >= 500 || http->outcome == HTTP_TIMEOUT ||
+		 http->outcome == HTTP_BROKEN)
+		ending.how = LIMIT_TROUBLE;
+	else
+		ending.how = LIMIT_ANSWERED;
+	if (http->answered_us && http_budget_read(&budget, http, clock_real_ms())) {
+		ending.has_budget = true;
+		ending.remaining = budget.remaining;
+		ending.reset_ms = budget.reset_ms;
+	}
+	return ending;
+}
+
+/* The sending before a resend had no answer; of its budget only the first set hears. */
+static void release(struct fetch *f, struct limit_ending ending)
+{
+	const struct limit_ending lost = { .how = LIMIT_UNANSWERED };
 	for (size_t i = 0; i < f->spec.limit_count; i++) {
-		limits_release(f->fetcher->limits, &f->permits[i]);
-		limits_release(f->fetcher->limits, &f->resend_permits[i]);
+		bool resent = f->resend_permits[i].id;
+		limits_end(f->fetcher->limits, &f->permits[i], resent ? &lost : &ending);
+		limits_end(f->fetcher->limits, &f->resend_permits[i], &ending);
+		ending.has_budget = false;
 	}
 }
 
@@ -279,17 +309,21 @@ static bool worth_a_try(const struct fetch *f, const struct http_result *http)
 	}
 }
 
-/* The server asks for a pause: it holds for every process and every request under these limits. */
-static bool slow_down(struct fetch *f, const struct http_result *http, int64_t *delay_ms)
+/* The server asks for a pause: it holds for every process and every request of its provider. */
+static bool slow_down(struct fetch *f, const struct http_result *http, enum fetch_verdict verdict,
+	int64_t *delay_ms)
 {
-	if (http->outcome != HTTP_OK || (http->status != 429 && http->status != 503))
+	bool asks = verdict == FETCH_SLOW_DOWN;
+	if (verdict == FETCH_AS_USUAL && http->outcome == HTTP_OK)
+		asks = http->status == 429 || (http->status == 503 && http->retry_after_ms > 0);
+	if (!asks)
 		return false;
-	if (http->retry_after_ms > 0)
-		*delay_ms = MAX(*delay_ms, http->retry_after_ms);
-	else if (http->status == 503)
-		return false;
-	for (size_t i = 0; i < f->spec.limit_count; i++)
-		limits_close_until(f->fetcher->limits, f->spec.limits[i].key, *delay_ms);
+	/* A random part of the backoff may be nothing at all. */
+	*delay_ms = MAX(
+		*delay_ms, MIN(f->spec.retry.backoff_initial_ms, f->spec.retry.backoff_max_ms));
+	*delay_ms = MAX(*delay_ms, http->retry_after_ms);
+	if (f->spec.limit_count && !MUTANT(SLOWED_ALONE))
+		limits_close_until(f->fetcher->limits, f->spec.limits[0].key, *delay_ms);
 	return true;
 }
 
@@ -351,7 +385,8 @@ static void follow(struct fetch *f, const struct http_result *http)
 	enqueue(f);
 }
 
-static void judge(struct fetch *f, const struct http_result *http)
+static void judge(struct fetch *f, const struct http_result *http, enum fetch_verdict verdict,
+	int64_t wait_ms)
 {
 	bool once = f->spec.request.once && str_eq(f->hop.method, f->spec.request.method);
 	f->unsure = once && http->sendings > 0 && !was_refused(http);
@@ -364,8 +399,10 @@ static void judge(struct fetch *f, const struct http_result *http)
 		return;
 	}
 	int64_t delay = backoff_ms(&f->spec.retry, ++f->tries);
-	bool slowed = slow_down(f, http, &delay);
-	bool again = worth_a_try(f, http);
+	delay = MAX(delay, wait_ms);
+	bool slowed = slow_down(f, http, verdict, &delay);
+	bool again = verdict == FETCH_AS_USUAL ? worth_a_try(f, http)
+					       : verdict != FETCH_IS_ANSWER && !f->unsure;
 	if (again && !(slowed && delay > f->spec.max_wait_ms) &&
 		f->tries < f->spec.retry.attempts) {
 		try_again(f, delay);
@@ -374,8 +411,9 @@ static void judge(struct fetch *f, const struct http_result *http)
 	set_unsent(f->fetcher, 1); /* it has no transfer any more: fetch_free() takes it back */
 	if (slowed && again && delay > f->spec.max_wait_ms)
 		finish(f, FETCH_LATER, delay, http);
-	else if (http->outcome == HTTP_OK && !again &&
-		 !(f->unsure && retried_status(f, http->status)))
+	else if (verdict == FETCH_IS_ANSWER ||
+		 (http->outcome == HTTP_OK && !again &&
+			 !(f->unsure && retried_status(f, http->status))))
 		finish(f, FETCH_ANSWER, 0, http);
 	else
 		finish(f, FETCH_FAILED, 0, http);
@@ -388,8 +426,10 @@ static bool on_body(void *arg, const char *data, size_t len)
 	long status = http_transfer_status(f->transfer);
 	if (tap && tap->body)
 		tap->body(f->fetcher->tap_arg, data, len);
-	if (!f->ops.body || retried_status(f, status) ||
-		(f->spec.redirects && hop_is_redirect(status)))
+	bool hops = f->spec.redirects && hop_is_redirect(status);
+	if (f->ops.peek && !hops)
+		f->ops.peek(f->arg, data, len);
+	if (!f->ops.body || retried_status(f, status) || hops)
 		return true;
 	f->had_body = true;
 	return f->ops.body(f->arg, data, len);
@@ -409,8 +449,15 @@ static void on_done(void *arg, const struct http_result *http)
 	struct fetch *f = arg;
 	struct group *g = f->group;
 	const struct fetch_tap *tap = f->fetcher->tap;
+	enum fetch_verdict verdict = FETCH_AS_USUAL;
+	int64_t wait_ms = 0;
 	f->transfer = NULL;
-	release(f);
+	if (f->ops.judge && http->status > 0 && !leads_on(f, http))
+		verdict = f->ops.judge(f->arg, http, &wait_ms);
+	struct limit_ending ending = ending_of(http);
+	if (verdict == FETCH_SLOW_DOWN)
+		ending.how = LIMIT_SLOWED;
+	release(f, ending);
 	count(f, http);
 	if (tap && tap->answered)
 		tap->answered(f->fetcher->tap_arg, http);
@@ -418,7 +465,7 @@ static void on_done(void *arg, const struct http_result *http)
 		http->outcome == HTTP_OK ? NULL : http_outcome_name(http->outcome), http->error,
 		http->duration_us);
 	g->users++;
-	judge(f, http);
+	judge(f, http, verdict, wait_ms);
 	if (!list_empty(&g->waiting))
 		loop_timer_start(g->timer, 0); /* a place may be free */
 	group_leave(g);
@@ -438,7 +485,7 @@ static void send_now(struct fetch *f)
 		rc = http_send(&f->transfer, f->fetcher->client, &request, &ops, f, &err);
 	if (rc < 0) {
 		f->transfer = NULL;
-		release(f);
+		release(f, (struct limit_ending) { .how = LIMIT_UNSENT });
 		finish_failed(f, HTTP_BROKEN, err.text);
 		return;
 	}
@@ -540,10 +587,12 @@ void fetch_cancel(struct fetch *f)
 		tell_if_slow(f, http_transfer_status(f->transfer),
 			http_outcome_name(HTTP_CANCELLED), "given up while it was under way",
 			clock_mono_us() - f->sent_us);
+		bool answered = http_transfer_status(f->transfer) > 0;
 		http_cancel(f->transfer);
 		f->transfer = NULL;
 		set_unsent(f->fetcher, 1);
-		release(f);
+		release(f, (struct limit_ending) {
+				   .how = answered ? LIMIT_ANSWERED : LIMIT_UNANSWERED });
 	}
 	if (!list_empty(&f->group->waiting))
 		loop_timer_start(f->group->timer, 0);

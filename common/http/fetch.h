@@ -37,10 +37,12 @@ struct fetch_retry {
 	bool jitter;
 };
 struct fetch_spec {
-	struct http_request request;	 /* borrowed until done, with all it points to */
-	struct fetch_auth auth;		 /* the same; goes to the origin of request.url only */
-	bool redirects;			 /* are followed, at most HOPS_MAX (hop.h) */
-	const struct limit_spec *limits; /* `limit_count` sets that all must grant */
+	struct http_request request; /* borrowed until done, with all it points to */
+	struct fetch_auth auth;	     /* the same; goes to the origin of request.url only */
+	bool redirects;		     /* are followed, at most HOPS_MAX (hop.h) */
+	/* `limit_count` sets that all must grant. What the server wishes (429, Retry-After, the
+	 * headers of its budget) holds for the first. */
+	const struct limit_spec *limits;
 	size_t limit_count;
 	struct fetch_retry retry;
 	struct request_context context; /* for records of slow requests; borrowed until done */
@@ -61,7 +63,20 @@ struct fetch_result {
 	bool unsure;
 	const struct http_result *http; /* the last try's; NULL for FETCH_LATER before any */
 };
+/* What the caller makes of an answer, before the rules of fetch_retry do. */
+enum fetch_verdict {
+	FETCH_AS_USUAL,
+	FETCH_IS_ANSWER, /* comes back as FETCH_ANSWER, whatever its status */
+	FETCH_TRY_AGAIN,
+	FETCH_SLOW_DOWN, /* as a 429 */
+};
 struct fetch_ops {
+	/** The body of each answer as it comes, even of one that will be tried again. May be NULL.
+	 */
+	void (*peek)(void *arg, const char *data, size_t len);
+	/** Of an answer that has a status. *wait_ms: with FETCH_SLOW_DOWN, how long at least. NULL:
+	 * as usual. */
+	enum fetch_verdict (*judge)(void *arg, const struct http_result *http, int64_t *wait_ms);
 	/** Not called for an answer that is going to be tried again; fetch_status() is known. */
 	bool (*body)(void *arg, const char *data, size_t len);
 	/** A new try begins: forget what body() delivered. */

@@ -45,8 +45,9 @@ struct http_result {
 	int64_t retry_after_ms;	  /* -1: none or not readable; clamped to a day; both forms (RFC
 				     9110 10.2.3) */
 	int64_t body_bytes, duration_us;
-	int64_t sendings;  /* times that libcurl sent it: 0 when no connection came about */
-	const char *error; /* words, "" when HTTP_OK */
+	int64_t sendings;    /* times that libcurl sent it: 0 when no connection came about */
+	int64_t answered_us; /* CLOCK_BOOTTIME at which its answer began; 0: none came */
+	const char *error;   /* words, "" when HTTP_OK */
 	const struct http_transfer *transfer; /* for http_header(); NULL: there is none */
 };
 /** A header of the answer by its name, the index-th (from 0) that is called so; NULL: there is

@@ -89,6 +89,7 @@ static int before_sending(void *arg, char *peer, char *local, int peer_port, int
 	if (t->doomed)
 		return CURL_PREREQFUNC_ABORT;
 	t->sendings++;
+	t->answered_us = 0;
 	t->heard_ms = clock_mono_ms();
 	if (t->idle_ms > 0)
 		loop_timer_start(t->idle, t->idle_ms);
@@ -159,6 +160,8 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 	struct http_transfer *t = arg;
 	(void)data;
 	t->heard_ms = clock_mono_ms();
+	if (t->answered_us == 0 && t->sendings > 0)
+		t->answered_us = clock_boot_us();
 	t->header_bytes += (int64_t)(size * n);
 	if (t->header_bytes > HEADER_BYTES_MAX)
 		t->too_large = "the answer's headers are larger than allowed";
@@ -419,6 +422,7 @@ void transfer_report(struct http_transfer *t, CURLcode code)
 		.body_bytes = t->decoded,
 		.duration_us = clock_mono_us() - t->started_us,
 		.sendings = t->sendings,
+		.answered_us = t->answered_us,
 		.transfer = t,
 	};
 	const char *value;
