@@ -70,3 +70,5 @@ void check_private(struct config_context *ctx, const char *url, bool is_private,
 
 /* Names of the types in column tables, by enum column_type. */
 extern const char *const column_types[];
+/** The limits of one provider. check_limits.c */
+void check_limits(struct config_context *ctx, const struct config_provider *provider);

@@ -128,10 +128,20 @@ struct config_service {
 	struct config_supervision supervision;
 };
 
+/* Limits that calls to some paths keep beside those of their provider. */
+struct config_endpoint {
+	const char *match; /* extended regular expression over the path behind base_url */
+	struct config_rates rate;
+	int64_t concurrency; /* 0: no bound of its own */
+	int64_t min_delay_ms;
+};
+enum { CONFIG_ENDPOINTS_MAX = 6 };
 struct config_limits {
 	struct config_rates rate;
 	int64_t concurrency; /* 0: no bound of its own */
 	int64_t min_delay_ms;
+	bool adaptive;		       /* below concurrency, as the server can stand */
+	struct config_array endpoints; /* struct config_endpoint */
 };
 struct config_backoff {
 	int64_t initial_ms, factor, max_ms;

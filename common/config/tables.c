@@ -295,6 +295,19 @@ const struct config_field command_fields[] = {
 };
 #undef AT
 
+#define AT(member) offsetof(struct config_endpoint, member)
+static const struct config_field endpoint_fields[] = {
+	{ "match", CONFIG_STRING, AT(match), .required = true, .check = check_regex,
+		.doc = "regular expression over a call's path, behind base_url and without query" },
+	{ "rate", CONFIG_RATES, AT(rate), .min = 1, .max = 100000,
+		.doc = "calls in a time, one or a list: 10/1m" },
+	{ "concurrency", CONFIG_INT, AT(concurrency), .def = "0", .min = 0, .max = 1000,
+		.doc = "calls at a time; 0: no bound of its own" },
+	{ "min_delay", CONFIG_DURATION_MS, AT(min_delay_ms), .def = "0s", .min = 0, .max = 3600000,
+		.doc = "least time from one call to the next" },
+	{ 0 },
+};
+#undef AT
 #define AT(member) offsetof(struct config_limits, member)
 static const struct config_field limits_fields[] = {
 	{ "rate", CONFIG_RATES, AT(rate), .min = 1, .max = 100000,
@@ -303,6 +316,11 @@ static const struct config_field limits_fields[] = {
 		.doc = "calls at a time; 0: no bound of its own" },
 	{ "min_delay", CONFIG_DURATION_MS, AT(min_delay_ms), .def = "0s", .min = 0, .max = 3600000,
 		.doc = "least time from one call to the next" },
+	{ "adaptive", CONFIG_BOOL, AT(adaptive), .def = "false",
+		.doc = "as many at a time as the server can stand, up to concurrency (none: 20)" },
+	{ "endpoints", CONFIG_STRUCT_LIST, AT(endpoints), .fields = endpoint_fields,
+		.element_size = sizeof(struct config_endpoint),
+		.doc = "further limits for calls to some paths; all that match are kept" },
 	{ 0 },
 };
 #undef AT

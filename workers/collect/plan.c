@@ -21,7 +21,7 @@ void plan_free(struct plan *plan)
 	row_maker_free(plan->rows);
 	json_path_free(plan->cursor);
 	arena_free(plan->arena);
-	free(plan->limit_key);
+	job_limits_finish(&plan->limits);
 	free(plan);
 }
 
@@ -63,30 +63,6 @@ static int lay_out_records(struct plan *plan, struct err *err)
 	return row_maker_new(&plan->rows, plan->job, err);
 }
 
-static int lay_out_limits(struct plan *plan, struct err *err)
-{
-	const struct config_limits *limits = &plan->provider->limits;
-	size_t n = 0;
-	if (limits->rate.count + (limits->concurrency > 0) > ARRAY_SIZE(plan->windows))
-		return err_set(err, -EINVAL, "provider %s: at most 7 rates", plan->provider->name);
-	for (; n < limits->rate.count; n++)
-		plan->windows[n] = (struct limit_window) { limits->rate.items[n].count,
-			limits->rate.items[n].period_ms };
-	if (limits->concurrency > 0)
-		plan->windows[n++] = (struct limit_window) { limits->concurrency, 0 };
-	if (asprintf(&plan->limit_key, "provider/%s", plan->provider->name) < 0) {
-		plan->limit_key = NULL;
-		return err_set(err, -ENOMEM, "out of memory");
-	}
-	plan->limit = (struct limit_spec) {
-		.key = plan->limit_key,
-		.windows = plan->windows,
-		.window_count = n,
-		.min_delay_ms = limits->min_delay_ms,
-	};
-	return 0;
-}
-
 int plan_new(struct plan **out, const struct config_job *job, struct err *err)
 {
 	struct plan *plan = NEW(struct plan);
@@ -102,7 +78,7 @@ int plan_new(struct plan **out, const struct config_job *job, struct err *err)
 	if (rc == 0)
 		rc = lay_out_table(plan, err);
 	if (rc == 0)
-		rc = lay_out_limits(plan, err);
+		rc = job_limits_init(&plan->limits, plan->provider, err);
 	if (rc == 0)
 		rc = plan_lay_out_auth(plan, err);
 	if (rc < 0) {

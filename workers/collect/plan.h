@@ -2,8 +2,8 @@
 #pragma once
 /* A collect job made ready: paths compiled, table and limits laid out. Borrows from its config. */
 #include "base/compiler.h"
+#include "collect/limits.h"
 #include "config/config.h"
-#include "limit/limit.h"
 #include "record/reader.h"
 #include "store/store.h"
 
@@ -23,10 +23,8 @@ struct plan {
 	struct json_path *cursor; /* of incremental; NULL: it is not */
 	struct arena *arena;
 	struct store_table table;
-	struct limit_window windows[8];
-	struct limit_spec limit;
-	char *limit_key;
 	struct config_pairs auth_headers; /* in the arena: of the provider's auth */
+	struct job_limits limits;
 };
 
 /** auth_headers of a plan that has its provider and arena. @return 0, -ENOMEM */

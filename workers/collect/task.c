@@ -23,6 +23,7 @@
 
 enum {
 	MAX_WAIT_MS = 5000, /* for a limit; longer: the task does not hold its slot */
+	EARLY_MS = 1000,    /* it is claimed before the limit opens: what is free is used at once */
 	LATER_MIN_MS = 250,
 	AHEAD_MAX = 8,		       /* batches that wait for the store while a page is fetched */
 	AHEAD_BYTES = 4 * 1024 * 1024, /* of them together; large ones wait alone */
@@ -262,8 +263,9 @@ static void on_done(void *arg, const struct fetch_result *result)
 			later(t, result);
 			break;
 		}
-		collect_task_end(t, ENDING_PUT_BACK, MAX(result->wait_ms, (int64_t)LATER_MIN_MS),
-			"%s", "waits for a limit");
+		collect_task_end(t, ENDING_PUT_BACK,
+			MAX(result->wait_ms - EARLY_MS, (int64_t)LATER_MIN_MS), "%s",
+			"waits for a limit");
 		break;
 	}
 }
@@ -274,6 +276,7 @@ static int send_call(struct collect_task *t, struct err *err)
 		.body = on_body, .restart = on_restart, .done = on_done
 	};
 	const struct config_provider *p = t->plan->provider;
+	job_limits_of(&t->plan->limits, t->call.url, &t->limits);
 	const struct fetch_spec spec = {
 		.request = { .method = t->call.method,
 			.url = t->call.url,
@@ -288,8 +291,8 @@ static int send_call(struct collect_task *t, struct err *err)
 			.allow_private = p->is_private },
 		.auth = { t->plan->auth_headers, p->auth.query },
 		.redirects = true,
-		.limits = &t->plan->limit,
-		.limit_count = 1,
+		.limits = t->limits.specs,
+		.limit_count = t->limits.count,
 		.retry = { .attempts = p->retry.attempts,
 			.when = &p->retry.when,
 			.backoff_initial_ms = p->retry.backoff.initial_ms,

@@ -6,6 +6,7 @@
  */
 #include "base/list.h"
 #include "collect/call.h"
+#include "collect/limits.h"
 #include "collect/page.h"
 #include "http/fetch.h"
 #include "queue/queue.h"
@@ -30,6 +31,7 @@ struct collect_task {
 	struct loop_timer *timeout, *store_wait;
 	struct page page;
 	struct fetch *fetch;
+	struct call_limits limits; /* of fetch */
 	struct call call;
 	/*
 	 * Of a call that must not be received twice. marking: the queue is to know of it before it
