@@ -35,6 +35,8 @@ const char *html_charset_detect(const char *body, size_t len, const char *conten
  */
 int html_charset_to_utf8(
 	const char *name, const char *body, size_t len, struct buf *out) MUST_CHECK;
+/** How iconv calls it; NULL: utf-8, windows-1252 and what nobody should read. */
+const char *html_charset_iconv(const char *name);
 /** Loads all converters now: a sandbox that may open no file does it before it closes. */
 void html_charset_preload(void);
 

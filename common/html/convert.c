@@ -112,6 +112,12 @@ static struct converter *find_converter(const char *name)
 	return NULL;
 }
 
+const char *html_charset_iconv(const char *name)
+{
+	const struct converter *c = find_converter(name);
+	return c ? c->iconv_name : NULL;
+}
+
 static void from_windows_1252(const char *body, size_t len, struct buf *out)
 {
 	for (size_t i = 0; i < len;) {

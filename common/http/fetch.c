@@ -108,6 +108,11 @@ bool fetch_under_way(const struct fetch *f)
 	return f && f->transfer;
 }
 
+const char *fetch_header(const struct fetch *f, const char *name)
+{
+	return f->transfer ? http_transfer_header(f->transfer, name) : NULL;
+}
+
 void fetch_hold(struct fetch *f, bool on)
 {
 	if (f->transfer)

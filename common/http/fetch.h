@@ -91,6 +91,8 @@ int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_
 void fetch_cancel(struct fetch *fetch);
 /** http_hold() of the answer whose body is being read. */
 void fetch_hold(struct fetch *fetch, bool on);
+/** http_transfer_header() of it. */
+const char *fetch_header(const struct fetch *fetch, const char *name);
 /** Status of the answer whose body is being read, for body(). */
 long fetch_status(const struct fetch *fetch);
 /** It is on its way, and not only waiting: the server may have it. NULL: false */

@@ -84,6 +84,8 @@ struct http_request {
 int http_send(struct http_transfer **out, struct http_client *client,
 	const struct http_request *request, const struct http_ops *ops, void *arg,
 	struct err *err) MUST_CHECK;
+/** A header of the answer whose body is being read; NULL: it has none. Until the next call. */
+const char *http_transfer_header(const struct http_transfer *transfer, const char *name);
 /** Of the answer whose body is being read; 0 before. */
 long http_transfer_status(const struct http_transfer *transfer);
 /** Drops it without a callback. NULL is fine. Never blocks: a transfer that is still resolving is

@@ -404,6 +404,11 @@ static const char *header_of(const struct http_transfer *t, const char *name, si
 											 : NULL;
 }
 
+const char *http_transfer_header(const struct http_transfer *t, const char *name)
+{
+	return header_of(t, name, 0);
+}
+
 const char *http_header(const struct http_result *result, const char *name, size_t index)
 {
 	return result->transfer ? header_of(result->transfer, name, index) : NULL;

@@ -171,3 +171,24 @@ def test_an_answer_that_is_not_what_its_format_says_is_no_answer(house, site, ki
     assert (done["state"], done["tasks_dead"], done["requests"]) == ("failed", 1, 2)
     assert house.dead() == [(f"GET p /items page 1: {words}",)] or house.dead() == [(f"GET p /items: {words}",)]
     assert site.count() == 2
+
+
+@pytest.mark.parametrize(
+    "said, charset, body, words",
+    [
+        ("text/csv; charset=EUC-KR", "", "id,t\n1,서울\n".encode("euc-kr"), None),
+        ("text/csv", "windows-949", "id,t\n1,서울\n".encode("cp949"), None),
+        ("text/csv; charset=utf-8", "", "id,t\n1,서울\n".encode("utf-16"), None),
+        ("text/csv; charset=klingon", "", "id,t\n1,서울\n".encode(), None),
+        ("text/csv; charset=euc-kr", "", "id,t\n1,".encode() + b"\xbc\xff\n", "byte 7 of the answer means nothing in euc-kr"),
+    ],
+)
+def test_an_answer_in_any_encoding_becomes_utf_8(house, site, said, charset, body, words):
+    site.routes["/items"] = answer(body, type=said)
+    more = f"charset: {charset}, " if charset else ""
+    configure(house, {"a": f"request: {{provider: p, path: /items}}, format: csv, {more}fields: {{id: id, t: t}}, store: {{table: a, key: [id]}}"})
+    done = run(house)
+    if words:
+        assert house.dead()[0][0].endswith(words)
+    else:
+        assert done["rejected"] == 0 and house.query("SELECT id, t FROM a") == [("1", "서울")]

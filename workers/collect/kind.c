@@ -62,6 +62,9 @@ static const struct config_field collect_fields[] = {
 		.doc = "dotted path of the list of records; empty: the answer itself" },
 	{ "csv", CONFIG_STRUCT, AT(csv), .fields = collect_csv_fields, .applies = collect_is_csv,
 		.doc = "how it is written, with format csv" },
+	{ "charset", CONFIG_STRING, AT(charset), .check = collect_check_charset,
+		.doc = "encoding of the answers, whatever they say: euc-kr; without, as they say, "
+		       "else UTF-8" },
 	{ "max_body", CONFIG_SIZE, AT(max_body), .def = "10MB", .min = 1000, .max = BODY_MAX,
 		.doc = "of an answer, unpacked; memory follows the record, not the answer" },
 	{ "filter", CONFIG_STRUCT_LIST, AT(filter), .fields = collect_condition_fields,

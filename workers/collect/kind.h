@@ -88,6 +88,7 @@ struct collect_job {
 	struct collect_incremental incremental;
 	int format;	     /* enum collect_format */
 	const char *records; /* dotted path of the list of records; "" or NULL: the answer itself */
+	const char *charset; /* of the answer, whatever it says; NULL: as it says */
 	int64_t max_body;    /* bytes of an answer, decoded */
 	struct collect_csv csv;
 	struct config_array filter;		/* struct collect_condition */

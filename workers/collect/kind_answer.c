@@ -8,6 +8,7 @@
 #include "collect/template.h"
 #include "config/check.h"
 #include "config/kind.h"
+#include "html/charset.h"
 #include "json/path.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -82,6 +83,16 @@ const struct config_field collect_condition_fields[] = {
 	{ 0 },
 };
 #undef AT
+
+void collect_check_charset(
+	struct config_context *ctx, const struct config_mark *mark, const void *value)
+{
+	const char *label = *(const char *const *)value;
+	const char *name = html_charset_find(label, strlen(label));
+	if (!name || str_eq(name, "replacement"))
+		config_error(ctx, mark, "\"%.60s\" is no encoding that is known",
+			check_shown(ctx, value));
+}
 
 bool collect_is_csv(const void *job)
 {

@@ -8,6 +8,8 @@ struct config_context;
 
 extern const struct config_field collect_column_fields[], collect_csv_fields[],
 	collect_condition_fields[];
+void collect_check_charset(
+	struct config_context *ctx, const struct config_mark *mark, const void *value);
 bool collect_is_csv(const void *job); /* for .applies */
 /** Cross-checks of format, records, csv, filter and fields. */
 void collect_check_answer(struct config_context *ctx, const struct collect_job *spec);

@@ -10,7 +10,9 @@
 #include "collect/kind.h"
 #include "collect/plan.h"
 #include "collect/row.h"
+#include "html/charset.h"
 #include "http/hop.h"
+#include "record/charset.h"
 #include "record/reader.h"
 #include "json/path.h"
 #include "json/record.h"
@@ -190,6 +192,19 @@ static void on_rejected(void *arg, const char *why)
 		reject(page, page->filling, why);
 }
 
+/* UTF-8. */
+static bool on_text(void *arg, const char *data, size_t len)
+{
+	struct page *page = arg;
+	struct err err = { 0 };
+	if (record_reader_feed(page->reader, data, len, &err) == 0 &&
+		follow_feed(page->follow, data, len, &err) == 0)
+		return true;
+	if (!page->err.code) /* else the receiver stopped it, and said why */
+		page->err = err;
+	return false;
+}
+
 int page_init(struct page *page, const struct plan *plan, struct list *out, struct err *err)
 {
 	const struct record_ops ops = { .record = on_record, .rejected = on_rejected };
@@ -201,6 +216,8 @@ int page_init(struct page *page, const struct plan *plan, struct list *out, stru
 	int rc = follow_new(&page->follow, &plan->spec->paginate, err);
 	if (rc < 0)
 		return rc;
+	if (record_charset_new(&page->charset, on_text, page) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
 	return record_reader_new(&page->reader, &plan->reader, &ops, page, err);
 }
 
@@ -209,6 +226,8 @@ void page_finish(struct page *page)
 	free_all(&page->held);
 	batch_free(page->filling);
 	page->filling = NULL;
+	record_charset_free(page->charset);
+	page->charset = NULL;
 	record_reader_free(page->reader);
 	page->reader = NULL;
 	follow_free(page->follow);
@@ -249,24 +268,48 @@ void page_restart(struct page *page)
 	page->high = page->high_out;
 	page->err = (struct err) { 0 };
 	page->stop = STOP_NOT;
+	page->begun = false;
 	record_reader_restart(page->reader);
 	follow_restart(page->follow);
 	(void)XXH64_reset(page->hash, 0);
 }
 
-bool page_body(struct page *page, const char *data, size_t len)
+void page_type(struct page *page, const char *content_type)
+{
+	const char *own = page->plan->spec->charset;
+	const char *name = own ? html_charset_find(own, strlen(own))
+			       : html_charset_of_type(content_type ? content_type : "");
+	record_charset_restart(page->charset, name);
+	page->begun = true;
+}
+
+static bool read_text(struct page *page, const char *data, size_t len)
 {
 	struct err err = { 0 };
+	if (!page->begun)
+		page_type(page, NULL);
+	if (record_charset_feed(page->charset, data, len, &err) == 0)
+		return true;
+	if (!page->err.code)
+		page->err = err;
+	return false;
+}
+
+static bool end_text(struct page *page)
+{
+	if (!page->begun)
+		page_type(page, NULL);
+	return record_charset_end(page->charset, &page->err) == 0 &&
+	       record_reader_end(page->reader, &page->err) == 0;
+}
+
+bool page_body(struct page *page, const char *data, size_t len)
+{
 	if (MUTANT(BODY_BUFFERED_WHOLE)) {
 		buf_add(&page->whole, data, len);
 		return true;
 	}
-	if (record_reader_feed(page->reader, data, len, &err) == 0 &&
-		follow_feed(page->follow, data, len, &err) == 0)
-		return true;
-	if (!page->err.code) /* else the receiver stopped it, and said why */
-		page->err = err;
-	return false;
+	return read_text(page, data, len);
 }
 
 static bool has_records(struct page *page)
@@ -328,9 +371,7 @@ static enum page_end end_of(enum paginate_stop stop)
 
 static void read_whole(struct page *page)
 {
-	struct err err = { 0 };
-	if (record_reader_feed(page->reader, buf_str(&page->whole), page->whole.len, &err) < 0)
-		page->err = err;
+	(void)!read_text(page, buf_str(&page->whole), page->whole.len);
 	buf_finish(&page->whole);
 }
 
@@ -341,8 +382,8 @@ enum page_end page_end(struct page *page, const struct page_origin *origin)
 	char hash[POSITION_HASH];
 	struct follow_words words;
 	struct position next;
-	if (page->err.code || record_reader_end(page->reader, &page->err) < 0 ||
-		!has_records(page) || follow_end(page->follow, &words, &page->err) < 0)
+	if (page->err.code || !end_text(page) || !has_records(page) ||
+		follow_end(page->follow, &words, &page->err) < 0)
 		return PAGE_BAD;
 	snprintf(hash, sizeof(hash), "%016" PRIx64, (uint64_t)XXH64_digest(page->hash));
 	struct page_facts facts = { .seen = page->seen,

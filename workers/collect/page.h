@@ -16,6 +16,7 @@
 #include <xxhash.h>
 
 struct follow;
+struct record_charset;
 struct record_reader;
 struct plan;
 
@@ -44,8 +45,10 @@ void batch_free(struct batch *batch);
 struct page {
 	const struct plan *plan;
 	struct record_reader *reader;
-	struct row_context context; /* set by the task */
-	struct follow *follow;	    /* NULL: nothing but records is looked at */
+	struct record_charset *charset; /* before it */
+	bool begun;			/* the body has */
+	struct row_context context;	/* set by the task */
+	struct follow *follow;		/* NULL: nothing but records is looked at */
 	struct position at;
 	char *token;		/* at.token, when it is ours */
 	int64_t seen;		/* records of the page so far */
@@ -76,6 +79,8 @@ void page_finish(struct page *page);
 int page_begin(struct page *page, const struct position *at, struct err *err) MUST_CHECK;
 /** A new try of the same page: what was not given out is forgotten. */
 void page_restart(struct page *page);
+/** What the answer says it is: before the first page_body(); without, it says nothing. */
+void page_type(struct page *page, const char *content_type);
 /** @return false: it makes no sense to read on, page->err says why */
 bool page_body(struct page *page, const char *data, size_t len);
 enum page_end {

@@ -132,6 +132,8 @@ static bool on_body(void *arg, const char *data, size_t len)
 	/* An error's page is read to its end and not looked at. */
 	if (status < 200 || status > 299)
 		return true;
+	if (!t->page.begun)
+		page_type(&t->page, fetch_header(t->fetch, "Content-Type"));
 	bool go_on = page_body(&t->page, data, len);
 	if (go_on && is_far_ahead(t))
 		fetch_hold(t->fetch, true);

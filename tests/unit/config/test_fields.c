@@ -148,6 +148,7 @@ static const struct example {
 	{ "regex", "\"^a.*b$\"", "\"a[\"" },
 	{ "matches", "\"^a.*b$\"", "\"a[\"" },
 	{ "delimiter", "\";\"", "\"ab\"" },
+	{ "charset", "EUC-KR", "\"klingon\"" },
 	{ "quote", "\"'\"", "q" },
 };
 
