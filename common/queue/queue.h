@@ -182,7 +182,9 @@ struct run_request {
 /* Accounts for one due time (D2) and, when it fires, makes its run and tasks. */
 struct due_decision {
 	const char *job;
-	int64_t due_at, next_due_at;  /* next_due_at 0: never again */
+	int64_t due_at, next_due_at; /* next_due_at 0: never again */
+	bool behind; /* the caller writes next_due_at later, by queue_tx_move(); until then the row
+			of drover_due tells */
 	const char *outcome, *reason; /* "fired" needs `run` */
 	const struct run_request *run;
 	enum due_room {
@@ -195,9 +197,10 @@ struct due_decision {
 enum { CATCH_UP_IN_FLIGHT = 16 };
 /* The statements that tell what became of decisions. */
 struct due_statements {
-	size_t moved, moved_count;	   /* they change a row for each job; none: it has no row */
 	size_t accounted, accounted_count; /* they return a row (enum due_column) for each due time
 					      that nobody had decided before */
+	size_t missing, missing_count;	   /* they return the name of each job that has no row in
+					      drover_job */
 };
 enum due_column { DUE_OUTCOME, DUE_REASON, DUE_RUN, DUE_JOB, DUE_AT };
 /**
@@ -213,6 +216,12 @@ enum due_column { DUE_OUTCOME, DUE_REASON, DUE_RUN, DUE_JOB, DUE_AT };
  */
 void queue_tx_decide(struct store_tx *tx, const struct due_decision *decisions, size_t count,
 	int64_t now_ms, struct due_statements *out);
+/** Moves next due times on, never back. */
+struct due_move {
+	const char *job;
+	int64_t next_due_at;
+};
+void queue_tx_move(struct store_tx *tx, const struct due_move *moves, size_t count, int64_t now_ms);
 /**
  * Ends the run, or with run_id 0 all open runs of the job, as `cancelled`: ready tasks leave with
  * this transaction, claimed ones when their holder finds out by its next guard (QUEUE_LOST).

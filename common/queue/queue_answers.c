@@ -43,6 +43,9 @@ struct queue_answer {
 	/* the cursor: behind it what was not yet read */
 	int64_t last_id;
 	char *last_name;
+	/* of jobs; may be NULL */
+	int64_t (*next_due)(const void *of, const char *job);
+	const void *next_due_of;
 };
 
 static void next_step(struct queue_answer *a);
@@ -329,7 +332,9 @@ static bool job_row(struct queue_answer *a, struct json_out *j, const char *key,
 	json_str(j, "name", name);
 	json_str(j, "kind", store_result_text(r, 0, row, 1));
 	json_str(j, "state", job_state(r, row));
-	json_time(j, "next_due_at", store_result_int(r, 0, row, 3));
+	int64_t due = store_result_int(r, 0, row, 3);
+	json_time(
+		j, "next_due_at", a->next_due ? MAX(due, a->next_due(a->next_due_of, name)) : due);
 	json_str(j, "follows", store_result_text(r, 0, row, 4));
 	if (store_result_int(r, 0, row, JOB_COLUMNS) > 0)
 		write_last_run(j, r, row);
@@ -370,6 +375,13 @@ struct queue_answer *queue_answer_jobs(
 		qsort(a->names, a->name_count, sizeof(*a->names), compare_names);
 	next_step(a);
 	return a;
+}
+
+void queue_answer_next_due(struct queue_answer *a,
+	int64_t (*next_due)(const void *of, const char *job), const void *of)
+{
+	a->next_due = next_due;
+	a->next_due_of = of;
 }
 
 /* ---- counts ---- */

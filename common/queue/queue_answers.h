@@ -36,6 +36,10 @@ void queue_answer_cancel(struct queue_answer *answer);
  * paused, running, waiting, idle. names (copied): only these; NULL: all. */
 struct queue_answer *queue_answer_jobs(
 	struct store *store, const char *const *names, size_t count, queue_page page, void *arg);
+/** Before its first page: asks next_due(of, job) too, whose rows may be written behind (0: not
+ * known). */
+void queue_answer_next_due(struct queue_answer *answer,
+	int64_t (*next_due)(const void *of, const char *job), const void *of);
 
 struct runs_question {
 	const char *job;	/* NULL: of all */

@@ -133,6 +133,14 @@ static struct bulk move = { .columns = "job, due_at, next_due_at",
 		" THEN d.next_due_at ELSE drover_job.next_due_at END, updated_at = $1"
 		" FROM d WHERE drover_job.name = d.job" };
 
+/* The same for those whose row is written behind, where writers work side by side. */
+static struct bulk holds[STORE_DIALECTS] = {
+	[STORE_DIALECT_POSTGRESQL] = { .columns = "job",
+		.types = "t",
+		.statement = "SELECT 1 FROM d JOIN drover_job j ON j.name = d.job"
+			     " FOR NO KEY UPDATE OF j" },
+};
+
 /*
  * Which of two runs that would overlap is made is not asked beforehand: a row that says that it is
  * the job's only open one, or the only one that waits, is refused by a unique index, whoever else
@@ -176,19 +184,28 @@ static struct bulk make_checked = { .columns = COLUMNS_OF_RUN,
 #endif
 
 /* The key (due_at, job) lets no one decide twice. What d says of one that fires is said when its
- * run was not made. */
-#define PAUSED "j.paused <> 0 OR j.resumed_at >= d.due_at"
+ * run was not made. Of one whose run was made the job need not be looked at once more. */
+#define PAUSED                                                                       \
+	"EXISTS (SELECT 1 FROM drover_job j WHERE j.name = d.job AND (j.paused <> 0" \
+	" OR j.resumed_at >= d.due_at))"
 static struct bulk account = { .columns = "job, due_at, outcome, reason, token",
 	.types = "tittt",
 	.statement = "INSERT INTO drover_due (job, due_at, outcome, reason, run_id, decided_at)"
-		     " SELECT j.name, d.due_at, CASE WHEN r.id IS NOT NULL THEN 'fired'"
+		     " SELECT d.job, d.due_at, CASE WHEN r.id IS NOT NULL THEN 'fired'"
 		     " WHEN " PAUSED " THEN 'skipped' ELSE d.outcome END,"
 		     " CASE WHEN r.waiting IS NOT NULL THEN 'waits for the run before'"
 		     " WHEN r.id IS NOT NULL THEN '' WHEN " PAUSED
 		     " THEN 'paused' ELSE d.reason END, r.id, CAST($1 AS BIGINT)"
-		     " FROM d JOIN drover_job j ON j.name = d.job LEFT JOIN drover_run r"
-		     " ON r.token = d.token WHERE true ON CONFLICT (due_at, job) DO NOTHING"
+		     " FROM d LEFT JOIN drover_run r ON r.token = d.token WHERE r.id IS NOT NULL"
+		     " OR EXISTS (SELECT 1 FROM drover_job j WHERE j.name = d.job)"
+		     " ON CONFLICT (due_at, job) DO NOTHING"
 		     " RETURNING outcome, reason, run_id, job, due_at" };
+
+/* Now each has its row, whoever decided it. */
+static struct bulk find_missing = { .columns = "job, due_at",
+	.types = "ti",
+	.statement = "SELECT d.job FROM d WHERE d.job IS NOT NULL AND NOT EXISTS (SELECT 1 FROM"
+		     " drover_due u WHERE u.due_at = d.due_at AND u.job = d.job)" };
 
 static struct bulk add_tasks = { .columns =
 					 "token, kind, priority, max_attempts, payload, timeout_ms",
@@ -232,16 +249,42 @@ static bool fires(const struct due_decision *d)
 	return d->run && str_eq(d->outcome, "fired");
 }
 
+static bool last_of_job(const struct deciding *g, size_t i)
+{
+	return i + 1 == g->count || !str_eq(g->items[i + 1].job, g->items[i].job);
+}
+
 static void move_on(struct deciding *g, struct store_tx *tx, bool nowhere)
 {
 	list_begin(&g->list, &move, tx, g->now);
 	for (size_t i = 0; i < g->count; i++) {
 		const struct due_decision *d = &g->items[i];
-		if (i + 1 < g->count && str_eq(g->items[i + 1].job, d->job))
+		if (d->behind || !last_of_job(g, i))
 			continue;
 		int64_t next = nowhere ? d->due_at : d->next_due_at;
 		ADD(&g->list, T(d->job), I(d->due_at), next ? I(next) : STORE_VALUE_NULL);
 	}
+	list_end(&g->list);
+}
+
+static void hold_others(struct deciding *g)
+{
+	struct bulk *hold = &holds[store_dialect(store_tx_store(g->tx))];
+	if (!hold->statement)
+		return;
+	list_begin(&g->list, hold, g->tx, g->now);
+	for (size_t i = 0; i < g->count; i++)
+		if (g->items[i].behind && last_of_job(g, i))
+			ADD(&g->list, T(g->items[i].job));
+	list_end(&g->list);
+}
+
+static void tell_missing(struct deciding *g)
+{
+	list_begin(&g->list, &find_missing, g->tx, g->now);
+	for (size_t i = 0; i < g->count; i++)
+		if (last_of_job(g, i))
+			ADD(&g->list, T(g->items[i].job), I(g->items[i].due_at));
 	list_end(&g->list);
 }
 
@@ -357,15 +400,29 @@ void queue_tx_decide(struct store_tx *tx, const struct due_decision *decisions, 
 			queue_token(g->tokens[i]);
 	struct due_statements said;
 	move_all(g);
-	said.moved = g->list.first;
-	said.moved_count = g->list.count;
+	hold_others(g);
 	make_runs(g);
 	account_all(g);
 	said.accounted = g->list.first;
 	said.accounted_count = g->list.count;
+	tell_missing(g);
+	said.missing = g->list.first;
+	said.missing_count = g->list.count;
 	make_tasks(g);
 	if (out)
 		*out = said;
 	free(g->tokens);
 	free(g);
+}
+
+void queue_tx_move(struct store_tx *tx, const struct due_move *moves, size_t count, int64_t now_ms)
+{
+	struct list_of *list = NEW(struct list_of);
+	if (!list)
+		abort();
+	list_begin(list, &move, tx, now_ms);
+	for (size_t i = 0; i < count; i++)
+		ADD(list, T(moves[i].job), I(moves[i].next_due_at), I(moves[i].next_due_at));
+	list_end(list);
+	free(list);
 }

@@ -117,6 +117,7 @@ enum { STORE_READ_ONLY = 1, STORE_ONE_STATE = 2 };
 /** NULL when out of memory. */
 struct store_tx *store_tx_new(struct store *store, unsigned flags);
 void store_tx_free(struct store_tx *tx); /* only for one that was not submitted */
+struct store *store_tx_store(const struct store_tx *tx);
 /** Adds one statement; sql must outlive the store (a literal), values are copied. @return its
  * index, for the result */
 size_t store_tx_sql(

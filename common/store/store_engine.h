@@ -107,5 +107,3 @@ struct store_value *store_op_add_row(struct store_tx *tx, struct store_op *op);
 /** Submits `next` (taken) by itself once tx is durable: the two-transaction acknowledgement. */
 void store_tx_then(struct store_tx *tx, struct store_tx *next);
 #endif
-/** The store that tx was made for. */
-struct store *store_tx_store(const struct store_tx *tx);

@@ -252,6 +252,11 @@ static void on_page(void *arg, enum queue_status status, const char *json, size_
 		question_free(q);
 }
 
+static int64_t next_due_of(const void *ticker, const char *job)
+{
+	return ticker_next_due(ticker, job);
+}
+
 static struct queue_answer *ask_jobs(struct question *q)
 {
 	struct scheduler *s = q->answers->scheduler;
@@ -264,6 +269,8 @@ static struct queue_answer *ask_jobs(struct question *q)
 	q->of_jobs = true;
 	struct queue_answer *answer = queue_answer_jobs(
 		s->store, names, config->job_count, on_page, q);
+	if (answer)
+		queue_answer_next_due(answer, next_due_of, s->ticker);
 	free(names);
 	return answer;
 }

@@ -7,8 +7,12 @@
 #include <stdint.h>
 
 struct timed_job;
+struct job_heap_item {
+	int64_t key;
+	struct timed_job *job;
+};
 struct job_heap {
-	struct timed_job **items;
+	struct job_heap_item *items;
 	size_t count, cap;
 };
 

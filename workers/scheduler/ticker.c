@@ -39,6 +39,7 @@ static void timed_job_free(struct timed_job *j)
 	if (!j)
 		return;
 	job_heap_remove(j);
+	ticker_set_behind(j, false);
 	free(j->name);
 	free(j);
 }
@@ -152,6 +153,7 @@ static void take_up(struct ticker *t, struct timed_job *j, const struct config_j
 	if (!str_eq(hash, j->hash)) {
 		j->known = false;
 		j->go_on_at = 0;
+		ticker_set_behind(j, false);
 	}
 	memcpy(j->hash, hash, sizeof(hash));
 	t->unknown = t->unknown || !j->known;
@@ -251,6 +253,7 @@ void ticker_stop(struct ticker *t)
 	for (size_t i = 0; i < t->count; i++) {
 		t->jobs[i]->known = false;
 		t->jobs[i]->go_on_at = 0;
+		ticker_set_behind(t->jobs[i], false);
 		ticker_enqueue(t->jobs[i]);
 	}
 }
@@ -317,6 +320,8 @@ static int64_t time_to_next(const struct ticker *t, int64_t now)
 	int64_t wait = TICK_MAX_MS;
 	if (first && !t->deciding)
 		wait = MIN(wait, MAX(first->key - now, t->decide_mono - clock_mono_ms()));
+	if (t->behind_count && !t->catching_up_rows)
+		wait = MIN(wait, t->lap_mono - clock_mono_ms());
 	if ((t->late.count || t->aside.count) && !t->catching)
 		wait = MIN(wait, t->catch_up_mono - clock_mono_ms());
 	return MAX(wait, (int64_t)0);
@@ -330,6 +335,7 @@ void ticker_tick(struct ticker *t)
 	watch_clock(t, now);
 	ticker_decide(t, now);
 	ticker_catch_up(t, now);
+	ticker_write_behind(t);
 	if (t->unknown || (t->strangers_mono && clock_mono_ms() >= t->strangers_mono))
 		ticker_read_jobs(t);
 	loop_timer_start(t->timer, time_to_next(t, now));

@@ -21,7 +21,7 @@ struct decided {
 	int64_t due_at, next_due;
 	size_t count;
 	size_t statement, row; /* where the last of them stands, if nobody had decided it before */
-	bool new;
+	bool new, missing, behind;
 };
 /* One transaction; lives in it. */
 struct deciding {
@@ -123,11 +123,14 @@ static bool add_plan(struct ticker *t, struct deciding *all, bool catching)
 	}
 	all->payloads = payloads;
 	t->run_count += fires;
+	d->behind = t->many && !catching && d->next_due && !j->job->due.after.count &&
+		    clock_real_ms() - last->due_at <= LAP_MS;
 	for (size_t i = 0; i < t->planned; i++) {
 		bool this_fires = fires && i == t->planned - 1;
 		t->decisions[t->decision_count++] = (struct due_decision) { .job = j->name,
 			.due_at = t->plan[i].due_at,
 			.next_due_at = d->next_due,
+			.behind = d->behind,
 			.outcome = t->plan[i].outcome,
 			.reason = t->plan[i].reason,
 			.run = this_fires ? &run->request : NULL,
@@ -180,6 +183,7 @@ static void finish_job(const struct decided *d, int64_t now)
 {
 	struct timed_job *j = d->job;
 	j->next_due = d->next_due;
+	ticker_set_behind(j, d->behind);
 	if (j->recount) {
 		j->recount = false;
 		ticker_count_anew(j, now);
@@ -206,19 +210,28 @@ static void add_kind(struct kinds *kinds, const char *kind)
 		kinds->items[kinds->count++] = kind;
 }
 
+/* Rows mostly come in the order of the items. */
+static struct decided *find_item(
+	const struct ticker *t, struct deciding *d, const char *name, size_t *guess)
+{
+	if (*guess < d->count && str_eq(d->items[*guess].job->name, name))
+		return &d->items[(*guess)++];
+	const struct timed_job *j = ticker_find(t, name);
+	if (!j || !j->busy || j->decided >= d->count || d->items[j->decided].job != j)
+		return NULL;
+	*guess = j->decided + 1;
+	return &d->items[j->decided];
+}
+
 /* Whose last due time was not decided before. */
 static void find_new(const struct ticker *t, const struct store_result *r, struct deciding *d)
 {
-	size_t end = d->said.accounted + d->said.accounted_count;
+	size_t end = d->said.accounted + d->said.accounted_count, guess = 0;
 	for (size_t statement = d->said.accounted; statement < end; statement++) {
 		for (size_t row = 0; row < store_result_rows(r, statement); row++) {
-			const struct timed_job *j = ticker_find(
-				t, store_result_text(r, statement, row, DUE_JOB));
-			struct decided *item = j && j->busy && j->decided < d->count
-						       ? &d->items[j->decided]
-						       : NULL;
-			if (!item || item->job != j ||
-				store_result_int(r, statement, row, DUE_AT) != item->due_at)
+			struct decided *item = find_item(
+				t, d, store_result_text(r, statement, row, DUE_JOB), &guess);
+			if (!item || store_result_int(r, statement, row, DUE_AT) != item->due_at)
 				continue;
 			item->new = true;
 			item->statement = statement;
@@ -227,22 +240,25 @@ static void find_new(const struct ticker *t, const struct store_result *r, struc
 	}
 }
 
-static bool all_have_rows(const struct store_result *r, const struct deciding *d)
+static void find_missing(const struct ticker *t, const struct store_result *r, struct deciding *d)
 {
-	int64_t moved = 0;
-	for (size_t i = 0; i < d->said.moved_count; i++)
-		moved += store_result_changes(r, d->said.moved + i);
-	return moved == (int64_t)d->count;
+	size_t end = d->said.missing + d->said.missing_count, guess = 0;
+	for (size_t statement = d->said.missing; statement < end; statement++) {
+		for (size_t row = 0; row < store_result_rows(r, statement); row++) {
+			struct decided *item = find_item(
+				t, d, store_result_text(r, statement, row, 0), &guess);
+			if (item)
+				item->missing = true;
+		}
+	}
 }
 
 static void finish_item(struct ticker *t, const struct store_result *r, const struct decided *item,
-	bool rows, struct kinds *kinds)
+	struct kinds *kinds)
 {
 	if (!ticker_unbusy(item->job))
 		return;
-	/* When not all have one, it may have been decided by another too: nothing is lost by
-	 * writing it again. */
-	if (!item->new && !rows) {
+	if (item->missing) {
 		write_again(item->job);
 		return;
 	}
@@ -259,12 +275,12 @@ static void finish(struct ticker *t, const struct store_result *r)
 {
 	struct deciding *d = store_result_data(r);
 	struct kinds kinds = { 0 };
-	bool rows = all_have_rows(r, d);
 	find_new(t, r, d);
+	find_missing(t, r, d);
 	for (size_t i = 0; i < d->count; i++) {
 		if (d->items[i].new && d->count <= TOLD_ONE_BY_ONE && d->items[i].job->job)
 			log_decided(&d->items[i], r);
-		finish_item(t, r, &d->items[i], rows, &kinds);
+		finish_item(t, r, &d->items[i], &kinds);
 	}
 	if (d->count > TOLD_ONE_BY_ONE)
 		log_info(MAIN, "due_times_decided", KV_INT("jobs", d->count),
@@ -322,8 +338,8 @@ static void pace(struct ticker *t, const struct deciding *d)
 		t->window_mono = now;
 	}
 	t->decided_lately += d->count;
-	bool many = MAX(t->decided_lately, t->decided_before) >= MANY_A_WINDOW;
-	t->decide_mono = many && !d->more ? now + PACE_MS : 0;
+	t->many = MAX(t->decided_lately, t->decided_before) >= MANY_A_WINDOW;
+	t->decide_mono = t->many && !d->more ? now + PACE_MS : 0;
 }
 
 void ticker_decide(struct ticker *t, int64_t now)

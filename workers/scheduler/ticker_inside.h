@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /* What the ticker's files share: ticker.c has the jobs and the clock, ticker_jobs.c what the store
- * knows of them, ticker_due.c decides. */
+ * knows of them, ticker_due.c decides, ticker_behind.c writes what it learns later. */
 #include "queue/queue.h"
 #include "scheduler/job_heap.h"
 #include "scheduler/job_run.h"
@@ -22,7 +22,10 @@ enum {
 	 * for what falls due meanwhile. */
 	MANY_A_WINDOW = 20,
 	WINDOW_MS = 100,
-	PACE_MS = 12,
+	PACE_MS = 15,
+	/* Rows that are written behind are so old at most. */
+	LAP_MS = 10000,
+	LAP_STEPS = 40,
 	/* So many of one job: the others do not wait for its backlog. */
 	DUES_OF_A_JOB = 50,
 	/* Its runs have no more tasks than this, unless one run alone has. */
@@ -48,13 +51,15 @@ struct timed_job {
 	const struct config_job *job; /* NULL: gone from the configuration */
 	char *name;
 	char hash[17];
-	int64_t next_due; /* 0: none */
-	int64_t go_on_at; /* its row was deleted: this one and those after it are not decided */
-	bool kept;	  /* while a configuration is taken up: it is in there */
-	bool known;	  /* read from the store, or written to it */
-	bool busy;	  /* a transaction of this job is under way */
-	bool recount;	  /* the clock was set back meanwhile */
-	bool paused;	  /* as far as we know: the store decides */
+	int64_t next_due;   /* 0: none */
+	int64_t go_on_at;   /* its row was deleted: this one and those after it are not decided */
+	bool kept;	    /* while a configuration is taken up: it is in there */
+	bool known;	    /* read from the store, or written to it */
+	bool busy;	    /* a transaction of this job is under way */
+	bool recount;	    /* the clock was set back meanwhile */
+	bool paused;	    /* as far as we know: the store decides */
+	bool behind;	    /* its row in drover_job: ticker_behind.c */
+	int64_t decided_at; /* while the store is read: the last due time that has a row; 0: none */
 	/* of job_heap.c */
 	struct job_heap *heap;
 	size_t place;
@@ -87,6 +92,10 @@ struct ticker {
 	int64_t strangers_mono; /* then they are looked at again; 0: there are none */
 	int no_room;		/* in a row */
 	bool started, reading, writing, unknown, deciding, catching;
+	bool many;		     /* fall due after each other: MANY_A_WINDOW */
+	size_t behind_count, lap_at; /* of jobs */
+	int64_t lap_mono;	     /* not before */
+	bool catching_up_rows;
 	struct planned plan[DUES_A_TRANSACTION];
 	size_t planned;
 	/* of the transaction that is being made */
@@ -117,6 +126,11 @@ void ticker_read_jobs(struct ticker *t);
 void ticker_forget_job(struct ticker *t, const char *name);
 /** After the clock was set back: due times that were only passed over lie ahead again. */
 void ticker_count_anew(struct timed_job *j, int64_t now);
+
+/* ticker_behind.c */
+void ticker_set_behind(struct timed_job *j, bool behind);
+/** Writes some of the rows that are behind, when it is time. */
+void ticker_write_behind(struct ticker *t);
 
 /* ticker_due.c */
 /** Decides what is due, as much as one transaction carries, if none is under way. */

@@ -111,10 +111,17 @@ struct writing {
 
 static void write_some(struct ticker *t);
 
-static void take_row(
-	struct timed_job *j, const struct store_result *r, size_t statement, size_t row, size_t c)
+/* decided_at: the last due time that has a row; 0: none is known. */
+static void take_row(struct timed_job *j, const struct store_result *r, size_t statement,
+	size_t row, size_t c, int64_t decided_at)
 {
 	j->next_due = store_result_int(r, statement, row, c);
+	/* Its row was to be written behind. */
+	bool behind = decided_at && j->next_due && decided_at >= j->next_due &&
+		      !j->job->due.after.count;
+	if (behind)
+		j->next_due = ticker_after(j, decided_at);
+	ticker_set_behind(j, behind && j->next_due);
 	j->paused = store_result_int(r, statement, row, c + 1) != 0;
 	j->known = true;
 	j->go_on_at = 0;
@@ -138,7 +145,7 @@ static void on_written(void *arg, const struct store_result *r)
 			store_result_rows(r, statement) == 0)
 			t->unknown = true;
 		else
-			take_row(j, r, statement, 0, 0);
+			take_row(j, r, statement, 0, 0, 0);
 	}
 	if (failed || !t->started)
 		return;
@@ -261,6 +268,17 @@ static void take_news(struct timed_job *j, int64_t next_due, bool paused)
 	}
 }
 
+static void take_decided(struct ticker *t, const struct store_result *r)
+{
+	for (size_t i = 0; i < t->count; i++)
+		t->jobs[i]->decided_at = 0;
+	for (size_t row = 0; row < store_result_rows(r, 1); row++) {
+		struct timed_job *j = ticker_find(t, store_result_text(r, 1, row, 0));
+		if (j)
+			j->decided_at = store_result_int(r, 1, row, 1);
+	}
+}
+
 static void on_jobs_read(void *arg, const struct store_result *r)
 {
 	struct ticker *t = arg;
@@ -269,6 +287,7 @@ static void on_jobs_read(void *arg, const struct store_result *r)
 		t->unknown = true;
 		return;
 	}
+	take_decided(t, r);
 	for (size_t row = 0; row < store_result_rows(r, 0); row++) {
 		const char *name = store_result_text(r, 0, row, 0);
 		const char *hash = store_result_text(r, 0, row, 1);
@@ -283,23 +302,37 @@ static void on_jobs_read(void *arg, const struct store_result *r)
 			take_news(j, store_result_int(r, 0, row, 2),
 				store_result_int(r, 0, row, 3) != 0);
 		else
-			take_row(j, r, 0, row, 2);
+			take_row(j, r, 0, row, 2, j->decided_at);
 	}
 	write_some(t);
 	ticker_tick(t);
 }
 
+static bool any_unknown(const struct ticker *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (!t->jobs[i]->known)
+			return true;
+	return false;
+}
+
 void ticker_read_jobs(struct ticker *t)
 {
-	struct store_tx *tx = t->reading || t->writing
-				      ? NULL
-				      : store_tx_new(t->scheduler->store, STORE_READ_ONLY);
+	struct store_tx *tx = t->reading || t->writing ? NULL
+						       : store_tx_new(t->scheduler->store,
+								 STORE_READ_ONLY | STORE_ONE_STATE);
 	if (!tx)
 		return;
 	store_tx_sql(tx,
 		"SELECT name, spec_hash, next_due_at, paused, concurrency, updated_at"
 		" FROM drover_job",
 		NULL, 0);
+	const struct store_value lag = STORE_VALUE_INT(3 * LAP_MS);
+	if (any_unknown(t))
+		store_tx_sql(tx,
+			"SELECT job, MAX(due_at) FROM drover_due WHERE due_at >="
+			" (SELECT MAX(updated_at) FROM drover_job) - $1 GROUP BY job",
+			&lag, 1);
 	t->reading = true;
 	t->strangers_mono = 0;
 	t->unknown = false;
