@@ -63,6 +63,7 @@ static void engine_free(struct store_engine *e)
 	loop_timer_free(e->reconnect);
 	free(e->conns);
 	free(e->tables);
+	table_texts_finish(&e->texts);
 	mem_wipe_free(e->url);
 	free(e);
 }

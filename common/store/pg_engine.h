@@ -17,6 +17,7 @@
  * transaction writes its number.
  */
 #include "store/store_engine.h"
+#include "store/table_text.h"
 #include <libpq-fe.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -155,6 +156,7 @@ struct store_engine {
 	uint64_t random;
 	uint64_t *tables; /* fingerprints of tables that were seen to be right */
 	size_t table_count, table_cap;
+	struct table_texts texts; /* by number of rows: many, not many */
 };
 
 /* ---- pg_engine.c ---- */

@@ -339,17 +339,27 @@ static bool arrays(
 	return true;
 }
 
+static const char *kept_text(struct pg_conn *c, const struct store_table *t, bool many)
+{
+	struct table_texts *texts = &c->engine->texts;
+	const char *text = table_texts_find(texts, t, many);
+	if (text)
+		return text;
+	CLEANUP(buf_finish) struct buf sql = BUF_INIT, source = BUF_INIT;
+	source_text(&source, t, many);
+	pg_upsert_text(&sql, t, buf_str(&source), false);
+	return buf_failed(&sql) || buf_failed(&source)
+		       ? NULL
+		       : table_texts_keep(texts, t, many, buf_str(&sql));
+}
+
 void pg_upsert(struct pg_conn *c, struct store_op *op)
 {
-	CLEANUP(buf_finish) struct buf sql = BUF_INIT, source = BUF_INIT;
 	if (!pg_upsert_rows(c, op))
 		return;
 	bool many = c->run.row_count >= PG_SINGLE_ROWS;
 	const struct store_value **rows = sorted_rows(c, op->table);
-	source_text(&source, op->table, many);
-	pg_upsert_text(&sql, op->table, buf_str(&source), false);
-	if (!rows || buf_failed(&sql) || buf_failed(&source) ||
-		!(many ? arrays(c, op, buf_str(&sql), rows)
-		       : single_rows(c, op, buf_str(&sql), rows)))
+	const char *sql = rows ? kept_text(c, op->table, many) : NULL;
+	if (!sql || !(many ? arrays(c, op, sql, rows) : single_rows(c, op, sql, rows)))
 		c->broken = true;
 }

@@ -39,6 +39,7 @@ static void close_all(struct sqlite_conn *c)
 void sqlite_conn_finish(struct sqlite_conn *c)
 {
 	close_all(c);
+	table_texts_finish(&c->texts);
 }
 
 int sqlite_fail(struct sqlite_conn *c, int rc, const char *doing)

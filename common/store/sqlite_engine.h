@@ -5,6 +5,7 @@
  */
 #include "base/compiler.h"
 #include "store/store_engine.h"
+#include "store/table_text.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,6 +28,7 @@ struct sqlite_conn {
 		int64_t schema;
 	} tables[SQLITE_TABLES_KNOWN];
 	size_t table_count;
+	struct table_texts texts;
 	char error[STORE_ERROR_TEXT]; /* words of the last failure */
 };
 

@@ -304,18 +304,27 @@ static int keep_version(struct making *m, struct sqlite_statement *s, struct sto
 	return rc == SQLITE_OK ? sqlite_step_all(m->c, m->tx, NULL, s, &ignored) : rc;
 }
 
-static int prepare_rows(struct making *m, struct sqlite_statement **out)
+static const char *rows_text(struct making *m)
 {
 	const struct store_table *t = m->table;
+	const char *text = table_texts_find(&m->c->texts, t, 0);
+	if (text)
+		return text;
 	table_add_name(&m->sql, "INSERT INTO ", t->name);
 	buf_add_str(&m->sql, " AS drover_old (");
 	table_add_columns(&m->sql, t);
 	add_parameters(&m->sql, t->column_count);
 	if (!t->append)
 		table_add_conflict(&m->sql, t, "IS NOT", "");
-	int rc = buf_failed(&m->sql) ? SQLITE_NOMEM : sqlite_prepare(m->c, buf_str(&m->sql), out);
+	text = buf_failed(&m->sql) ? NULL : table_texts_keep(&m->c->texts, t, 0, buf_str(&m->sql));
 	buf_reset(&m->sql);
-	return rc;
+	return text;
+}
+
+static int prepare_rows(struct making *m, struct sqlite_statement **out)
+{
+	const char *text = rows_text(m);
+	return text ? sqlite_prepare(m->c, text, out) : SQLITE_NOMEM;
 }
 
 static int prepare_versions(

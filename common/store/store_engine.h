@@ -100,6 +100,8 @@ void store_tx_outcome(struct store_tx *tx, enum store_status status, const char 
  * else in tx's memory. *row_count becomes how many. @return NULL: out of memory, tx knows */
 const struct store_value *store_tx_keep_last(struct store_tx *tx, const struct store_table *table,
 	const struct store_value *values, size_t *row_count);
+/** A table and all that it names, in the arena's memory; NULL: out of memory. */
+const struct store_table *store_table_copy(struct arena *arena, const struct store_table *table);
 /** One more row of op's result, its values for the engine to fill; NULL: out of memory. */
 struct store_value *store_op_add_row(struct store_tx *tx, struct store_op *op);
 

@@ -225,9 +225,8 @@ static const struct store_index *copy_indexes(struct arena *a, const struct stor
 	return copy;
 }
 
-static const struct store_table *copy_table(struct store_tx *tx, const struct store_table *table)
+const struct store_table *store_table_copy(struct arena *a, const struct store_table *table)
 {
-	struct arena *a = tx->arena;
 	struct store_table *copy = arena_alloc(a, sizeof(*copy));
 	struct store_column *columns = arena_alloc(a, table->column_count * sizeof(*columns));
 	bool ok = copy && columns;
@@ -235,17 +234,22 @@ static const struct store_table *copy_table(struct store_tx *tx, const struct st
 		columns[i].type = table->columns[i].type;
 		ok = (columns[i].name = arena_strdup(a, table->columns[i].name)) != NULL;
 	}
-	if (ok) {
-		*copy = *table;
-		copy->columns = columns;
-		copy->name = arena_strdup(a, table->name);
-		copy->key = copy_names(a, table->key, table->key_count);
-		copy->indexes = copy_indexes(a, table);
-		ok = copy->name && copy->key && copy->indexes;
-	}
 	if (!ok)
+		return NULL;
+	*copy = *table;
+	copy->columns = columns;
+	copy->name = arena_strdup(a, table->name);
+	copy->key = copy_names(a, table->key, table->key_count);
+	copy->indexes = copy_indexes(a, table);
+	return copy->name && copy->key && copy->indexes ? copy : NULL;
+}
+
+static const struct store_table *copy_table(struct store_tx *tx, const struct store_table *table)
+{
+	const struct store_table *copy = store_table_copy(tx->arena, table);
+	if (!copy)
 		tx->out_of_memory = true;
-	return ok ? copy : NULL;
+	return copy;
 }
 
 /* ---- rows with the same key: the last one wins, whatever the engine ---- */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/table_text.h"
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/str.h"
 #include "config/config.h" /* enum column_type */
+#include "store/store_engine.h"
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -174,6 +176,62 @@ void table_add_conflict(
 		buf_add_str(sql, cast);
 		between = " OR ";
 	}
+}
+
+/* ---- texts that are kept ---- */
+
+static bool same_names(const char *const *a, const char *const *b, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!str_eq(a[i], b[i]))
+			return false;
+	return true;
+}
+
+static bool same_table(const struct store_table *a, const struct store_table *b)
+{
+	if (!str_eq(a->name, b->name) || a->column_count != b->column_count ||
+		a->key_count != b->key_count || a->append != b->append || a->history != b->history)
+		return false;
+	for (size_t i = 0; i < a->column_count; i++)
+		if (a->columns[i].type != b->columns[i].type ||
+			!str_eq(a->columns[i].name, b->columns[i].name))
+			return false;
+	return same_names(a->key, b->key, a->key_count);
+}
+
+const char *table_texts_find(const struct table_texts *texts, const struct store_table *t, int way)
+{
+	for (size_t i = 0; i < TABLE_TEXTS_MAX && texts->kept[i].text; i++)
+		if (texts->kept[i].way == way && same_table(texts->kept[i].table, t))
+			return texts->kept[i].text;
+	return NULL;
+}
+
+const char *table_texts_keep(
+	struct table_texts *texts, const struct store_table *t, int way, const char *text)
+{
+	struct arena *arena = arena_new(0);
+	struct table_kept kept = { .arena = arena, .way = way };
+	if (arena) {
+		kept.table = store_table_copy(arena, t);
+		kept.text = arena_strdup(arena, text);
+	}
+	if (!kept.table || !kept.text) {
+		arena_free(arena);
+		return NULL;
+	}
+	struct table_kept *at = &texts->kept[texts->next++ % TABLE_TEXTS_MAX];
+	arena_free(at->arena);
+	*at = kept;
+	return kept.text;
+}
+
+void table_texts_finish(struct table_texts *texts)
+{
+	for (size_t i = 0; i < TABLE_TEXTS_MAX; i++)
+		arena_free(texts->kept[i].arena);
+	*texts = (struct table_texts) { 0 };
 }
 
 void table_type_differs(char *words, size_t size, const char *table,

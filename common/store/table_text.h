@@ -8,9 +8,10 @@
 #include "base/compiler.h"
 #include "store/store.h"
 
+struct arena;
 struct buf;
 
-enum { TABLE_NAME_SIZE = 64 };
+enum { TABLE_NAME_SIZE = 64, TABLE_TEXTS_MAX = 64 };
 
 /** @return false with words when a name must not be in SQL, is repeated or unknown */
 bool table_is_sound(const struct store_table *t, char *words, size_t size) MUST_CHECK;
@@ -40,6 +41,25 @@ void table_add_columns(struct buf *sql, const struct store_table *t);
  * `differs` is the engine's operator, of_json what comes behind a json column to compare it. */
 void table_add_conflict(
 	struct buf *sql, const struct store_table *t, const char *differs, const char *of_json);
+/* Texts that were made for tables, kept: to make one costs more than to write a row. All zero is
+ * empty. Not for two threads. */
+struct table_texts {
+	struct table_kept {
+		struct arena *arena;
+		const struct store_table *table;
+		int way;
+		const char *text;
+	} kept[TABLE_TEXTS_MAX];
+	size_t next;
+};
+/** The text kept for just this table (its indexes do not matter), and for this way to write its
+ * rows; the table is sound. NULL: none. Valid until more than TABLE_TEXTS_MAX others were kept. */
+const char *table_texts_find(const struct table_texts *texts, const struct store_table *t, int way);
+/** Keeps a copy. @return the copy; NULL: out of memory */
+const char *table_texts_keep(
+	struct table_texts *texts, const struct store_table *t, int way, const char *text);
+void table_texts_finish(struct table_texts *texts);
+
 /** Words for a column that is there with another type. */
 void table_type_differs(char *words, size_t size, const char *table,
 	const struct store_column *column, const char *is, const char *wanted);
