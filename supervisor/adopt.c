@@ -133,6 +133,12 @@ static void restore_exit(struct process *p, const struct record *r)
 		.at_ms = r->last_exit.at_ms };
 }
 
+/* drover-log is the last that is ended: when it was not left, all came to its end in order. */
+static bool is_closed(const struct supervisor *sv, const struct record *r)
+{
+	return r->closed || (record_is_of_shutdown(r) && !log_room_was_left(sv->logs));
+}
+
 static void restore(struct process *p, const struct record *r)
 {
 	p->incarnation = r->incarnation;
@@ -144,7 +150,7 @@ static void restore(struct process *p, const struct record *r)
 	/* Of a command that is what its task waits for, however droverd went. */
 	if (p->task)
 		restore_exit(p, r);
-	if (r->closed)
+	if (is_closed(p->owner, r))
 		return;
 	/* The operator stopped it before the crash: it stays down. */
 	p->stay_down = !r->wanted && !MUTANT(WANTED_STATE_FORGOTTEN);
@@ -176,7 +182,7 @@ static void on_record(void *arg, const struct record *r)
 	/* Its half line was to be ended with all others, and that did not come. */
 	if (r->closed && log_room_was_left(t->sv->logs))
 		log_room_half_line(t->sv->logs, p->name, false);
-	if (r->closed)
+	if (is_closed(t->sv, r))
 		return;
 	if (mem_grow(&t->array, &t->cap, t->count, sizeof(struct left)) < 0) {
 		/* Without its record the safe end is that of what is only marked. */

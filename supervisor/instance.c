@@ -38,6 +38,7 @@ enum {
 	LOST_MS = 1000, /* from a closed channel to the end of its worker */
 	EXEC_LOOK_MS = 20,
 	EXEC_LOOKS = 150,
+	GO_ON_MS = 50,		/* from the signal that ends until that to go on */
 	DRAIN_MARGIN_MS = 1500, /* a worker gives up draining this long before it would be killed */
 };
 
@@ -112,6 +113,10 @@ static void save(struct process *p)
 		p->saved = 0;
 		return;
 	}
+	/* On record it goes down with all others, and drover-log's will say that all are down: the
+	 * next supervisor asks for no more (adopt.c). */
+	if (p->end_saved && p->state == PROCESS_STOPPED && !p->task)
+		return;
 	fill_record(p, &record);
 	uint64_t sum = record_sum(&record);
 	if (sum == p->saved)
@@ -122,6 +127,7 @@ static void save(struct process *p)
 		sys_close(fd);
 	reserve_take(contain_reserve(sv->contain));
 	p->saved = rc < 0 ? 0 : sum;
+	p->end_saved = rc == 0 && record_is_of_shutdown(&record);
 	if (rc < 0)
 		log_error(
 			MAIN, "record_not_written", KV_STR("name", p->name), KV_INT("errno", -rc));
@@ -531,14 +537,29 @@ static void kill_all(struct process *p)
 /* The main process leads the group, so the kernel finds it without a look at /proc. */
 static bool signal_group(const struct process *p)
 {
-	const struct instance *i = p->instance;
+	struct instance *i = p->instance;
+	const struct supervisor *sv = p->owner;
 	int signo = (int)p->rules->stop.signal;
 	if (!i || i->pidfd < 0 || p->main_ended || sys_pidfd_signal_group(i->pidfd, signo) == -1)
 		return false;
-	/* A stopped process cannot obey until it goes on. */
-	if (signo != SIGKILL && signo != SIGSTOP)
-		sys_pidfd_signal_group(i->pidfd, SIGCONT);
+	i->to_go_on = signo != SIGKILL && signo != SIGSTOP;
+	if (i->to_go_on && !loop_timer_armed(sv->go_on_timer))
+		loop_timer_start(sv->go_on_timer, GO_ON_MS);
 	return true;
+}
+
+/*
+ * A stopped process cannot obey until it goes on. Mostly none is: who ends at once is spared the
+ * second signal, which would wait for the same locks of the kernel as the ends of the others.
+ */
+void instance_go_on(struct process *p)
+{
+	struct instance *i = p->instance;
+	if (!i || !i->to_go_on)
+		return;
+	i->to_go_on = false;
+	if (!p->main_ended)
+		sys_pidfd_signal_group(i->pidfd, SIGCONT);
 }
 
 static void terminate(struct process *p, int64_t deadline_ms)

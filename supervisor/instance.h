@@ -29,6 +29,7 @@ struct instance {
 	struct loop_timer *lost;     /* the channel closed: soon its end must be told */
 	bool greeted, configured;    /* HELLO came; a CONFIG_RESULT was good */
 	bool child;		     /* stands in sv->children */
+	bool to_go_on;		     /* was told to end, and may be stopped */
 	bool inherited;		     /* an earlier supervisor started it */
 	int looks;		     /* how often we looked whether it is executed */
 	struct probe_exec *exec;     /* services that are asked by a command; NULL: not yet */
@@ -66,6 +67,8 @@ extern const struct process_ops instance_ops;
 /** What is left of an instance of an earlier supervisor, as its record (or NULL: only marks) tells.
  * @return 0; -EMFILE, -ENFILE, -ENOMEM: whether it lives cannot be known */
 int instance_adopt(struct process *p, const struct record *record);
+/** Told to end a while ago: lets it go on if it is stopped. */
+void instance_go_on(struct process *p);
 /** A service's child that we have no pipe from: tells process_ready() when it is executed. */
 void instance_await_exec(struct process *p);
 /** Signals and channel for others of the room. */

@@ -99,6 +99,7 @@ struct process {
 	bool main_ended;
 	bool end_awaited; /* killed, and nothing of it lives, but its end was not told yet */
 	bool end_failed;  /* the last end was no success */
+	bool end_saved;	  /* record_is_of_shutdown() of the record on file */
 	pid_t pid;	  /* of the main process; 0 while there is none */
 	uint32_t stats_slot;
 	enum start_cause next_cause; /* why the next instance will be started */

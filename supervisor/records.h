@@ -59,6 +59,12 @@ int records_open(int runtime_fd, struct err *err) MUST_CHECK;
 int record_open(int slots_fd, const char *name, struct err *err) MUST_CHECK;
 /** Writes the supervisor's part at once. @return 0 or negative errno */
 int record_write(int fd, const struct record *record);
+/** Its instance was being ended because the supervisor was: when that came to its end in order,
+ * nothing of the slot was left. */
+static inline bool record_is_of_shutdown(const struct record *r)
+{
+	return r->state == PROCESS_STOPPING && r->end_cause == CAUSE_SHUTDOWN;
+}
 /** A number that differs when what record_write() would write differs. */
 uint64_t record_sum(const struct record *record);
 /** Writes the claim of the calling process; for the child between fork and exec.

@@ -46,7 +46,11 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { HURRY_MS = 1000 };
+enum {
+	HURRY_MS = 1000,
+	MANY = 32,     /* that end at the same time */
+	GATHER_MS = 3, /* what ends within it is told at once then */
+};
 
 static void on_signal(void *arg, int signo);
 static bool is_own(void *arg, int pid);
@@ -193,10 +197,16 @@ static bool log_is_used(void *arg, const char *name)
 
 /* --- what follows from a change, once a turn --- */
 
+static void look_soon(void *arg)
+{
+	const struct supervisor *sv = arg;
+	if (!loop_timer_armed(sv->look_timer))
+		loop_timer_start(sv->look_timer, sv->gather_ms);
+}
+
 void supervisor_changed(struct supervisor *sv, struct process *p UNUSED)
 {
-	if (!loop_timer_armed(sv->look_timer))
-		loop_timer_start(sv->look_timer, 0);
+	look_soon(sv);
 	summary_changed(sv);
 }
 
@@ -228,12 +238,26 @@ static void look_ready(struct supervisor *sv)
 
 static void stop_next(struct supervisor *sv, const struct status_counts *counts);
 
+/* Each turn reads the list of our children once, and of hundreds that is long; their lines of log
+ * are few writes. */
+static void gather(struct supervisor *sv, int64_t ms)
+{
+	if (sv->gather_ms != ms) {
+		loop_gather(sv->loop, ms);
+		log_hold(ms > 0 ? look_soon : NULL, sv);
+	}
+	sv->gather_ms = ms;
+}
+
 static void look(void *arg)
 {
 	struct supervisor *sv = arg;
 	char status[128];
 	/* One look at all slots mostly. */
 	struct status_counts counts = status_count(sv);
+	log_flush();
+	if (sv->state == SUPERVISOR_STOPPING && counts.waiting >= MANY)
+		gather(sv, GATHER_MS);
 	if (counts.waiting) {
 		order_settle(&sv->processes);
 		counts = status_count(sv);
@@ -245,10 +269,12 @@ static void look(void *arg)
 		remove_slots(sv);
 		counts = status_count(sv);
 	}
-	if (sv->state == SUPERVISOR_STOPPING)
+	if (sv->state == SUPERVISOR_STOPPING) {
+		gather(sv, counts.starting >= MANY ? GATHER_MS : 0);
 		stop_next(sv, &counts);
-	else
+	} else {
 		look_ready(sv);
+	}
 	status_write_counts(sv, &counts, status, sizeof(status));
 	service_manager_status(sv->manager, status);
 }
@@ -610,6 +636,13 @@ static void on_settle(void *arg UNUSED)
 	spawn_settle();
 }
 
+static void on_go_on(void *arg)
+{
+	const struct supervisor *sv = arg;
+	LIST_FOR_EACH (node, &sv->processes)
+		instance_go_on(LIST_ENTRY(node, struct process, node));
+}
+
 static void settle_soon(void *arg)
 {
 	struct supervisor *sv = arg;
@@ -634,7 +667,8 @@ static int begin(struct supervisor *sv, struct err *err)
 	spawn_prepare();
 	sv->look_timer = loop_timer_new(sv->loop, look, sv);
 	sv->settle_timer = loop_timer_new(sv->loop, on_settle, sv);
-	if (!sv->look_timer || !sv->settle_timer)
+	sv->go_on_timer = loop_timer_new(sv->loop, on_go_on, sv);
+	if (!sv->look_timer || !sv->settle_timer || !sv->go_on_timer)
 		return err_set(err, -ENOMEM, "out of memory");
 	spawn_settle_by(settle_soon, sv);
 	rc = adopt_marks(sv, err);
@@ -744,6 +778,7 @@ int supervisor_stop(struct supervisor *sv)
 	spawn_finish();
 	loop_timer_free(sv->settle_timer);
 	loop_timer_free(sv->look_timer);
+	loop_timer_free(sv->go_on_timer);
 	place_leave(sv);
 	config_free(sv->config);
 	free(sv->logger_program);

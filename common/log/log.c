@@ -7,6 +7,8 @@
 #include "log/record.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <string.h>
 #include <unistd.h>
 
 static struct {
@@ -17,6 +19,14 @@ static struct {
 	uint64_t untold[LOG_CATEGORIES]; /* dropped, and not yet said so in that category */
 	uint64_t dropped;
 } state = { .level = LOG_INFO };
+
+/* Records of the main category that are not written yet. */
+static struct {
+	char text[PIPE_BUF];
+	size_t len, count;
+	void (*told)(void *arg); /* NULL: nothing is held */
+	void *arg;
+} held;
 
 static const struct {
 	const char *name, *file;
@@ -31,6 +41,8 @@ static const struct {
 static void write_text(enum log_level level, const char *event, const struct kv *fields);
 static void write_record(enum log_level level, enum log_category category, enum log_category to,
 	const char *event, const struct kv *fields);
+static void hold(const char *record, size_t len);
+static void put_or_count(enum log_category to, const char *records, size_t len, size_t count);
 static void tell_drops(void);
 
 const char *log_category_name(enum log_category category)
@@ -110,6 +122,14 @@ static void write_text(enum log_level level, const char *event, const struct kv 
 	buf_finish(&line);
 }
 
+void log_hold(void (*told)(void *arg), void *arg)
+{
+	held.told = told;
+	held.arg = arg;
+	if (!told)
+		log_flush();
+}
+
 /* At most PIPE_BUF bytes into a FIFO: all or nothing, never mixed with another writer's. */
 static bool put(enum log_category to, const char *record, size_t len)
 {
@@ -126,11 +146,36 @@ static void write_record(enum log_level level, enum log_category category, enum 
 	char record[LOG_RECORD_MAX];
 	size_t len = log_render(
 		record, level, category, state.process, clock_real_ms(), event, fields);
-	/* While a gap is not told, nothing may follow it as if there were none. */
-	if (state.untold[to] == 0 && put(to, record, len))
+	if (to == MAIN && (level >= LOG_WARN || held.len + len > sizeof(held.text)))
+		log_flush();
+	if (to == MAIN && level < LOG_WARN && held.told && len)
+		hold(record, len);
+	else
+		put_or_count(to, record, len, 1);
+}
+
+static void hold(const char *record, size_t len)
+{
+	memcpy(held.text + held.len, record, len);
+	held.len += len;
+	if (held.count++ == 0)
+		held.told(held.arg);
+}
+
+/* While a gap is not told, nothing may follow it as if there were none. */
+static void put_or_count(enum log_category to, const char *records, size_t len, size_t count)
+{
+	if (state.untold[to] == 0 && put(to, records, len))
 		return;
-	state.untold[to]++;
-	state.dropped++;
+	state.untold[to] += count;
+	state.dropped += count;
+}
+
+void log_flush(void)
+{
+	if (held.count)
+		put_or_count(MAIN, held.text, held.len, held.count);
+	held.len = held.count = 0;
 }
 
 static void tell_drops(void)

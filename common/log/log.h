@@ -26,6 +26,11 @@ void log_open(const char *process, const int fds[LOG_CATEGORIES], enum log_level
 void log_set_text(bool on);
 void log_set_level(enum log_level level);
 bool log_level_parse(const char *name, enum log_level *out); /* debug, info, warn, error */
+/** From now on records of the main category below LOG_WARN are held, up to PIPE_BUF bytes of them,
+ * until log_flush(), so that hundreds cost few writes. held(arg) is told of the first: the caller
+ * flushes within milliseconds, for what is held is lost with us. NULL: none is held any more. */
+void log_hold(void (*held)(void *arg), void *arg);
+void log_flush(void);
 /** Records dropped since start because a FIFO was full. */
 uint64_t log_dropped(void);
 

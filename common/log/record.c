@@ -19,6 +19,7 @@ enum {
 	NAME_MAX_BYTES = 128, /* event and process */
 	WHY_MAX = 200,	      /* the reason within msg */
 	ENOUGH = LOG_RECORD_MAX - 1,
+	USUAL = 500, /* bytes of a record */
 };
 
 static const char *const levels[] = { "debug", "info", "warn", "error" };
@@ -38,6 +39,11 @@ static size_t step(const char *p)
 static void add_cut(struct buf *b, const char *text, size_t max)
 {
 	size_t start = b->len, i = 0;
+	/* Mostly it fits as a whole. */
+	json_escape(b, text, strlen(text));
+	if (b->len - start <= max)
+		return;
+	b->len = start;
 	while (text[i]) {
 		size_t before = b->len, n = step(text + i);
 		json_escape(b, text + i, n);
@@ -56,11 +62,14 @@ static void add_cut(struct buf *b, const char *text, size_t max)
 
 static void put_text(struct json_out *j, const char *key, const char *text, size_t max)
 {
+	const struct json_out before = *j;
+	size_t start = j->buf->len;
 	struct buf piece = BUF_INIT;
-	if (!text) {
-		json_none(j, key);
+	json_str(j, key, text);
+	if (!text || j->buf->len - start <= max)
 		return;
-	}
+	*j = before;
+	j->buf->len = start;
 	buf_add_char(&piece, '"');
 	add_cut(&piece, text, max);
 	buf_add_char(&piece, '"');
@@ -183,6 +192,7 @@ size_t log_render(char *out, enum log_level level, enum log_category category, c
 	size_t len = 0;
 	while (fields[r.count].type != KV_END)
 		r.count++;
+	(void)buf_reserve(&b, USUAL);
 	if (render_fitting(&b, &r)) {
 		len = b.len;
 		memcpy(out, b.data, len);

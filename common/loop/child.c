@@ -6,9 +6,12 @@
 #include "loop/loop.h"
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 struct loop_exit {
 	struct loop_io *io;
@@ -19,15 +22,16 @@ struct loop_exit {
 /* One SIGCHLD stands for any number of ends; a flood of strangers is taken in portions. */
 enum { REAP_AT_ONCE = 256, LOOK_AGAIN_MS = 100 };
 struct loop_reaper {
-	struct loop_signal *sig;
+	int signals; /* a signalfd */
+	struct loop_io *io;
 	struct loop_timer *again;
 	bool (*is_own)(void *arg, int pid);
 	void *arg;
 };
 
 static void on_pidfd(void *arg, int pidfd, unsigned events);
-static void on_sigchld(void *arg, int signo);
-static void reap(void *arg);
+static void on_sigchld(void *arg, int fd, unsigned events);
+static void on_again(void *arg);
 
 struct loop_exit *loop_exit_new(struct loop *loop, int pidfd, loop_exit_cb cb, void *arg)
 {
@@ -64,6 +68,21 @@ static void on_pidfd(void *arg, int pidfd, unsigned events UNUSED)
 	watch->cb(watch->arg, ended == 1 ? &info : NULL);
 }
 
+/*
+ * Held and read from a descriptor: a handler would interrupt us for every single end, and the
+ * processor that a child dies on would have to interrupt ours for it.
+ */
+static int open_signals(void)
+{
+	sigset_t ends;
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGCHLD);
+	/* Ignored, as whoever started us may have left it, it would take the zombies away. */
+	signal(SIGCHLD, SIG_DFL);
+	pthread_sigmask(SIG_BLOCK, &ends, NULL);
+	return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
 struct loop_reaper *loop_reaper_new(
 	struct loop *loop, bool (*is_own)(void *arg, int pid), void *arg)
 {
@@ -72,9 +91,11 @@ struct loop_reaper *loop_reaper_new(
 		return NULL;
 	reaper->is_own = is_own;
 	reaper->arg = arg;
-	reaper->sig = loop_signal_new(loop, SIGCHLD, on_sigchld, reaper);
-	reaper->again = loop_timer_new(loop, reap, reaper);
-	if (!reaper->sig || !reaper->again) {
+	reaper->signals = open_signals();
+	if (reaper->signals != -1)
+		reaper->io = loop_io_new(loop, reaper->signals, LOOP_READ, on_sigchld, reaper);
+	reaper->again = loop_timer_new(loop, on_again, reaper);
+	if (!reaper->io || !reaper->again) {
 		loop_reaper_free(reaper);
 		return NULL;
 	}
@@ -87,14 +108,15 @@ void loop_reaper_free(struct loop_reaper *reaper)
 {
 	if (!reaper)
 		return;
-	loop_signal_free(reaper->sig);
+	sigset_t ends;
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGCHLD);
+	pthread_sigmask(SIG_UNBLOCK, &ends, NULL);
+	loop_io_free(reaper->io);
 	loop_timer_free(reaper->again);
+	if (reaper->signals != -1)
+		sys_close(reaper->signals);
 	free(reaper);
-}
-
-static void on_sigchld(void *arg, int signo UNUSED)
-{
-	reap(arg);
 }
 
 static bool reap_one(int pid)
@@ -137,23 +159,38 @@ static void reap_behind_own(struct loop_reaper *reaper)
 	closedir(tasks);
 }
 
-static void reap(void *arg)
+/* @return false: an own one is the first zombie, and others behind it are not seen */
+static bool reap_first(struct loop_reaper *reaper)
 {
-	struct loop_reaper *reaper = arg;
-	int reaped = 0;
-	while (reaped < REAP_AT_ONCE) {
+	for (int reaped = 0; reaped < REAP_AT_ONCE; reaped++) {
 		siginfo_t info = { 0 };
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == -1 || info.si_pid == 0)
-			return;
-		if (!reaper->is_own(reaper->arg, info.si_pid) && reap_one(info.si_pid)) {
-			reaped++;
-			continue;
-		}
-		reap_behind_own(reaper);
-		/* A thread's list may be cut short while it changes; look once more when the own
-		 * one is gone. */
-		loop_timer_start(reaper->again, LOOK_AGAIN_MS);
-		return;
+			return true;
+		if (reaper->is_own(reaper->arg, info.si_pid) || !reap_one(info.si_pid))
+			return false;
 	}
 	loop_timer_start(reaper->again, 0);
+	return true;
+}
+
+/* Mostly its watcher comes to the own one in this turn: strangers behind it wait a little. */
+static void on_sigchld(void *arg, int fd, unsigned events UNUSED)
+{
+	struct loop_reaper *reaper = arg;
+	struct signalfd_siginfo info;
+	if (read(fd, &info, sizeof(info)) == -1 && errno != EAGAIN)
+		return;
+	if (!reap_first(reaper) && !loop_timer_armed(reaper->again))
+		loop_timer_start(reaper->again, LOOK_AGAIN_MS);
+}
+
+static void on_again(void *arg)
+{
+	struct loop_reaper *reaper = arg;
+	if (reap_first(reaper))
+		return;
+	reap_behind_own(reaper);
+	/* A thread's list may be cut short while it changes; look once more when the own one is
+	 * gone. */
+	loop_timer_start(reaper->again, LOOK_AGAIN_MS);
 }

@@ -137,6 +137,11 @@ void loop_stop(struct loop *loop)
 	ev_break(loop->ev, EVBREAK_ALL);
 }
 
+void loop_gather(struct loop *loop, int64_t ms)
+{
+	ev_set_io_collect_interval(loop->ev, (double)ms / 1e3);
+}
+
 int64_t loop_now_ms(struct loop *loop)
 {
 	if (!loop->running)

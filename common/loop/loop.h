@@ -20,6 +20,9 @@ void loop_free(struct loop *loop);
 /** Runs until loop_stop(). */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
+/** From now on a turn begins at the earliest ms after the one before, unless a timer is due: what
+ * comes in hundreds is taken together. 0, as it begins: at once. */
+void loop_gather(struct loop *loop, int64_t ms);
 /** CLOCK_MONOTONIC in ms as of this turn; after long work call loop_update_now() first. */
 int64_t loop_now_ms(struct loop *loop);
 void loop_update_now(struct loop *loop);

@@ -164,6 +164,7 @@ def test_a_stopped_service_can_be_stopped(drover):
     os.kill(pid, signal.SIGSTOP)
     code, _ = drover.ask("stop", "a")
     assert code == 0 and not alive(pid)
+    assert drover.slot("a")["last_exit"]["signal"] == signal.SIGTERM, "it was let go on, not killed"
 
 
 def test_the_rest_of_a_dead_tree_is_ended_before_the_next_start(drover):
@@ -354,6 +355,33 @@ def test_a_clean_end_forgets_the_operators_stop(drover):
     assert drover.stop() == 0
     drover.start()
     drover.wait_state("a", "running")
+
+
+def test_a_clean_end_leaves_nothing_to_take_over(drover):
+    drover.start(quick(services(service("a", "exec sleep 1000"))))
+    os.kill(drover.wait_event("process_running", name="a")["pid"], signal.SIGKILL)
+    until(lambda: drover.slot("a")["restarts"] == 1 and drover.slot("a")["state"] == "running", "it is back")
+    assert drover.stop() == 0
+    drover.start()
+    drover.wait_state("a", "running")
+    slot = drover.slot("a")
+    assert (slot["incarnation"], slot["restarts"], slot["last_exit"]) == (3, 0, None)
+    assert not {"process_adopted", "leftover_found"} & {e["event"] for e in drover.read_events()}
+
+
+def test_what_went_down_in_a_shutdown_that_was_cut_short_is_started_again(drover):
+    """The policy of one that was down already has nothing to say: it was droverd's order."""
+    never = {"restart": {"policy": "never"}}
+    stubborn = "trap '' TERM; echo set; while :; do sleep 0.1; done"
+    drover.start(quick(services(service("a", "exec sleep 1000", **never), service("b", stubborn))))
+    until(lambda: "set" in drover.log_of("b"), "it ignores TERM")
+    os.kill(drover.pid, signal.SIGTERM)
+    drover.wait_event("process_stopped", name="a")
+    drover.kill()
+    drover.start()
+    drover.wait_state("a", "running")
+    drover.wait_state("b", "running")
+    assert drover.slot("a")["incarnation"] == drover.slot("b")["incarnation"] == 2
 
 
 def test_lines_written_while_no_supervisor_lives_are_in_the_log_once(drover):

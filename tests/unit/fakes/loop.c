@@ -133,6 +133,10 @@ void loop_stop(struct loop *loop)
 	loop->stopped = true;
 }
 
+void loop_gather(struct loop *loop UNUSED, int64_t ms UNUSED)
+{
+}
+
 int64_t loop_now_ms(struct loop *loop)
 {
 	return loop->now_ms;

@@ -178,6 +178,84 @@ static void what_a_full_pipe_refuses_is_counted_and_the_count_is_told(void **sta
 	json_decref(tick);
 }
 
+static void count_call(void *arg)
+{
+	++*(int *)arg;
+}
+
+static const char *next_event(json_t **record)
+{
+	json_decref(*record);
+	*record = next_record(MAIN);
+	return *record ? str(*record, "event") : "";
+}
+
+static void held_records_are_told_of_once_and_written_in_order(void **state UNUSED)
+{
+	int calls = 0;
+	json_t *r = NULL;
+	open_log();
+	log_hold(count_call, &calls);
+	log_info(MAIN, "first");
+	log_info(MAIN, "second");
+	log_info(HEALTH, "elsewhere");
+	assert_int_equal(calls, 1);
+	assert_null(next_record(MAIN));
+	json_decref(next_record(HEALTH));
+	log_flush();
+	assert_string_equal(next_event(&r), "first");
+	assert_string_equal(next_event(&r), "second");
+	log_info(MAIN, "third");
+	assert_int_equal(calls, 2);
+	log_warn(MAIN, "urgent");
+	assert_string_equal(next_event(&r), "third");
+	assert_string_equal(next_event(&r), "urgent");
+	log_info(MAIN, "fourth");
+	log_hold(NULL, NULL);
+	assert_string_equal(next_event(&r), "fourth");
+	log_info(MAIN, "fifth");
+	assert_string_equal(next_event(&r), "fifth");
+	assert_string_equal(next_event(&r), "");
+}
+
+static void more_records_than_one_write_takes_are_not_held_back(void **state UNUSED)
+{
+	int calls = 0, got = 0;
+	enum { MANY = 200 };
+	open_log();
+	log_hold(count_call, &calls);
+	for (int i = 0; i < MANY; i++)
+		log_info(MAIN, "tick", KV_INT("count", i));
+	log_hold(NULL, NULL);
+	for (json_t *r; (r = next_record(MAIN)); got++) {
+		assert_int_equal(json_integer_value(json_object_get(r, "count")), got);
+		json_decref(r);
+	}
+	assert_int_equal(got, MANY);
+	assert_true(calls > 1 && calls < MANY / 10);
+}
+
+static void held_records_that_a_full_pipe_refuses_are_counted_one_by_one(void **state UNUSED)
+{
+	int calls = 0, got = 0;
+	uint64_t before = log_dropped();
+	open_log();
+	log_hold(count_call, &calls);
+	int sent = 0;
+	while (log_dropped() == before)
+		log_info(MAIN, "tick", KV_INT("count", sent++));
+	log_hold(NULL, NULL);
+	uint64_t dropped = log_dropped() - before;
+	assert_true(dropped > 1);
+	for (json_t *r; (r = next_record(MAIN)); got++)
+		json_decref(r);
+	assert_int_equal((uint64_t)got + dropped, sent);
+	log_info(MAIN, "tick");
+	json_t *drops = next_record(MAIN);
+	assert_int_equal(json_integer_value(json_object_get(drops, "count")), dropped);
+	json_decref(drops);
+}
+
 static void text_is_readable_and_cannot_steer_a_terminal(void **state UNUSED)
 {
 	int p[2], saved = dup(STDERR_FILENO);
@@ -219,6 +297,9 @@ int main(void)
 		cmocka_unit_test(fields_beyond_the_record_are_dropped_and_counted),
 		cmocka_unit_test(a_record_goes_to_its_category_and_errors_to_two),
 		cmocka_unit_test(what_a_full_pipe_refuses_is_counted_and_the_count_is_told),
+		cmocka_unit_test(held_records_are_told_of_once_and_written_in_order),
+		cmocka_unit_test(more_records_than_one_write_takes_are_not_held_back),
+		cmocka_unit_test(held_records_that_a_full_pipe_refuses_are_counted_one_by_one),
 		cmocka_unit_test(text_is_readable_and_cannot_steer_a_terminal),
 		cmocka_unit_test(levels_have_names),
 	};

@@ -154,6 +154,40 @@ static void io_is_seen_paused_and_resumed(void **state UNUSED)
 	close(p[1]);
 }
 
+static int gather_pipe[2];
+
+static void write_one_more(void *arg UNUSED, int fd, unsigned events UNUSED)
+{
+	char c;
+	assert_int_equal(read(fd, &c, 1), 1);
+	assert_int_equal(write(gather_pipe[1], "x", 1), 1);
+	tell('.');
+	if (strlen(story) == 4)
+		loop_stop(loop);
+}
+
+static void what_comes_is_gathered(void **state UNUSED)
+{
+	assert_int_equal(pipe(gather_pipe), 0);
+	struct loop_io *io = loop_io_new(loop, gather_pipe[0], LOOP_READ, write_one_more, NULL);
+	assert_int_equal(write(gather_pipe[1], "x", 1), 1);
+	loop_gather(loop, 20);
+	int64_t before = clock_mono_ms();
+	loop_run(loop);
+	assert_string_equal(story, "....");
+	/* The first may come at once. */
+	assert_true(clock_mono_ms() - before >= 50);
+	loop_io_free(io);
+	close(gather_pipe[0]);
+	close(gather_pipe[1]);
+}
+
+static void timers_do_not_wait_for_what_is_gathered(void **state UNUSED)
+{
+	loop_gather(loop, 60000);
+	run_for(10);
+}
+
 static void on_usr1(void *arg UNUSED, int signo)
 {
 	assert_int_equal(signo, SIGUSR1);
@@ -226,6 +260,8 @@ int main(void)
 		T(cancelled_calls_are_never_made),
 		T(endless_deferring_does_not_starve_timers),
 		T(io_is_seen_paused_and_resumed),
+		T(what_comes_is_gathered),
+		T(timers_do_not_wait_for_what_is_gathered),
 		T(signals_come_as_callbacks),
 		T(a_signal_that_was_blocked_and_waits_is_delivered),
 		T(another_thread_wakes_the_loop),
