@@ -155,6 +155,15 @@ struct config_retry {
 struct config_timeout {
 	int64_t connect_ms, idle_ms, total_ms;
 };
+enum oauth2_grant { GRANT_CLIENT_CREDENTIALS, GRANT_REFRESH_TOKEN };
+enum oauth2_client_auth { CLIENT_AUTH_BASIC, CLIENT_AUTH_BODY };
+struct config_oauth2 {
+	int grant;	       /* enum oauth2_grant */
+	const char *token_url; /* NULL: no OAuth2 */
+	const char *client_id, *client_secret, *scope, *refresh_token;
+	int client_auth; /* enum oauth2_client_auth */
+	struct config_pairs params;
+};
 /* How calls show who asks. What is NULL or empty is not sent. */
 struct config_auth {
 	struct config_pairs query, header;
@@ -162,6 +171,7 @@ struct config_auth {
 	struct {
 		const char *user, *password;
 	} basic;
+	struct config_oauth2 oauth2;
 };
 struct config_provider {
 	const char *name;

@@ -42,6 +42,34 @@ static const struct config_field basic_fields[] = {
 };
 #undef AT
 
+static const char *const grants[] = { "client_credentials", "refresh_token", NULL };
+static const char *const client_auths[] = { "basic", "body", NULL };
+#define AT(member) offsetof(struct config_oauth2, member)
+static const struct config_field oauth2_fields[] = {
+	{ "grant", CONFIG_ENUM, AT(grant), .def = "client_credentials", .names = grants,
+		.doc = "what a token is asked for with" },
+	{ "token_url", CONFIG_STRING, AT(token_url), .required = true, .check = check_http_url,
+		.doc = "asked with POST, within the provider's limits" },
+	{ "client_id", CONFIG_STRING, AT(client_id), .required = true, .check = check_secret,
+		.doc = "name of the client" },
+	{ "client_secret", CONFIG_STRING, AT(client_secret), .secret = true, .check = check_secret,
+		.doc = "best from ${file:PATH}" },
+	{ "scope", CONFIG_STRING, AT(scope), .doc = "what the token is for" },
+	{ "refresh_token", CONFIG_STRING, AT(refresh_token), .secret = true, .check = check_secret,
+		.doc = "the first one; what the server gives instead is kept in STATE_DIR/tokens" },
+	{ "client_auth", CONFIG_ENUM, AT(client_auth), .def = "basic", .names = client_auths,
+		.doc = "where id and secret stand: basic (in a header) or body" },
+	{ "params", CONFIG_STRING_MAP, AT(params), .secret = true, .check = check_argument,
+		.doc = "more fields for token_url, as audience" },
+	{ 0 },
+};
+#undef AT
+
+static bool has_oauth2(const void *auth)
+{
+	return ((const struct config_auth *)auth)->oauth2.token_url;
+}
+
 #define AT(member) offsetof(struct config_auth, member)
 const struct config_field auth_fields[] = {
 	{ "query", CONFIG_STRING_MAP, AT(query), .secret = true, .check = check_argument,
@@ -52,6 +80,8 @@ const struct config_field auth_fields[] = {
 		.doc = "a token: Authorization: Bearer TOKEN" },
 	{ "basic", CONFIG_STRUCT, 0, .fields = basic_fields,
 		.doc = "a user and a password: Authorization: Basic ..." },
+	{ "oauth2", CONFIG_STRUCT, AT(oauth2), .fields = oauth2_fields, .applies = has_oauth2,
+		.doc = "a token of OAuth 2.0, replaced before it ends" },
 	{ 0 },
 };
 #undef AT

@@ -41,6 +41,8 @@ struct fetch {
 	struct loop_timer *sleep; /* between tries */
 	struct limit_permit permits[LIMITS_MAX], resend_permits[LIMITS_MAX];
 	int64_t tries, resends, requests, wait_since_ms, sent_us;
+	struct token_wait token_wait;
+	bool renewed; /* a token that was refused has been replaced once */
 	bool had_body;
 	bool unsure;   /* as in struct fetch_result, of the last call */
 	bool received; /* a request that may not be received twice was, and led on to this one */
@@ -222,6 +224,7 @@ static void fetch_free(struct fetch *f)
 	if (!f->transfer)
 		set_unsent(fetcher, -1);
 	list_remove(&f->node);
+	list_remove(&f->token_wait.node);
 	list_remove(&f->all);
 	loop_timer_free(f->sleep);
 	hop_finish(&f->hop);
@@ -259,9 +262,40 @@ static void finish_failed(struct fetch *f, enum http_outcome outcome, const char
 	finish(f, FETCH_FAILED, 0, &http);
 }
 
-/* Joins the queue of its group; what may go goes in the loop's next turn. */
+/* @return false: it waits for one */
+static bool has_token(struct fetch *f)
+{
+	const struct fetch_tokens *tokens = f->spec.tokens;
+	if (!tokens || f->hop.foreign)
+		return true;
+	bool looked_at = f->fetcher->tap && f->fetcher->tap->keeps;
+	const char *header = looked_at ? "Bearer ***" : tokens->header(f->spec.tokens_arg);
+	free(f->hop.authorization);
+	f->hop.authorization = header ? strdup(header) : NULL;
+	if (f->hop.authorization)
+		return true;
+	list_remove(&f->token_wait.node);
+	tokens->want(f->spec.tokens_arg, &f->token_wait);
+	return false;
+}
+
+static void enqueue(struct fetch *f);
+
+static void on_token(void *arg, const char *problem)
+{
+	struct fetch *f = arg;
+	if (problem)
+		finish_failed(f, HTTP_BROKEN, problem);
+	else
+		enqueue(f);
+}
+
+/* With a token that a retry's sleep cannot outlast, it joins the queue of its group; what may go
+ * goes in the loop's next turn. */
 static void enqueue(struct fetch *f)
 {
+	if (!has_token(f))
+		return;
 	f->wait_since_ms = clock_mono_ms();
 	list_remove(&f->node);
 	list_add_tail(&f->group->waiting, &f->node);
@@ -390,6 +424,19 @@ static void follow(struct fetch *f, const struct http_result *http)
 	enqueue(f);
 }
 
+/* A token may end before its time: once, another is tried. */
+static bool renews(struct fetch *f, const struct http_result *http, enum fetch_verdict verdict)
+{
+	bool wanted = verdict == FETCH_NEW_TOKEN ||
+		      (verdict == FETCH_AS_USUAL && http->status == 401);
+	if (!f->hop.authorization || f->hop.foreign || f->renewed || http->outcome != HTTP_OK ||
+		f->unsure || !wanted)
+		return false;
+	f->renewed = true;
+	f->spec.tokens->refuse(f->spec.tokens_arg, f->hop.authorization);
+	return true;
+}
+
 static void judge(struct fetch *f, const struct http_result *http, enum fetch_verdict verdict,
 	int64_t wait_ms)
 {
@@ -397,6 +444,10 @@ static void judge(struct fetch *f, const struct http_result *http, enum fetch_ve
 	f->unsure = once && http->sendings > 0 && !was_refused(http);
 	if (leads_on(f, http)) {
 		follow(f, http);
+		return;
+	}
+	if (renews(f, http, verdict)) {
+		try_again(f, 0);
 		return;
 	}
 	if (http->outcome == HTTP_RESENT && !f->unsure && f->resends++ < RESENDS_MAX) {
@@ -561,6 +612,9 @@ int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_
 		return err_set(err, -ENOMEM, "fetch: out of memory");
 	list_init(&f->node);
 	list_init(&f->all);
+	list_init(&f->token_wait.node);
+	f->token_wait.came = on_token;
+	f->token_wait.arg = f;
 	f->fetcher = fetcher;
 	f->spec = *spec;
 	hop_init(&f->hop, &f->spec.request, &f->spec.auth);

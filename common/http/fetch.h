@@ -5,6 +5,7 @@
  * here, outside libcurl; a 429 or 503 with Retry-After closes the limit for all. Slow requests are
  * logged (slow.h).
  */
+#include "base/list.h"
 #include "http/hop.h"
 #include "http/http.h"
 #include "http/slow.h"
@@ -26,6 +27,7 @@ struct fetch_tap {
 	/** What comes in, of whatever status; NULL is fine. */
 	void (*body)(void *arg, const char *data, size_t len);
 	void (*answered)(void *arg, const struct http_result *http); /* each try; NULL is fine */
+	bool keeps; /* nothing is sent at all: a token is not asked for either */
 };
 /** tap NULL: nobody looks. Borrowed. */
 void fetcher_set_tap(struct fetcher *fetcher, const struct fetch_tap *tap, void *arg);
@@ -36,10 +38,25 @@ struct fetch_retry {
 	int64_t backoff_initial_ms, backoff_factor, backoff_max_ms;
 	bool jitter;
 };
+/* Who waits for a token. */
+struct token_wait {
+	struct list node;
+	/** Not from within want(). problem: words, NULL: it is there */
+	void (*came)(void *arg, const char *problem);
+	void *arg;
+};
+/* Where the Authorization of calls comes from when it changes; asked before each try. */
+struct fetch_tokens {
+	const char *(*header)(void *arg);		  /* NULL: there is none now */
+	void (*want)(void *arg, struct token_wait *wait); /* whoever leaves removes its node */
+	void (*refuse)(void *arg, const char *header); /* the server did not take it: not again */
+};
 struct fetch_spec {
-	struct http_request request; /* borrowed until done, with all it points to */
-	struct fetch_auth auth;	     /* the same; goes to the origin of request.url only */
-	bool redirects;		     /* are followed, at most HOPS_MAX (hop.h) */
+	struct http_request request;	   /* borrowed until done, with all it points to */
+	struct fetch_auth auth;		   /* the same; goes to the origin of request.url only */
+	const struct fetch_tokens *tokens; /* NULL: none; for the same origin */
+	void *tokens_arg;
+	bool redirects; /* are followed, at most HOPS_MAX (hop.h) */
 	/* `limit_count` sets that all must grant. What the server wishes (429, Retry-After, the
 	 * headers of its budget) holds for the first. */
 	const struct limit_spec *limits;
@@ -69,6 +86,7 @@ enum fetch_verdict {
 	FETCH_IS_ANSWER, /* comes back as FETCH_ANSWER, whatever its status */
 	FETCH_TRY_AGAIN,
 	FETCH_SLOW_DOWN, /* as a 429 */
+	FETCH_NEW_TOKEN, /* as a 401: with another token at once, the first time */
 };
 struct fetch_ops {
 	/** The body of each answer as it comes, even of one that will be tried again. May be NULL.

@@ -33,6 +33,7 @@ void hop_finish(struct hop *hop)
 {
 	wipe(&hop->sent_url);
 	wipe(&hop->url);
+	wipe(&hop->authorization);
 	free(hop->pairs);
 	hop->pairs = NULL;
 }
@@ -168,7 +169,7 @@ static bool is_there(const struct config_pairs *headers, const char *name)
 static int add_headers(struct hop *hop, struct config_pairs *out, struct err *err)
 {
 	const struct config_pairs *own = &hop->first->headers, *auth = &hop->auth->headers;
-	size_t most = own->count + auth->count, n = 0;
+	size_t most = own->count + auth->count + 1, n = 0;
 	free(hop->pairs);
 	hop->pairs = calloc(most + 1, sizeof(*hop->pairs));
 	if (!hop->pairs)
@@ -184,6 +185,8 @@ static int add_headers(struct hop *hop, struct config_pairs *out, struct err *er
 	for (size_t i = 0; !hop->foreign && i < auth->count; i++)
 		if (!is_there(own, auth->items[i].name))
 			hop->pairs[n++] = auth->items[i];
+	if (!hop->foreign && hop->authorization && !is_there(own, "Authorization"))
+		hop->pairs[n++] = (struct config_pair) { "Authorization", hop->authorization };
 	*out = (struct config_pairs) { hop->pairs, n };
 	return 0;
 }
@@ -204,7 +207,7 @@ int hop_request(struct hop *hop, struct http_request *out, struct err *err)
 			return rc;
 		out->url = hop->sent_url;
 	}
-	if (!hop->redirects && !hop->auth->headers.count)
+	if (!hop->redirects && !hop->auth->headers.count && !hop->authorization)
 		return 0;
 	return add_headers(hop, &out->headers, err);
 }

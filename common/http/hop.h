@@ -29,6 +29,7 @@ struct hop {
 	int redirects;
 	char *sent_url; /* with the arguments of auth */
 	struct config_pair *pairs;
+	char *authorization; /* beside auth; NULL: none. Its to free */
 };
 
 void hop_init(struct hop *hop, const struct http_request *first, const struct fetch_auth *auth);

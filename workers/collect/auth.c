@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The headers that a provider's auth makes. */
+#include "collect/auth.h"
+
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "collect/plan.h"
+#include "collect/request.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -37,7 +40,18 @@ static const char *basic_of(struct arena *arena, const char *user, const char *p
 	return text;
 }
 
-int plan_lay_out_auth(struct plan *plan, struct err *err)
+const char *auth_basic_encoded(struct arena *arena, const char *user, const char *password)
+{
+	CLEANUP(buf_finish) struct buf id = BUF_INIT;
+	CLEANUP(buf_finish) struct buf secret = BUF_INIT;
+	request_add_encoded(&id, user);
+	request_add_encoded(&secret, password);
+	if (buf_failed(&id) || buf_failed(&secret))
+		return NULL;
+	return basic_of(arena, buf_str(&id), buf_str(&secret));
+}
+
+int auth_lay_out(struct plan *plan, struct err *err)
 {
 	const struct config_auth *auth = &plan->provider->auth;
 	size_t most = auth->header.count + 1, n = 0;

@@ -25,6 +25,7 @@ enum {
 	POLL_MS = 1000,
 	LEASE_MS = 30000,
 	RENEW_MS = 10000,
+	TOKEN_WAIT_MS = 20,
 	SHORT_DRAIN_MS = 5000,	/* no time to finish anything: the supervisor is lost */
 	DRAIN_MARGIN_MS = 1500, /* for giving tasks back and making that durable */
 };
@@ -176,6 +177,7 @@ static void collector_free(struct collector *c)
 	/* Tasks that are still held: their owner is known to be dead soon. */
 	for (struct collect_task *t; (t = LIST_FIRST(&c->tasks, struct collect_task, node));)
 		collect_task_free(t);
+	collector_free_oauths(c);
 	fetcher_free(c->fetcher);
 	http_client_free(c->http);
 	limits_close(c->limits);
@@ -184,11 +186,13 @@ static void collector_free(struct collector *c)
 	loop_timer_free(c->poll);
 	loop_timer_free(c->renew);
 	loop_timer_free(c->deadline);
+	loop_timer_free(c->token_wait);
 	free_plans(c->plans, c->plan_count);
 	free(c);
 }
 
 static void on_deadline(void *arg);
+static void on_token_wait(void *arg);
 
 static int collector_new(
 	struct collector **out, struct worker *w, const struct config *config, struct err *err)
@@ -199,11 +203,14 @@ static int collector_new(
 	c->worker = w;
 	c->loop = worker_loop(w);
 	list_init(&c->tasks);
+	list_init(&c->oauths);
 	c->poll = loop_timer_new(c->loop, on_poll, c);
 	c->renew = loop_timer_new(c->loop, on_renew, c);
 	c->deadline = loop_timer_new(c->loop, on_deadline, c);
-	int rc = c->poll && c->renew && c->deadline ? open_rooms(c, config, err)
-						    : err_set(err, -ENOMEM, "out of memory");
+	c->token_wait = loop_timer_new(c->loop, on_token_wait, c);
+	int rc = c->poll && c->renew && c->deadline && c->token_wait
+			 ? open_rooms(c, config, err)
+			 : err_set(err, -ENOMEM, "out of memory");
 	if (rc < 0) {
 		c->draining = true; /* nothing may be claimed any more */
 		collector_free(c);
@@ -235,6 +242,9 @@ static int configure(struct worker *w, const struct config *config, struct err *
 	free_plans(c->plans, c->plan_count);
 	c->plans = plans;
 	c->plan_count = count;
+	rc = collector_make_oauths(c, err);
+	if (rc < 0)
+		return rc;
 	int64_t processes = own ? MAX(own->processes, (int64_t)1) : 1;
 	int64_t concurrency = own ? own->concurrency : worker_kind_collect.default_concurrency;
 	c->slots = (size_t)MAX((concurrency + processes - 1) / processes, (int64_t)1);
@@ -264,7 +274,16 @@ static void on_released(void *arg, enum queue_status status)
 static void finish_drain(struct collector *c)
 {
 	loop_timer_stop(c->deadline);
+	if (collector_awaits_token(c)) {
+		loop_timer_start(c->token_wait, TOKEN_WAIT_MS);
+		return;
+	}
 	queue_release_mine(c->queue, on_released, c);
+}
+
+static void on_token_wait(void *arg)
+{
+	finish_drain(arg);
 }
 
 static void on_deadline(void *arg)

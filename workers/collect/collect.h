@@ -12,10 +12,12 @@
 
 struct collect_task;
 struct config;
+struct err;
 struct fetcher;
 struct http_client;
 struct limits;
 struct loop;
+struct oauth;
 struct loop_timer;
 struct plan;
 struct queue;
@@ -35,7 +37,8 @@ struct collector {
 	struct plan **plans; /* one a job of ours */
 	size_t plan_count, slots, running;
 	struct list tasks;
-	struct loop_timer *poll, *renew, *deadline;
+	struct list oauths; /* of providers: tokens.c */
+	struct loop_timer *poll, *renew, *deadline, *token_wait;
 	bool claiming, draining, holding, winding; /* winding: tasks end at their next page */
 	bool claim_again;
 	int claim_trouble;	 /* the queue_status last logged */
@@ -50,3 +53,12 @@ void collector_task_over(struct collector *c);
 /** Claims with the transaction that acknowledges a task: one commit less for each. */
 void collector_claim_with(struct collector *c, struct store_tx *tx);
 const struct plan *collector_plan(const struct collector *c, const char *job);
+/* tokens.c */
+/** Makes what the plans' providers need; what is asked for now is let come to its end.
+ * @return 0, negative errno with words */
+int collector_make_oauths(struct collector *c, struct err *err);
+void collector_free_oauths(struct collector *c);
+/** NULL: the provider has none. */
+struct oauth *collector_oauth(const struct collector *c, const char *provider);
+/** A token is on its way, which must not be lost. */
+bool collector_awaits_token(struct collector *c);

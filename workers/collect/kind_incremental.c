@@ -39,7 +39,8 @@ const struct config_field collect_incremental_fields[] = {
 	{ "param", CONFIG_STRING, AT(param), .required = true,
 		.doc = "argument that holds where to begin" },
 	{ "until", CONFIG_STRING, AT(until),
-		.doc = "argument that holds where it ends: now, or the window's end; none: not sent" },
+		.doc = "argument that holds where it ends: now, or the window's end; none: not "
+		       "sent" },
 	{ "start", CONFIG_STRING, AT(start), .required = true,
 		.doc = "where the first run begins: a date, a time (RFC 3339), or a number" },
 	{ "type", CONFIG_ENUM, AT(type), .def = "time", .names = type_names,

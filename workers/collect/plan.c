@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "collect/auth.h"
 #include "collect/kind.h"
 #include "collect/row.h"
 #include "store/job_table.h"
@@ -80,7 +81,7 @@ int plan_new(struct plan **out, const struct config_job *job, struct err *err)
 	if (rc == 0)
 		rc = job_limits_init(&plan->limits, plan->provider, err);
 	if (rc == 0)
-		rc = plan_lay_out_auth(plan, err);
+		rc = auth_lay_out(plan, err);
 	if (rc < 0) {
 		plan_free(plan);
 		return err_wrap(err, "job %s", job->name);

@@ -27,7 +27,5 @@ struct plan {
 	struct job_limits limits;
 };
 
-/** auth_headers of a plan that has its provider and arena. @return 0, -ENOMEM */
-int plan_lay_out_auth(struct plan *plan, struct err *err) MUST_CHECK;
 int plan_new(struct plan **out, const struct config_job *job, struct err *err) MUST_CHECK;
 void plan_free(struct plan *plan); /* NULL is fine */

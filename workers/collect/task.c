@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "collect/collect.h"
 #include "collect/kind.h"
+#include "collect/oauth.h"
 #include "collect/plan.h"
 #include "collect/request.h"
 #include "collect/tasks_of.h"
@@ -279,6 +280,7 @@ static int send_call(struct collect_task *t, struct err *err)
 	};
 	const struct config_provider *p = t->plan->provider;
 	job_limits_of(&t->plan->limits, t->call.url, &t->limits);
+	struct oauth *oauth = collector_oauth(t->collector, p->name);
 	const struct fetch_spec spec = {
 		.request = { .method = t->call.method,
 			.url = t->call.url,
@@ -292,6 +294,8 @@ static int send_call(struct collect_task *t, struct err *err)
 			.max_body = t->plan->spec->max_body,
 			.allow_private = p->is_private },
 		.auth = { t->plan->auth_headers, p->auth.query },
+		.tokens = oauth ? &oauth_tokens : NULL,
+		.tokens_arg = oauth,
 		.redirects = true,
 		.limits = t->limits.specs,
 		.limit_count = t->limits.count,

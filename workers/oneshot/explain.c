@@ -213,7 +213,7 @@ static void write_explanation(struct explanation *e)
 
 int oneshot_explain(struct oneshot *o, const char *url)
 {
-	static const struct fetch_tap tap = { .sending = watch };
+	static const struct fetch_tap tap = { .sending = watch, .keeps = true };
 	struct explanation e = { .sample = { .o = o, .records = 1, .tap = &tap } };
 	struct sample *s = &e.sample;
 	CLEANUP(freep) char *path = NULL;

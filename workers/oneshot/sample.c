@@ -389,7 +389,7 @@ static void say_what(struct sample *s)
 
 int oneshot_dry(struct oneshot *o)
 {
-	static const struct fetch_tap tap = { .sending = only_look };
+	static const struct fetch_tap tap = { .sending = only_look, .keeps = true };
 	struct sample s = { .o = o, .records = 1, .tap = &tap };
 	if (sample_play(&s) == ONESHOT_DONE && s.asked)
 		say_what(&s);
