@@ -21,6 +21,7 @@ enum { TAG_NUMBER = 'n', TAG_TEXT = 's' };
 struct json_record {
 	json_t *root;
 	struct arena *arena; /* what columns of type json point to */
+	bool single_is_list;
 };
 
 static size_t end_of_text(const char *data, size_t len, size_t at)
@@ -92,6 +93,11 @@ void json_record_free(struct json_record *record)
 	free(record);
 }
 
+void json_record_single_is_list(struct json_record *record)
+{
+	record->single_is_list = true;
+}
+
 bool json_record_is_object(const struct json_record *record)
 {
 	return json_is_object(record->root);
@@ -101,6 +107,7 @@ bool json_record_is_object(const struct json_record *record)
 
 struct walk {
 	const struct json_path *path;
+	bool single_is_list;
 	void (*found)(void *arg, const json_t *value);
 	void *arg;
 };
@@ -112,6 +119,13 @@ static void follow(const struct walk *walk, const json_t *value, size_t at)
 		return;
 	}
 	const struct json_step *step = &walk->path->steps[at];
+	if (walk->single_is_list && !json_is_array(value) &&
+		(step->kind == JSON_STEP_INDEX
+				? step->index == 0 || step->index == -1
+				: step->kind == JSON_STEP_ALL && !json_is_object(value))) {
+		follow(walk, value, at + 1);
+		return;
+	}
 	if (step->kind == JSON_STEP_ALL && json_is_object(value)) {
 		const char *name;
 		json_t *member;
@@ -174,7 +188,8 @@ size_t json_record_select(
 	const struct json_record *record, const struct json_path *path, struct json_out *out)
 {
 	struct select select = { .out = out };
-	follow(&(struct walk) { path, write_found, &select }, record->root, 0);
+	follow(&(struct walk) { path, record->single_is_list, write_found, &select }, record->root,
+		0);
 	return select.count;
 }
 
@@ -276,7 +291,8 @@ static void find_value(void *arg, const json_t *value)
 bool json_record_has(const struct json_record *record, const struct json_path *path)
 {
 	bool found = false;
-	follow(&(struct walk) { path, find_value, &found }, record->root, 0);
+	follow(&(struct walk) { path, record->single_is_list, find_value, &found }, record->root,
+		0);
 	return found;
 }
 
@@ -284,7 +300,7 @@ int json_record_column(struct json_record *record, const struct config_column *c
 	const struct json_path *path, struct json_value *out, struct err *err)
 {
 	struct only only = { 0 };
-	follow(&(struct walk) { path, keep_only, &only }, record->root, 0);
+	follow(&(struct walk) { path, record->single_is_list, keep_only, &only }, record->root, 0);
 	*out = (struct json_value) { .type = JSON_VALUE_NULL };
 	if (column->type == COLUMN_JSON) {
 		bool list = has_wildcard(path);

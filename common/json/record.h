@@ -22,6 +22,9 @@ int json_record_new(
 	struct json_record **out, const char *data, size_t len, struct err *err) MUST_CHECK;
 void json_record_free(struct json_record *record); /* NULL is fine */
 DEFINE_FREEP(struct json_record, json_record)
+/** What is no list is to be taken for a list of one where a path has an index or [*]: as records
+ * made of XML need it. */
+void json_record_single_is_list(struct json_record *record);
 bool json_record_is_object(const struct json_record *record);
 /**
  * The value of one column; null and absent are JSON_VALUE_NULL, and so is an empty text for a

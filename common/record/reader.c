@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "record/csv.h"
 #include "record/ndjson.h"
+#include "record/xml.h"
 #include "json/path.h"
 #include "json/scan.h"
 #include <errno.h>
@@ -18,6 +19,7 @@ struct record_reader {
 	struct json_scan *json;
 	struct ndjson *ndjson;
 	struct csv *csv;
+	struct xml *xml;
 };
 
 static bool on_json(void *arg, const char *data, size_t len)
@@ -42,6 +44,7 @@ static int make(struct record_reader *r, const struct record_options *options, s
 	switch (r->format) {
 	case RECORD_JSON: return json_scan_new(&r->json, &scan, &ops, r, err);
 	case RECORD_NDJSON: return ndjson_new(&r->ndjson, options->path, &r->ops, r->arg, err);
+	case RECORD_XML: return xml_new(&r->xml, options->path, &r->ops, r->arg, err);
 	case RECORD_CSV: break;
 	}
 	return csv_new(&r->csv, &options->csv, &r->ops, r->arg) < 0
@@ -74,6 +77,7 @@ void record_reader_free(struct record_reader *r)
 	json_scan_free(r->json);
 	ndjson_free(r->ndjson);
 	csv_free(r->csv);
+	xml_free(r->xml);
 	free(r);
 }
 
@@ -83,6 +87,7 @@ void record_reader_restart(struct record_reader *r)
 	case RECORD_JSON: json_scan_restart(r->json); break;
 	case RECORD_NDJSON: ndjson_restart(r->ndjson); break;
 	case RECORD_CSV: csv_restart(r->csv); break;
+	case RECORD_XML: xml_restart(r->xml); break;
 	}
 }
 
@@ -91,6 +96,7 @@ int record_reader_feed(struct record_reader *r, const char *data, size_t len, st
 	switch (r->format) {
 	case RECORD_JSON: return json_scan_feed(r->json, data, len, err);
 	case RECORD_NDJSON: return ndjson_feed(r->ndjson, data, len, err);
+	case RECORD_XML: return xml_feed(r->xml, data, len, err);
 	case RECORD_CSV: break;
 	}
 	return csv_feed(r->csv, data, len, err);
@@ -101,6 +107,7 @@ int record_reader_end(struct record_reader *r, struct err *err)
 	switch (r->format) {
 	case RECORD_JSON: return json_scan_end(r->json, err);
 	case RECORD_NDJSON: return ndjson_end(r->ndjson, err);
+	case RECORD_XML: return xml_end(r->xml, err);
 	case RECORD_CSV: break;
 	}
 	return csv_end(r->csv, err);
@@ -108,5 +115,5 @@ int record_reader_end(struct record_reader *r, struct err *err)
 
 const char *record_reader_missing(const struct record_reader *r)
 {
-	return r->json ? json_scan_missing(r->json) : NULL;
+	return r->json ? json_scan_missing(r->json) : r->xml ? xml_missing(r->xml) : NULL;
 }

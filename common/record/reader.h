@@ -19,6 +19,7 @@ enum record_format {
 	RECORD_JSON,   /* RFC 8259; json/scan.h says what a path leads to */
 	RECORD_NDJSON, /* a JSON text a line, each with the path; empty lines are none */
 	RECORD_CSV,    /* csv.h */
+	RECORD_XML,    /* xml.h */
 };
 
 struct record_csv {

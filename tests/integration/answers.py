@@ -6,6 +6,7 @@ import io
 import json
 import pathlib
 import time
+from xml.etree import ElementTree
 
 import pytest
 from hostile import Hostile
@@ -71,3 +72,13 @@ def as_csv(records, columns):
         cells = ['"' + str(record[name]).replace('"', '""') + '"' if record.get(name) is not None else "" for name in columns]
         out.write(",".join(cells) + "\r\n")
     return out.getvalue().encode()
+
+
+def as_xml(records):
+    """Names that are none in XML do not come up in the data."""
+    root = ElementTree.Element("list")
+    for record in records:
+        entry = ElementTree.SubElement(root, "entry")
+        for name, value in record.items():
+            ElementTree.SubElement(entry, name).text = value
+    return ElementTree.tostring(root, "utf-8", xml_declaration=True)

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from answers import ISO, as_csv, as_ndjson, configure, house, run, site  # noqa: F401 (fixtures)
+from answers import ISO, as_csv, as_ndjson, as_xml, configure, house, run, site  # noqa: F401 (fixtures)
 from hostile import answer
 
-FORMATS = {"json": "application/json", "ndjson": "application/x-ndjson", "csv": "text/csv"}
+FORMATS = {"json": "application/json", "ndjson": "application/x-ndjson", "csv": "text/csv", "xml": "application/xml"}
 
 
 def test_iso_codes_are_the_same_rows_in_every_format(house, site):
@@ -16,13 +16,13 @@ def test_iso_codes_are_the_same_rows_in_every_format(house, site):
     for file in ISO:
         ((standard, records),) = json.loads(file.read_text()).items()
         columns = sorted({name for r in records for name in r})
-        bodies = {"json": file.read_bytes(), "ndjson": as_ndjson(records), "csv": as_csv(records, columns)}
+        bodies = {"json": file.read_bytes(), "ndjson": as_ndjson(records), "csv": as_csv(records, columns), "xml": as_xml(records)}
         name = file.stem.replace("-", "_")
         fields = "{" + ", ".join(f'{c}: "{c}"' for c in columns) + ", n: {value: x}}"
         key = "[" + ", ".join(columns) + "]"
         for kind, body in bodies.items():
             site.routes[f"/{name}.{kind}"] = answer(body, type=FORMATS[kind])
-            path = f'records: "{standard}", ' if kind == "json" else ""
+            path = {"json": f'records: "{standard}", ', "xml": "records: list.entry, "}.get(kind, "")
             table = f"{name}_{kind}"
             jobs[table] = (
                 f"request: {{provider: p, path: /{name}.{kind}}}, format: {kind}, {path}fields: {fields},"
@@ -192,3 +192,35 @@ def test_an_answer_in_any_encoding_becomes_utf_8(house, site, said, charset, bod
         assert house.dead()[0][0].endswith(words)
     else:
         assert done["rejected"] == 0 and house.query("SELECT id, t FROM a") == [("1", "서울")]
+
+
+def test_xml_is_read_by_the_path_that_its_json_has(house, site):
+    """As the public data portal of Korea answers: one item is no list of one, an answer without items is none."""
+    text = """<?xml version="1.0" encoding="EUC-KR"?>
+<response><header><resultCode>0000</resultCode></header><body><items>
+<item no="1"><id>126508</id><title>경복궁 &amp; 광화문</title><mapy>37.57</mapy><tag>a</tag><tag>b</tag><empty/></item>
+<item no="2"><id>2</id><title><![CDATA[<서울>]]></title><mapy>x</mapy><tag>c</tag></item>
+<item no="3"><id>3</id><title/><mapy/><tag>d</tag></item>
+</items><totalCount>3</totalCount></body></response>"""
+    site.routes["/items"] = answer(text.encode("euc-kr"), type="application/xml")
+    site.routes["/none"] = answer("<response><body><items/></body></response>", type="application/xml")
+    site.routes["/error"] = answer("<OpenAPI_ServiceResponse><cmmMsgHeader/></OpenAPI_ServiceResponse>", type="text/xml")
+    fields = """{id: {path: id, type: integer}, no: "@no", title: title, lat: {path: mapy, type: real},
+        tag: "tag[0]", tags: {path: "tag[*]", type: json}}"""
+    configure(
+        house,
+        {
+            name: f"request: {{provider: p, path: /{path}}}, format: xml, records: response.body.items.item, fields: {fields}, store: {{table: a, key: [id]}}"
+            for name, path in {"a": "items", "b": "none", "c": "error"}.items()
+        },
+        attempts=1,
+    )
+    done = run(house)
+    assert (done["rows"], done["rejected"], done["errors"]) == (2, 1, ['page 1, record 2: field lat: "x" is not a real'])
+    assert house.query("SELECT id, no, title, lat, tag, tags FROM a ORDER BY id") == [
+        (3, "3", None, None, "d", '["d"]'),
+        (126508, "1", "경복궁 & 광화문", 37.57, "a", '["a","b"]'),
+    ]
+    assert run(house, "b")["state"] == "succeeded"
+    assert run(house, "c")["state"] == "failed"
+    assert house.dead()[-1][0].endswith('records: "response.body.items.item" has no "response" in the answer')

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const format_names[] = { "json", "ndjson", "csv", NULL };
+static const char *const format_names[] = { "json", "ndjson", "csv", "xml", NULL };
 
 enum { VALUES_MAX = 10000 };
 #define BODY_MAX (INT64_C(1) << 40)

@@ -22,7 +22,7 @@ enum collect_method {
 	METHOD_OPTIONS
 };
 extern const char *const collect_methods[]; /* their names, ends with NULL */
-enum collect_format { FORMAT_JSON, FORMAT_NDJSON, FORMAT_CSV };
+enum collect_format { FORMAT_JSON, FORMAT_NDJSON, FORMAT_CSV, FORMAT_XML };
 /* What is sent with a call: one of them or nothing. */
 struct collect_body {
 	const char *json;	  /* a JSON text; a {{NAME}} stands inside of one of its texts */

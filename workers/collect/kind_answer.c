@@ -206,6 +206,8 @@ static void check_records(struct config_context *ctx, const struct collect_job *
 	}
 	if (json_path_new(&path, spec->records, &err) < 0)
 		return; /* was reported */
+	if (spec->format == FORMAT_XML && spec->records[*spec->records == '$'] == '[')
+		config_error(ctx, &mark, "in XML an index stands behind the name of an element");
 	for (size_t i = 0; i < path->count; i++)
 		if (path->steps[i].kind == JSON_STEP_INDEX && path->steps[i].index < 0)
 			config_error(ctx, &mark,

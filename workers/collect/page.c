@@ -14,6 +14,7 @@
 #include "http/hop.h"
 #include "record/charset.h"
 #include "record/reader.h"
+#include "record/xml.h"
 #include "json/path.h"
 #include "json/record.h"
 #include <errno.h>
@@ -168,6 +169,8 @@ static bool on_record(void *arg, const char *data, size_t len)
 		return out_of_memory(page);
 	CLEANUP(json_record_freep) struct json_record *record = NULL;
 	int rc = json_record_new(&record, data, len, &err);
+	if (rc == 0 && page->plan->spec->format == FORMAT_XML)
+		json_record_single_is_list(record);
 	if (rc == 0)
 		rc = note_cursor(page, record, &err);
 	if (rc == 0)
@@ -226,6 +229,7 @@ void page_finish(struct page *page)
 	free_all(&page->held);
 	batch_free(page->filling);
 	page->filling = NULL;
+	buf_finish(&page->head);
 	record_charset_free(page->charset);
 	page->charset = NULL;
 	record_reader_free(page->reader);
@@ -281,13 +285,13 @@ void page_type(struct page *page, const char *content_type)
 			       : html_charset_of_type(content_type ? content_type : "");
 	record_charset_restart(page->charset, name);
 	page->begun = true;
+	page->undeclared = !name && page->plan->spec->format == FORMAT_XML;
+	buf_reset(&page->head);
 }
 
-static bool read_text(struct page *page, const char *data, size_t len)
+static bool give_text(struct page *page, const char *data, size_t len)
 {
 	struct err err = { 0 };
-	if (!page->begun)
-		page_type(page, NULL);
 	if (record_charset_feed(page->charset, data, len, &err) == 0)
 		return true;
 	if (!page->err.code)
@@ -295,10 +299,35 @@ static bool read_text(struct page *page, const char *data, size_t len)
 	return false;
 }
 
+/* The first bytes are there: an XML may say itself what it is. */
+static bool end_head(struct page *page)
+{
+	const char *head = buf_str(&page->head);
+	page->undeclared = false;
+	record_charset_restart(page->charset, xml_declared_charset(head, page->head.len));
+	return give_text(page, head, page->head.len);
+}
+
+static bool read_text(struct page *page, const char *data, size_t len)
+{
+	if (!page->begun)
+		page_type(page, NULL);
+	while (page->undeclared && len > 0) {
+		buf_add_char(&page->head, *data);
+		bool over = *data++ == '>' || page->head.len == XML_HEAD_MAX;
+		len--;
+		if (over && !end_head(page))
+			return false;
+	}
+	return len == 0 || give_text(page, data, len);
+}
+
 static bool end_text(struct page *page)
 {
 	if (!page->begun)
 		page_type(page, NULL);
+	if (page->undeclared && !end_head(page))
+		return false;
 	return record_charset_end(page->charset, &page->err) == 0 &&
 	       record_reader_end(page->reader, &page->err) == 0;
 }

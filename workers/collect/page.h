@@ -47,6 +47,8 @@ struct page {
 	struct record_reader *reader;
 	struct record_charset *charset; /* before it */
 	bool begun;			/* the body has */
+	bool undeclared;		/* an XML that has not said what it is: */
+	struct buf head;		/* its first bytes */
 	struct row_context context;	/* set by the task */
 	struct follow *follow;		/* NULL: nothing but records is looked at */
 	struct position at;

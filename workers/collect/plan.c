@@ -48,6 +48,7 @@ static int lay_out_records(struct plan *plan, struct err *err)
 		[FORMAT_JSON] = RECORD_JSON,
 		[FORMAT_NDJSON] = RECORD_NDJSON,
 		[FORMAT_CSV] = RECORD_CSV,
+		[FORMAT_XML] = RECORD_XML,
 	};
 	const struct collect_job *spec = plan->spec;
 	int rc = json_path_new(&plan->records, spec->records, err);
