@@ -4,7 +4,6 @@
 #include "base/str.h"
 #include "collect/kind_answer.h"
 #include "collect/kind_parts.h"
-#include "collect/template.h"
 #include "config/check.h"
 #include "config/kind.h"
 
@@ -13,31 +12,11 @@
 
 static const char *const format_names[] = { "json", "ndjson", "csv", "xml", NULL };
 
-enum { VALUES_MAX = 10000 };
 #define BODY_MAX (INT64_C(1) << 40)
 
-static void check_value_name(
-	struct config_context *ctx, const struct config_mark *mark, const void *value)
+static bool is_for_each(const void *job)
 {
-	const char *name = *(const char *const *)value;
-	if (!str_is_name(name) || strspn(name, "0123456789") == strlen(name))
-		config_error(ctx, mark, "\"%.60s\" is no name of a value: letters, digits, _ . -",
-			check_shown(ctx, value));
-}
-
-#define AT(member) offsetof(struct collect_for_each, member)
-static const struct config_field for_each_fields[] = {
-	{ "values", CONFIG_STRING_LIST, AT(values), .required = true, .max = VALUES_MAX,
-		.scheduled = true, .doc = "a task for each, all at a time as far as limits allow" },
-	{ "as", CONFIG_STRING, AT(as), .required = true, .check = check_value_name,
-		.scheduled = true, .doc = "{{NAME}} in the request is the task's value" },
-	{ 0 },
-};
-#undef AT
-
-static bool has_values(const void *job)
-{
-	return ((const struct collect_job *)job)->for_each.values.count > 0;
+	return ((const struct collect_job *)job)->for_each.as;
 }
 
 static bool is_incremental(const void *job)
@@ -47,7 +26,8 @@ static bool is_incremental(const void *job)
 
 #define AT(member) offsetof(struct collect_job, member)
 static const struct config_field collect_fields[] = {
-	{ "for_each", CONFIG_STRUCT, AT(for_each), .fields = for_each_fields, .applies = has_values,
+	{ "for_each", CONFIG_STRUCT, AT(for_each), .fields = collect_for_each_fields,
+		.applies = is_for_each,
 		.doc = "cuts a run into tasks; one that fails leaves the others alone" },
 	{ "request", CONFIG_STRUCT, AT(request), .fields = collect_request_fields, .required = true,
 		.doc = "what is called" },
@@ -92,70 +72,6 @@ static const char *collect_provider(const struct config_job *job)
 	return spec->request.provider_name;
 }
 
-/* Each place is for_each's. @return how many there are */
-static size_t check_places(struct config_context *ctx, const struct collect_job *spec,
-	const char *const *member, const char *path)
-{
-	const struct config_mark mark = config_mark_of(ctx, spec, path);
-	struct template_place place;
-	size_t count = 0;
-	for (const char *text = *member; template_find(text, &place); text = place.end, count++) {
-		if (template_is(&place, spec->for_each.as))
-			continue;
-		if (spec->for_each.as)
-			config_error(ctx, &mark, "%s: no value is named so; there is {{%s}}",
-				check_shown(ctx, member), spec->for_each.as);
-		else
-			config_error(ctx, &mark, "%s needs a for_each that names the value",
-				check_shown(ctx, member));
-	}
-	return count;
-}
-
-static size_t check_pairs(struct config_context *ctx, const struct collect_job *spec,
-	const struct config_pairs *pairs, const char *where)
-{
-	char path[300];
-	size_t count = 0;
-	for (size_t i = 0; i < pairs->count; i++) {
-		snprintf(path, sizeof(path), "%s.%.200s", where, pairs->items[i].name);
-		count += check_places(ctx, spec, &pairs->items[i].value, path);
-	}
-	return count;
-}
-
-static void check_values(struct config_context *ctx, const struct collect_job *spec)
-{
-	const struct config_strings *values = &spec->for_each.values;
-	struct config_mark mark = config_mark_of(ctx, spec, "for_each.values");
-	if (values->items && !values->count)
-		config_error(ctx, &mark, "the values of for_each cannot be empty");
-	for (size_t i = 0; i < values->count; i++) {
-		char path[40];
-		snprintf(path, sizeof(path), "for_each.values.%zu", i);
-		mark = config_mark_of(ctx, spec, path);
-		/* It stands in the queue, for everybody who may look. */
-		if (values->items[i] && check_shown(ctx, &values->items[i]) != values->items[i])
-			config_error(ctx, &mark, "a value of for_each cannot be a secret");
-	}
-}
-
-static void check_for_each(struct config_context *ctx, const struct collect_job *spec)
-{
-	size_t places = check_places(ctx, spec, &spec->request.path, "request.path");
-	places += check_pairs(ctx, spec, &spec->request.query, "request.query");
-	places += check_pairs(ctx, spec, &spec->request.headers, "request.headers");
-	places += check_pairs(ctx, spec, &spec->request.body.form, "request.body.form");
-	if (spec->request.body.json)
-		places += check_places(ctx, spec, &spec->request.body.json, "request.body.json");
-	check_values(ctx, spec);
-	const struct config_mark mark = config_mark_of(ctx, spec, "for_each");
-	if (spec->for_each.values.count && spec->for_each.as && !places)
-		config_error(ctx, &mark,
-			"{{%s}} stands nowhere in the request: all tasks would ask the same",
-			spec->for_each.as);
-}
-
 static void check_job(
 	struct config_context *ctx, const struct config *config, struct config_job *job)
 {
@@ -164,7 +80,7 @@ static void check_job(
 	collect_check_incremental(ctx, spec);
 	collect_check_request(ctx, spec);
 	collect_check_answer(ctx, spec);
-	check_for_each(ctx, spec);
+	collect_check_for_each(ctx, config, job);
 	spec->provider = check_provider(
 		ctx, config, &spec->request.provider_name, spec, "request.provider");
 }

@@ -52,10 +52,13 @@ struct collect_paginate {
 	const char *total, *more;    /* where the answer has them; NULL: it does not */
 	int until;		     /* enum paginate_until */
 };
-/* A task for each value, which stands for {{as}} in path and query. */
+/* A task for each value, which stands for {{as}} in the request. */
 struct collect_for_each {
-	struct config_strings values; /* empty: one task, no value */
-	const char *as;
+	struct config_strings values; /* items NULL: another source, or one task without a value */
+	const char *csv, *ndjson, *sql, *job; /* where values are read from; one of them */
+	const char *field;		      /* NULL: as `as` */
+	const char *as;			      /* NULL: no for_each */
+	const char *table, *column;	      /* of job, set by the check */
 };
 /* How CSV is written. */
 struct collect_csv {

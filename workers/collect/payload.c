@@ -6,6 +6,7 @@
 #include "collect/kind.h"
 #include "collect/plan.h"
 #include "collect/position.h"
+#include "collect/values.h"
 #include "json/path.h"
 #include "json/record.h"
 #include <errno.h>
@@ -51,13 +52,15 @@ int payload_read(
 		rc = payload_member(record, as, COLUMN_TEXT, &value, err);
 	if (rc == -ENOMEM)
 		return rc;
-	if (rc < 0 || (as && value.type != JSON_VALUE_TEXT))
+	/* Without one it is the task that makes the others. */
+	bool none = as && value.type != JSON_VALUE_TEXT;
+	if (rc < 0 || (none && !(payload[1] == '}' && values_are_read(&plan->spec->for_each))))
 		return err_set(err, -EINVAL, "the task has no value of {{%s}}", as ? as : "");
-	if (as) {
+	if (as && !none) {
 		read.value = strndup(value.text, value.len);
 		if (!read.value)
 			return err_set(err, -ENOMEM, "out of memory");
-	} else if (payload[1] != '}' && read.since == POSITION_NONE) {
+	} else if (!as && payload[1] != '}' && read.since == POSITION_NONE) {
 		return err_set(err, -EINVAL, "job %s has no for_each any more", plan->job->name);
 	}
 	*out = read;

@@ -11,6 +11,7 @@
 #include "collect/plan.h"
 #include "collect/request.h"
 #include "collect/tasks_of.h"
+#include "collect/values.h"
 #include "http/link.h"
 #include "log/log.h"
 #include "loop/loop.h"
@@ -46,6 +47,7 @@ static void free_task(struct collect_task *t)
 	call_finish(&t->call);
 	free(t->value);
 	free(t->partition);
+	values_close(t->values);
 	free(t->reason);
 	free(t->note);
 	task_free(t->task);
@@ -352,7 +354,7 @@ void collect_task_go_on(struct collect_task *t)
 		}
 		if (tasks_of_needed(t)) {
 			if (tasks_of_go_on(t, &err) < 0)
-				give_up(t, err.text);
+				collect_task_end(t, ENDING_DEAD, 0, "%s", err.text);
 			return;
 		}
 		if (start_page(t, &err) < 0) {

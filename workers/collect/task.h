@@ -39,11 +39,12 @@ struct collect_task {
 	 * received, and the answer is not whole.
 	 */
 	bool marking, marked, unsure;
-	char *value;	   /* of for_each; NULL: the job has none */
-	char *partition;   /* of an incremental job: whose cursor it moves */
-	bool windowed;	   /* it has a window of the partition, and not all of it */
-	bool makes_tasks;  /* instead of calls */
-	bool cut;	   /* some of its windows are made */
+	char *value;	  /* of for_each; NULL: the job has none */
+	char *partition;  /* of an incremental job: whose cursor it moves */
+	bool windowed;	  /* it has a window of the partition, and not all of it */
+	bool makes_tasks; /* instead of calls */
+	bool cut;	  /* some of its windows are made */
+	struct values_file *values;
 	bool reading;	   /* from the store, what it must know before it goes on */
 	struct list ready; /* batches to be written */
 	struct batch *writing;

@@ -12,6 +12,7 @@
 #include "collect/payload.h"
 #include "collect/plan.h"
 #include "collect/task.h"
+#include "collect/values.h"
 #include "log/log.h"
 #include "loop/loop.h"
 #include "queue/queue_state.h"
@@ -20,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WINDOWS_AT_A_TIME = 200, READ_AGAIN_MS = 1000 };
+enum { WINDOWS_AT_A_TIME = 200, READ_AGAIN_MS = 1000, PIECES_AT_A_TIME = 256 };
 
 static int no_memory(struct err *err)
 {
@@ -83,6 +84,114 @@ static int cut(struct collect_task *t, struct err *err)
 	return 0;
 }
 
+/* ---- for_each's values ---- */
+
+/* The last one, too, has the checkpoint of all of them. */
+static void hand_over(struct collect_task *t, struct batch *batch, bool more)
+{
+	batch->after = t->page.at;
+	if (batch->after.token)
+		batch->after.token = arena_strdup(batch->arena, batch->after.token);
+	list_add_tail(&t->ready, &batch->node);
+	if (more)
+		collect_commit(t);
+	else
+		collect_task_end(t, ENDING_DONE, 0, "%s", "");
+}
+
+static int read_file(struct collect_task *t, struct err *err)
+{
+	const struct collect_for_each *each = &t->plan->spec->for_each;
+	int rc = t->values ? 0 : values_open(&t->values, each, t->page.at.seen, err);
+	struct batch *batch = rc == 0 ? batch_new() : NULL;
+	if (rc == 0 && !batch)
+		rc = no_memory(err);
+	/* What makes no task needs no transaction; but the loop is not held up for long. */
+	int more = 1;
+	for (int i = 0; i < PIECES_AT_A_TIME && rc == 0 && more > 0 && !batch->child_count &&
+			!batch->rejected;
+		i++) {
+		more = values_read(t->values, batch, &t->page.at.seen, err);
+		rc = MIN(more, 0);
+	}
+	if (rc < 0) {
+		batch_free(batch);
+		return rc;
+	}
+	hand_over(t, batch, more > 0);
+	return 0;
+}
+
+static int take_values(struct collect_task *t, const struct store_result *r, struct err *err)
+{
+	size_t rows = store_result_rows(r, 0);
+	struct batch *batch = batch_new();
+	int rc = batch ? 0 : no_memory(err);
+	for (size_t i = 0; i < rows && rc == 0; i++) {
+		const struct store_value *v = store_result_value(r, 0, i, 0);
+		if (v->len > VALUE_LONGEST)
+			rc = err_set(err, -EINVAL, "for_each: a value is longer than %d bytes",
+				VALUE_LONGEST);
+		else
+			rc = values_add(
+				batch, t->plan->spec->for_each.as, v->data, v->len, rows, err);
+	}
+	const struct store_value *last = rows > 0 ? store_result_value(r, 0, rows - 1, 0) : NULL;
+	char *token = rc == 0 && last ? strndup(last->data, last->len) : NULL;
+	if (rc == 0 && last && !token)
+		rc = no_memory(err);
+	if (rc < 0) {
+		batch_free(batch);
+		return rc;
+	}
+	free(t->page.token);
+	t->page.at.token = t->page.token = token;
+	t->page.at.seen += (int64_t)rows;
+	hand_over(t, batch, rows == VALUES_AT_A_TIME);
+	return 0;
+}
+
+static void on_values(void *arg, const struct store_result *r)
+{
+	struct collect_task *t = arg;
+	struct err err;
+	t->reading = false;
+	if (t->ending != ENDING_NONE)
+		return;
+	switch (store_result_status(r)) {
+	case STORE_OK:
+		if (take_values(t, r, &err) < 0)
+			collect_task_end(t, ENDING_DEAD, 0, "%s", err.text);
+		break;
+	case STORE_FAILED:
+		collect_task_end(t, ENDING_DEAD, 0, "for_each: %s", store_result_error(r));
+		break;
+	default:
+		collect_task_end(t, ENDING_PUT_BACK, READ_AGAIN_MS, "%s", "the store is away");
+		break;
+	}
+}
+
+static int read_store(struct collect_task *t, struct err *err)
+{
+	struct store_tx *tx = store_tx_new(t->collector->store, STORE_READ_ONLY);
+	if (!tx)
+		return no_memory(err);
+	if (values_ask(tx, &t->plan->spec->for_each, t->page.at.token) < 0) {
+		store_tx_free(tx);
+		return no_memory(err);
+	}
+	t->reading = true;
+	store_submit(t->collector->store, tx, on_values, t);
+	return 0;
+}
+
+static int make_values(struct collect_task *t, struct err *err)
+{
+	const struct collect_for_each *each = &t->plan->spec->for_each;
+	return each->csv || each->ndjson ? read_file(t, err) : read_store(t, err);
+}
+
 /* ---- the cursor ---- */
 
 static void on_cursor(void *arg, const struct store_result *r)
@@ -127,7 +236,9 @@ int tasks_of_init(struct collect_task *t, struct err *err)
 	if (rc < 0)
 		return rc;
 	t->value = payload.value;
-	if (!inc->cursor)
+	/* The first of the run: each value gets a task of its own. */
+	t->makes_tasks = t->plan->spec->for_each.as && !t->value;
+	if (!inc->cursor || t->makes_tasks)
 		return 0;
 	const struct task_payload whole = {
 		.value = t->value, .since = POSITION_NONE, .until = POSITION_NONE
@@ -154,6 +265,8 @@ bool tasks_of_needed(const struct collect_task *t)
 
 int tasks_of_go_on(struct collect_task *t, struct err *err)
 {
+	if (t->plan->spec->for_each.as && !t->value)
+		return make_values(t, err);
 	if (t->plan->spec->incremental.cursor && t->page.at.since == POSITION_NONE)
 		return read_cursor(t, err);
 	return cut(t, err);

@@ -121,6 +121,17 @@ static const struct companion {
 	{ "for_each.values", "for_each.as", "v", NULL },
 	{ "for_each.values", "request.path", "\"/{{v}}\"", NULL },
 	{ "for_each.as", "for_each.values", "[a]", NULL },
+	{ "for_each.csv", "for_each.as", "v", NULL },
+	{ "for_each.csv", "request.path", "\"/{{v}}\"", NULL },
+	{ "for_each.ndjson", "for_each.as", "v", NULL },
+	{ "for_each.ndjson", "request.path", "\"/{{v}}\"", NULL },
+	{ "for_each.sql", "for_each.as", "v", NULL },
+	{ "for_each.sql", "request.path", "\"/{{v}}\"", NULL },
+	{ "for_each.job", "for_each.as", "id", NULL },
+	{ "for_each.job", "request.path", "\"/{{id}}\"", NULL },
+	{ "for_each.field", "for_each.csv", "/a.csv", NULL },
+	{ "for_each.field", "for_each.as", "v", NULL },
+	{ "for_each.field", "request.path", "\"/{{v}}\"", NULL },
 	{ "for_each.as", "request.path", "\"/{{text}}\"", NULL },
 	{ "probe.http.status", "probe.http.url", "\"http://127.0.0.1:1/\"", NULL },
 	{ "probe.http.body", "probe.http.url", "\"http://127.0.0.1:1/\"", NULL },
@@ -163,6 +174,10 @@ static const struct example {
 	{ "refresh_token", "it", "\"\"" },
 	{ "auth.basic.user", "text", "\"a:b\"" },
 	{ "json", "\"[1]\"", "\"[1\"" },
+	{ "for_each.csv", "/a/b.csv", "b.csv" },
+	{ "for_each.ndjson", "/a/b.ndjson", "b.ndjson" },
+	{ "for_each.sql", "\"SELECT a FROM b\"", "\"DELETE FROM b\"" },
+	{ "for_each.job", "parent", "first" },
 	{ "incremental.cursor", "a.b", "a..b" },
 	{ "incremental.start", "2026-01-01T00:00:00Z", "yesterday" },
 	{ "incremental.format", "\"%Y%m%d\"", "\"%y\"" },
@@ -287,6 +302,10 @@ static void start(struct document *doc, const struct root *root)
 		set(doc, "jobs.first.kind", "crawl");
 		set(doc, "jobs.first.start", "[\"https://first.example.org/\"]");
 		set(doc, "jobs.first.store", "{table: first, key: [url]}");
+		set(doc, "jobs.parent.kind", "collect");
+		set(doc, "jobs.parent.request", "{provider: p}");
+		set(doc, "jobs.parent.fields", "{id: id}");
+		set(doc, "jobs.parent.store", "{table: parent, key: [id]}");
 	}
 }
 
