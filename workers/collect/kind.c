@@ -36,6 +36,9 @@ static const struct config_field collect_fields[] = {
 	{ "incremental", CONFIG_STRUCT, AT(incremental), .fields = collect_incremental_fields,
 		.applies = is_incremental,
 		.doc = "asks for what changed since the last run only; no part: for everything" },
+	{ "on_error", CONFIG_STRUCT_LIST, AT(on_error), .fields = collect_error_fields,
+		.element_size = sizeof(struct collect_error_rule),
+		.doc = "what is made of answers; the first rule that holds is obeyed" },
 	{ "format", CONFIG_ENUM, AT(format), .def = "json", .names = format_names,
 		.doc = "of the answers" },
 	{ "records", CONFIG_STRING, AT(records), .def = "", .check = check_dotted_path,
@@ -80,6 +83,7 @@ static void check_job(
 	collect_check_incremental(ctx, spec);
 	collect_check_request(ctx, spec);
 	collect_check_answer(ctx, spec);
+	collect_check_on_error(ctx, spec);
 	collect_check_for_each(ctx, config, job);
 	spec->provider = check_provider(
 		ctx, config, &spec->request.provider_name, spec, "request.provider");

@@ -84,6 +84,16 @@ struct collect_incremental {
 	int64_t lookback_ms, step_ms;
 	int64_t first; /* start as a number, set by the check */
 };
+/* Of an answer for which all that is said holds; the first rule that does is obeyed. */
+enum collect_then { THEN_SKIP, THEN_FAIL, THEN_RETRY, THEN_WAIT };
+extern const char *const collect_then_names[];
+struct collect_error_rule {
+	struct config_strings status; /* "404", "5xx"; empty: any */
+	struct config_pairs header;
+	const char *body; /* NULL: any */
+	int then;	  /* enum collect_then */
+	int64_t wait_ms;
+};
 struct collect_job {
 	struct collect_for_each for_each;
 	struct collect_request request;
@@ -95,12 +105,16 @@ struct collect_job {
 	int64_t max_body;    /* bytes of an answer, decoded */
 	struct collect_csv csv;
 	struct config_array filter;		/* struct collect_condition */
+	struct config_array on_error;		/* struct collect_error_rule */
 	struct config_array fields;		/* struct config_column, with path or value */
 	const struct config_provider *provider; /* resolved by check_job */
 };
 
 /* kind_request.c: the rows of `request` */
 extern const struct config_field collect_request_fields[];
+/* kind_error.c: the rows of `on_error` */
+extern const struct config_field collect_error_fields[];
+void collect_check_on_error(struct config_context *ctx, const struct collect_job *spec);
 /** What the members of a request say about each other. */
 void collect_check_request(struct config_context *ctx, const struct collect_job *spec);
 /**

@@ -37,6 +37,7 @@ static void free_task(struct collect_task *t)
 	store_forget(t->collector->store, t);
 	fetch_cancel(t->fetch);
 	page_finish(&t->page);
+	error_watch_finish(&t->watch);
 	batch_free(t->writing);
 	LIST_FOR_EACH_SAFE (node, &t->ready)
 		batch_free(LIST_ENTRY(node, struct batch, node));
@@ -135,18 +136,37 @@ static bool on_body(void *arg, const char *data, size_t len)
 	/* An error's page is read to its end and not looked at. */
 	if (status < 200 || status > 299)
 		return true;
+	if (t->page_failed)
+		return error_watch_open(&t->watch);
 	if (!t->page.begun)
 		page_type(&t->page, fetch_header(t->fetch, "Content-Type"));
 	bool go_on = page_body(&t->page, data, len);
+	if (!go_on && error_watch_open(&t->watch)) {
+		t->page_failed = true;
+		return true;
+	}
 	if (go_on && is_far_ahead(t))
 		fetch_hold(t->fetch, true);
 	collect_commit(t);
 	return go_on;
 }
 
+static void on_peek(void *arg, const char *data, size_t len)
+{
+	struct collect_task *t = arg;
+	error_watch_body(&t->watch, data, len);
+}
+
+static enum fetch_verdict on_judge(void *arg, const struct http_result *http, int64_t *wait_ms)
+{
+	struct collect_task *t = arg;
+	return error_watch_judge(&t->watch, http, wait_ms);
+}
+
 static void on_restart(void *arg)
 {
 	struct collect_task *t = arg;
+	t->page_failed = false;
 	page_restart(&t->page);
 }
 
@@ -218,9 +238,35 @@ static bool is_transient(long status)
 	return status >= 500 || status == 408 || status == 425 || status == 429;
 }
 
+/* A rule of on_error holds. */
+static void obey(struct collect_task *t, const struct http_result *http)
+{
+	char words[256];
+	error_watch_words(&t->watch, http->status, words, sizeof(words));
+	switch (t->watch.hit->then) {
+	case THEN_SKIP:
+		page_restart(&t->page);
+		t->stop = "on_error";
+		log_info(MAIN, "answer_skipped", KV_STR("job", t->task->job),
+			KV_INT("task", t->task->id), KV_STR("reason", words));
+		collect_task_end(t, ENDING_DONE, 0, "%s", "");
+		break;
+	case THEN_FAIL: give_up(t, words); break;
+	default: retry(t, words); break;
+	}
+}
+
 static void judge_answer(struct collect_task *t, const struct http_result *http)
 {
 	char words[256];
+	if (t->watch.hit) {
+		obey(t, http);
+		return;
+	}
+	if (t->page_failed) {
+		retry(t, t->page.err.text);
+		return;
+	}
 	if (http->status >= 200 && http->status <= 299) {
 		page_over(t, http);
 		return;
@@ -235,7 +281,7 @@ static void judge_answer(struct collect_task *t, const struct http_result *http)
 static void judge_failure(struct collect_task *t, const struct http_result *http)
 {
 	char words[800];
-	if (http->outcome == HTTP_OK) {
+	if (http->outcome == HTTP_OK || t->watch.hit) {
 		judge_answer(t, http);
 		return;
 	}
@@ -256,6 +302,8 @@ static void on_done(void *arg, const struct fetch_result *result)
 	struct collect_task *t = arg;
 	t->fetch = NULL;
 	t->unsure = result->unsure;
+	if (!result->http || result->http->status <= 0)
+		t->watch.hit = NULL; /* an earlier try's */
 	t->requests += result->requests;
 	t->bytes += result->http ? result->http->body_bytes : 0;
 	worker_ticket_touch(t->ticket);
@@ -278,7 +326,11 @@ static void on_done(void *arg, const struct fetch_result *result)
 static int send_call(struct collect_task *t, struct err *err)
 {
 	static const struct fetch_ops ops = {
-		.body = on_body, .restart = on_restart, .done = on_done
+		.peek = on_peek,
+		.judge = on_judge,
+		.body = on_body,
+		.restart = on_restart,
+		.done = on_done,
 	};
 	const struct config_provider *p = t->plan->provider;
 	job_limits_of(&t->plan->limits, t->call.url, &t->limits);
@@ -326,6 +378,8 @@ static int start_page(struct collect_task *t, struct err *err)
 		rc = page_begin(&t->page, &at, err);
 	if (rc < 0)
 		return rc;
+	error_watch_reset(&t->watch);
+	t->page_failed = false;
 	t->marking = t->call.once;
 	return t->marking ? 0 : send_call(t, err);
 }
@@ -412,6 +466,7 @@ void collect_task_start(struct collector *c, struct task *task)
 		collect_task_end(t, ENDING_DEAD, 0, "job %s is no longer configured", task->job);
 		return;
 	}
+	error_watch_init(&t->watch, &t->plan->spec->on_error);
 	if (page_init(&t->page, t->plan, &t->ready, &err) < 0 ||
 		position_read(&at, &t->page.token, task->checkpoint + (asked ? strlen(ASKED) : 0),
 			t->plan->spec->paginate.start, &err) < 0) {

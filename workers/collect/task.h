@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "collect/call.h"
 #include "collect/limits.h"
+#include "collect/on_error.h"
 #include "collect/page.h"
 #include "http/fetch.h"
 #include "queue/queue.h"
@@ -32,6 +33,8 @@ struct collect_task {
 	struct page page;
 	struct fetch *fetch;
 	struct call_limits limits; /* of fetch */
+	struct error_watch watch;
+	bool page_failed; /* the answer cannot be read; on_error may still have a word */
 	struct call call;
 	/*
 	 * Of a call that must not be received twice. marking: the queue is to know of it before it
