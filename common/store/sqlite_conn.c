@@ -152,7 +152,7 @@ static bool open_database(struct sqlite_conn *c)
 	       sqlite_run(c, "PRAGMA journal_mode=WAL") == SQLITE_OK &&
 	       sqlite_run(c, "PRAGMA journal_size_limit=67108864") == SQLITE_OK &&
 	       /* A page that is written again and again is copied back once for all of them. */
-	       sqlite_run(c, "PRAGMA wal_autocheckpoint=8000") == SQLITE_OK &&
+	       sqlite_run(c, "PRAGMA wal_autocheckpoint=4000") == SQLITE_OK &&
 	       sqlite_run(c, "PRAGMA cache_size=-16384") == SQLITE_OK;
 }
 

@@ -3,11 +3,16 @@
  * The scheduler's ticker, chain and queue on a real store, driven directly: 100,000 jobs are more
  * than one file of YAML holds.
  *
- * bench_schedule measure FOLDER JOBS EVERY_MS SECONDS: jobs with phases spread over EVERY_MS, on
- * SQLite in FOLDER; prints one line of JSON: due times a second, CPU microseconds for each, and how
- * long after its instant a due time was durable (seen by another connection that looks each ms).
+ * bench_schedule measure FOLDER JOBS EVERY_MS SECONDS [ended]: jobs with phases spread over
+ * EVERY_MS, on SQLite in FOLDER; prints one line of JSON: due times a second, CPU microseconds for
+ * each, and how long after its instant a due time was durable (seen by another connection that
+ * looks each ms). SECONDS is less than EVERY_MS, so that each due time makes a run; they stay open,
+ * or (ended) another process ends them each 20 ms, as workers do that keep up: its CPU is not
+ * counted.
+ *
  * bench_schedule bare FOLDER JOBS BATCH: the least that could be durable, BATCH due times a commit:
  * a bare loop that inserts one row and moves the next due time of a job, in no order of the jobs.
+ *
  * bench_schedule storm URL FOLDER JOBS EVERY_MS OWNER: a scheduler, and a worker that ends tasks,
  * until it is killed; several share one database. Jobs take the policies in turn.
  */
@@ -23,12 +28,15 @@
 #include "store/store.h"
 #include "worker/worker.h"
 #include <pthread.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -165,6 +173,12 @@ static void run_for(struct bench *b, int64_t ms)
 	loop_timer_free(timer);
 }
 
+struct ender {
+	struct bench *b;
+	struct queue *queue; /* of the storm */
+	struct loop_timer *timer;
+};
+
 /* ---- measuring ---- */
 
 static double cpu_us(int who)
@@ -198,8 +212,8 @@ static void *watch(void *arg)
 	struct watcher *w = arg;
 	sqlite3_stmt *news;
 	int64_t last = number(w->db, "SELECT COALESCE(MAX(id), 0) FROM drover_run");
-	must(sqlite3_prepare_v2(w->db, "SELECT id, due_at FROM drover_run WHERE id > ?1", -1,
-		     &news, NULL) == SQLITE_OK,
+	must(sqlite3_prepare_v2(w->db, "SELECT id, due_at FROM drover_run WHERE id > ?1", -1, &news,
+		     NULL) == SQLITE_OK,
 		"prepare");
 	while (!w->stop) {
 		nanosleep(&(struct timespec) { .tv_nsec = 1000000 }, NULL);
@@ -234,9 +248,59 @@ static void spread(sqlite3 *db, long every_ms)
 	must(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, sqlite3_errmsg(db));
 }
 
-static void measure(const char *folder, long jobs, long every_ms, long seconds)
+/* ---- a process that ends runs, as workers do that keep up ---- */
+
+enum { END_MS = 20 };
+
+static void on_runs_ended(void *arg, const struct store_result *r);
+
+static void end_runs(void *arg)
+{
+	struct ender *e = arg;
+	struct store_tx *tx = store_tx_new(e->b->s.store, 0);
+	const struct store_value now = STORE_VALUE_INT(clock_real_ms());
+	must(tx != NULL, "memory");
+	store_tx_sql(tx,
+		"DELETE FROM drover_task WHERE run_id IN (SELECT id FROM drover_run"
+		" WHERE finished_at IS NULL)",
+		NULL, 0);
+	store_tx_sql(tx,
+		"UPDATE drover_run SET state = 'succeeded', started_at = $1, finished_at = $1"
+		" WHERE finished_at IS NULL",
+		&now, 1);
+	store_submit(e->b->s.store, tx, on_runs_ended, e);
+}
+
+static void on_runs_ended(void *arg, const struct store_result *r)
+{
+	struct ender *e = arg;
+	(void)r; /* at first there is no database */
+	loop_timer_start(e->timer, END_MS);
+}
+
+static pid_t start_ender(const char *folder)
+{
+	struct err err;
+	pid_t pid = fork();
+	must(pid >= 0, "fork");
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	struct bench b = { 0 };
+	struct ender e = { .b = &b };
+	const struct store_options options = { .url = "sqlite:bench.db", .state_dir = folder };
+	must(loop_new(&b.s.loop, &err) == 0, "loop");
+	must(store_open(&b.s.store, b.s.loop, &options, &err) == 0, err.text);
+	must((e.timer = loop_timer_new(b.s.loop, end_runs, &e)) != NULL, "memory");
+	loop_timer_start(e.timer, END_MS);
+	loop_run(b.s.loop);
+	_exit(0);
+}
+
+static void measure(const char *folder, long jobs, long every_ms, long seconds, bool ended)
 {
 	struct bench b = { 0 };
+	pid_t ender = ended ? start_ender(folder) : 0;
 	struct watcher w = { .cap = (size_t)(jobs * (seconds * 1000 / every_ms + 2)) };
 	pthread_t thread;
 	b.config = load(folder, every_ms, false);
@@ -261,6 +325,10 @@ static void measure(const char *folder, long jobs, long every_ms, long seconds)
 	double used = cpu_us(RUSAGE_SELF) - cpu, took = (double)(clock_mono_ms() - began) / 1000;
 	w.stop = true;
 	pthread_join(thread, NULL);
+	if (ended) {
+		kill(ender, SIGKILL);
+		waitpid(ender, NULL, 0);
+	}
 	size_t n = w.count - before;
 	must(n > 0, "anything fell due");
 	used -= w.cpu;
@@ -324,12 +392,6 @@ static void bare(const char *folder, long jobs, long batch)
 
 enum { LEASE_MS = 1500, CLAIMS = 20, WORK_MS = 30 };
 
-struct ender {
-	struct bench *b;
-	struct queue *queue;
-	struct loop_timer *timer;
-};
-
 static void on_claimed(void *arg, enum queue_status status, struct task **tasks, size_t count)
 {
 	struct ender *e = arg;
@@ -374,16 +436,17 @@ static void storm(const char *url, const char *folder, long jobs, long every_ms,
 
 int main(int argc, char **argv)
 {
-	if (argc == 6 && strcmp(argv[1], "measure") == 0)
+	if ((argc == 6 || argc == 7) && strcmp(argv[1], "measure") == 0)
 		measure(argv[2], strtol(argv[3], NULL, 10), strtol(argv[4], NULL, 10),
-			strtol(argv[5], NULL, 10));
+			strtol(argv[5], NULL, 10), argc == 7);
 	else if (argc == 5 && strcmp(argv[1], "bare") == 0)
 		bare(argv[2], strtol(argv[3], NULL, 10), strtol(argv[4], NULL, 10));
 	else if (argc == 7 && strcmp(argv[1], "storm") == 0)
 		storm(argv[2], argv[3], strtol(argv[4], NULL, 10), strtol(argv[5], NULL, 10),
 			argv[6]);
 	else
-		must(0, "usage: measure FOLDER JOBS EVERY_MS SECONDS, bare FOLDER JOBS BATCH, or "
+		must(0, "usage: measure FOLDER JOBS EVERY_MS SECONDS [ended], bare FOLDER JOBS "
+			"BATCH, or "
 			"storm URL FOLDER JOBS "
 			"EVERY_MS OWNER");
 	return 0;
