@@ -50,4 +50,6 @@ void check_auth(struct config_context *ctx, const struct config_provider *p)
 		first = first ? first : ways[i].here ? ways[i].path : NULL;
 	}
 	check_oauth2(ctx, p);
+	if (p->tls.certificate_key && !p->tls.certificate)
+		context_error_at(ctx, p, "tls.certificate_key", "a key belongs to a certificate");
 }

@@ -173,12 +173,22 @@ struct config_auth {
 	} basic;
 	struct config_oauth2 oauth2;
 };
+/* How connections to a provider are verified, and by what we are known. PEM files. */
+struct config_tls {
+	const char *ca, *certificate, *certificate_key;
+};
+struct config_connections {
+	int64_t dns_ttl_ms, keepalive_ms, tcp_keepalive_ms;
+	bool http2;
+};
 struct config_provider {
 	const char *name;
 	const char *base_url;
 	bool is_private;
 	struct config_pairs headers;
 	struct config_auth auth;
+	struct config_tls tls;
+	struct config_connections connections;
 	struct config_limits limits;
 	struct config_timeout timeout;
 	struct config_retry retry;

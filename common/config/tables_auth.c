@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* providers.NAME.auth. */
+/* providers.NAME: auth, tls, connections. */
 #include "base/str.h"
 #include "config/check.h"
 #include "config/config.h"
@@ -82,6 +82,32 @@ const struct config_field auth_fields[] = {
 		.doc = "a user and a password: Authorization: Basic ..." },
 	{ "oauth2", CONFIG_STRUCT, AT(oauth2), .fields = oauth2_fields, .applies = has_oauth2,
 		.doc = "a token of OAuth 2.0, replaced before it ends" },
+	{ 0 },
+};
+#undef AT
+
+#define AT(member) offsetof(struct config_tls, member)
+const struct config_field tls_fields[] = {
+	{ "ca", CONFIG_STRING, AT(ca), .check = check_absolute_path,
+		.doc = "PEM file of the CAs that are trusted instead of the system's" },
+	{ "certificate", CONFIG_STRING, AT(certificate), .check = check_absolute_path,
+		.doc = "PEM file that shows who we are" },
+	{ "certificate_key", CONFIG_STRING, AT(certificate_key), .check = check_absolute_path,
+		.doc = "PEM file of its key, when that is not beside it" },
+	{ 0 },
+};
+#undef AT
+
+#define AT(member) offsetof(struct config_connections, member)
+const struct config_field connections_fields[] = {
+	{ "dns_ttl", CONFIG_DURATION_MS, AT(dns_ttl_ms), .def = "5m", .min = 1000, .max = 86400000,
+		.doc = "a name's addresses are kept this long" },
+	{ "keepalive", CONFIG_DURATION_MS, AT(keepalive_ms), .def = "30s", .min = 1000,
+		.max = 3600000, .doc = "a connection that was idle for longer is not used again" },
+	{ "tcp_keepalive", CONFIG_DURATION_MS, AT(tcp_keepalive_ms), .def = "60s", .min = 1000,
+		.max = 3600000, .doc = "time after which a quiet peer is asked whether it lives" },
+	{ "http2", CONFIG_BOOL, AT(http2), .def = "true",
+		.doc = "offered over TLS; calls at a time then share a connection" },
 	{ 0 },
 };
 #undef AT

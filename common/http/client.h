@@ -34,7 +34,7 @@ struct http_transfer {
 	char broken[96];	      /* words: of the decoder; "": nothing */
 	const char *too_large;	      /* words: what of the answer; NULL: nothing */
 	int64_t sendings, received, decoded, header_bytes, max_body, ratio_max, idle_ms;
-	int64_t started_us, heard_ms, answered_us;
+	int64_t started_us, heard_ms, answered_us, dns_ttl_ms;
 	const char *failed; /* words of one that failed before it was added */
 	char error[CURL_ERROR_SIZE];
 };

@@ -8,8 +8,6 @@
 #include <string.h>
 #include <uthash.h>
 
-/* libcurl forgets an answer after DNS_CACHE_MS; a little earlier somebody is first again. */
-#define KNOWN_MS (DNS_CACHE_MS - 10000)
 enum { HOSTS_MAX = 4096 };
 
 struct host {
@@ -96,6 +94,12 @@ static struct http_transfer *take_waiting(struct host *h)
 	return t;
 }
 
+/* libcurl forgets an answer after its time; a little earlier somebody is first again. */
+static int64_t known_ms(const struct http_transfer *t)
+{
+	return t->dns_ttl_ms - MIN(t->dns_ttl_ms / 10, (int64_t)10000);
+}
+
 void gate_open(struct http_transfer *t, bool known, const char *words)
 {
 	struct host *h = t->host;
@@ -103,7 +107,7 @@ void gate_open(struct http_transfer *t, bool known, const char *words)
 		return;
 	t->host = NULL;
 	h->first = NULL;
-	h->known_until_ms = known ? clock_mono_ms() + KNOWN_MS : 0;
+	h->known_until_ms = known ? clock_mono_ms() + known_ms(t) : 0;
 	for (struct http_transfer *w = take_waiting(h); w; w = take_waiting(h)) {
 		if (known)
 			client_start(w->client, w);

@@ -63,12 +63,22 @@ struct http_ops {
 	/** Once, last; the transfer is gone afterwards (not to be cancelled from here). */
 	void (*done)(void *arg, const struct http_result *result);
 };
+/* How its connections are. Of other TLS files, other connections. */
+struct http_profile {
+	/* 0: 5 min a name's addresses, 118 s a connection that is idle, no TCP keep-alive; else at
+	 * least 1 s */
+	int64_t dns_ttl_ms, keepalive_ms, tcp_keepalive_ms;
+	bool http1; /* HTTP/2 is not even offered */
+	const char *ca, *certificate,
+		*certificate_key; /* PEM files; NULL: the system's CAs, none */
+};
 struct http_request {
 	const char *method; /* GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS */
 	const char *url;    /* absolute, already canonical or at least valid */
 	struct config_pairs headers;
 	const char *body; /* NULL: none; borrowed until done */
 	size_t body_len;
+	struct http_profile profile; /* its texts are copied */
 	int64_t connect_ms, idle_ms, total_ms;
 	int64_t max_body;  /* decoded bytes */
 	int64_t ratio_max; /* decoded : received beyond 1 MiB; 0: 100 */

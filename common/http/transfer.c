@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -266,8 +267,6 @@ static void set_fixed_options(struct http_transfer *t)
 	(void)curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
 	(void)curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, HTTP_CODINGS);
 	(void)curl_easy_setopt(e, CURLOPT_HTTP_CONTENT_DECODING, 0L); /* decode.h does */
-	(void)curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, (long)DNS_CACHE_MS / 1000);
-	(void)curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	(void)curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	(void)curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
 	(void)curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, before_sending);
@@ -323,6 +322,35 @@ static int add_headers(struct http_transfer *t, const struct http_request *reque
 	return rc;
 }
 
+static int set_profile(struct http_transfer *t, const struct http_request *request, struct err *err)
+{
+	CURL *e = t->easy;
+	const struct http_profile *p = &request->profile;
+	bool h2 = !p->http1 && strncasecmp(request->url, "https:", 6) == 0;
+	t->dns_ttl_ms = p->dns_ttl_ms > 0 ? p->dns_ttl_ms : DNS_CACHE_MS;
+	(void)curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, (long)(t->dns_ttl_ms / 1000));
+	if (p->keepalive_ms > 0)
+		(void)curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, (long)(p->keepalive_ms / 1000));
+	(void)curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, (long)(p->tcp_keepalive_ms > 0));
+	if (p->tcp_keepalive_ms > 0) {
+		long seconds = (long)(p->tcp_keepalive_ms / 1000);
+		(void)curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, seconds);
+		(void)curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, seconds);
+	}
+	/* A burst waits for the first connection, which can take all of it, or says that it cannot.
+	 */
+	(void)curl_easy_setopt(e, CURLOPT_HTTP_VERSION,
+		(long)(h2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+	(void)curl_easy_setopt(e, CURLOPT_PIPEWAIT, (long)h2);
+	if ((p->ca && curl_easy_setopt(e, CURLOPT_CAINFO, p->ca) != CURLE_OK) ||
+		(p->certificate &&
+			curl_easy_setopt(e, CURLOPT_SSLCERT, p->certificate) != CURLE_OK) ||
+		(p->certificate_key &&
+			curl_easy_setopt(e, CURLOPT_SSLKEY, p->certificate_key) != CURLE_OK))
+		return err_set(err, -ENOMEM, "HTTP: out of memory");
+	return 0;
+}
+
 int transfer_set_up(struct http_transfer *t, const struct http_request *request, struct err *err)
 {
 	if (!is_known_method(request->method))
@@ -332,6 +360,9 @@ int transfer_set_up(struct http_transfer *t, const struct http_request *request,
 		return rc;
 	set_fixed_options(t);
 	set_method(t, request);
+	rc = set_profile(t, request, err);
+	if (rc < 0)
+		return rc;
 	CURL *e = t->easy;
 	(void)curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
 	(void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_ms);

@@ -2,6 +2,7 @@
 """Run by test_private.py in namespaces of its own: 9.9.9.9 is a public site, and whatever is private listens too, on the
 same port, and counts who comes."""
 import fcntl
+import json
 import socket
 import struct
 import subprocess
@@ -9,13 +10,14 @@ import subprocess
 import harness
 import pytest
 from harness import Drover
-from hostile import Hostile, html, links, moved
+from hostile import CLOSE, Hostile, head, html, links, moved
 from test_hostile import House, collect, crawl, items, records
 
 PUBLIC, PORT = "9.9.9.9", 8123
 PRIVATE = ["127.0.0.1", "127.8.8.8", "10.1.2.3", "172.16.1.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "::1"]
 NAMES = {"inside.example.net": ["127.0.0.1"], "metadata.example.net": ["169.254.169.254"],
-         "both.example.net": ["10.1.2.3", PUBLIC], "six.example.net": ["::1"], "public.example.net": [PUBLIC]}
+         "both.example.net": ["10.1.2.3", PUBLIC], "six.example.net": ["::1"], "public.example.net": [PUBLIC],
+         "turn.example.net": [PUBLIC]}
 SIOCSIFFLAGS, SIOCSIFADDR, IFF_UP = 0x8914, 0x8916, 1
 
 
@@ -26,6 +28,7 @@ def make_world(folder):
         for i, address in enumerate([PUBLIC, *PRIVATE[2:-1]]):
             fcntl.ioctl(s, SIOCSIFADDR, struct.pack("16sHH4s8x", b"lo:%d" % i, socket.AF_INET, 0, socket.inet_aton(address)))
     hosts = folder / "hosts"
+    HOSTS.append(hosts)
     hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{a} {name}\n" for name, all in NAMES.items() for a in all))
     subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
     switch = folder / "nsswitch.conf"
@@ -64,7 +67,23 @@ API_INSIDE = collect("api_inside", items(records(0, 3)), provider={"private": Fa
 API_INSIDE.host = "metadata.example.net"
 API_KEY = collect("api_key", moved(f"http://{PUBLIC}:{PORT}/stolen"),
                   provider={"private": False, "headers": {"Authorization": "Bearer s3cret"}})
-OURS = [LINKS, BASE, REDIRECTS, ROBOTS, BOTH, CONTROL, API, API_INSIDE, API_KEY]
+HOSTS = []  # the file that our names are in
+
+
+def turn(call):
+    """A page that is not the last. When it is read, its name leads to 127.0.0.1, and what was known of it is forgotten."""
+    text = HOSTS[0].read_text()
+    HOSTS[0].write_text(text.replace(f"{PUBLIC} turn.example.net", "127.0.0.1 turn.example.net"))
+    yield head(type="application/json", length=len(TURNED), Connection="close")
+    yield 1.5
+    yield TURNED
+    yield CLOSE
+
+
+TURNED = json.dumps({"items": records(0, 3)}).encode()
+API_TURNS = collect("api_turns", turn, paged=3, attempts=1, provider={"private": False, "connections": {"dns_ttl": "1s"}})
+API_TURNS.host = "turn.example.net"
+OURS = [LINKS, BASE, REDIRECTS, ROBOTS, BOTH, CONTROL, API, API_INSIDE, API_KEY, API_TURNS]
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +100,7 @@ def world(tmp_path_factory):
     house = House(Drover(folder), OURS, may, sites={case.name: Hostile(case.routes, PUBLIC) for case in OURS},
                   workers={"crawl": {"processes": 1, "concurrency": 8}, "collect": {"processes": 1}})
     house.private, house.public = private, public
+    house.turned = Hostile({"*": html("", "secret")}, "127.0.0.1", API_TURNS.site.port)
     house.start()
     # Somebody who may leaves an open connection behind, which is not for those who may not.
     house.run("may")
@@ -161,3 +181,12 @@ def test_a_providers_key_does_not_follow_a_redirect(world):
     assert all(call.headers["authorization"] == "Bearer s3cret" for call in API_KEY.site.calls)
     assert world.public.calls, world.dead(API_KEY)
     assert all("s3cret" not in str(call) for call in world.public.calls)
+
+
+def test_a_name_that_changes_its_mind_is_judged_again(world):
+    """A resolver that says a public address first, then 127.0.0.1 (DNS rebinding)."""
+    run = world.over(API_TURNS)
+    assert (run.state, API_TURNS.site.count(), run.requests) == ("failed", 1, 1)
+    assert "the address is private" in world.dead(API_TURNS)[0]
+    assert (world.turned.connections, world.turned.calls) == (0, [])
+    nobody_came(world)

@@ -70,3 +70,16 @@ int auth_lay_out(struct plan *plan, struct err *err)
 	plan->auth_headers = (struct config_pairs) { pairs, n };
 	return 0;
 }
+
+struct http_profile auth_profile(const struct config_provider *p)
+{
+	return (struct http_profile) {
+		.dns_ttl_ms = p->connections.dns_ttl_ms,
+		.keepalive_ms = p->connections.keepalive_ms,
+		.tcp_keepalive_ms = p->connections.tcp_keepalive_ms,
+		.http1 = !p->connections.http2,
+		.ca = p->tls.ca,
+		.certificate = p->tls.certificate,
+		.certificate_key = p->tls.certificate_key,
+	};
+}

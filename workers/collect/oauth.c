@@ -390,6 +390,11 @@ static bool make_call(struct oauth *o, const struct config_provider *p)
 	struct config_retry_when *when = arena_alloc(o->arena, sizeof(*when));
 	if (!headers || !when)
 		return false;
+	bool failed = false;
+	struct http_profile profile = auth_profile(p);
+	profile.ca = copy(o, profile.ca, &failed);
+	profile.certificate = copy(o, profile.certificate, &failed);
+	profile.certificate_key = copy(o, profile.certificate_key, &failed);
 	*when = p->retry.when;
 	headers[0] = (struct config_pair) { "Accept", "application/json" };
 	headers[1] = (struct config_pair) { "Content-Type", "application/x-www-form-urlencoded" };
@@ -400,6 +405,7 @@ static bool make_call(struct oauth *o, const struct config_provider *p)
 		.request = { .method = "POST",
 			.url = o->spec.token_url,
 			.headers = { headers, in_header ? 3 : 2 },
+			.profile = profile,
 			.connect_ms = p->timeout.connect_ms,
 			.idle_ms = p->timeout.idle_ms,
 			.total_ms = p->timeout.total_ms,
@@ -418,7 +424,7 @@ static bool make_call(struct oauth *o, const struct config_provider *p)
 		.context = { .provider = o->name },
 		.max_wait_ms = 5000,
 	};
-	return !in_header || headers[2].value;
+	return !failed && (!in_header || headers[2].value);
 }
 
 /* A token of other words is another's. */

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "collect/auth.h"
 #include "collect/collect.h"
 #include "collect/kind.h"
 #include "collect/oauth.h"
@@ -341,6 +342,7 @@ static int send_call(struct collect_task *t, struct err *err)
 			.headers = t->call.headers,
 			.body = t->call.body,
 			.body_len = t->call.body_len,
+			.profile = auth_profile(p),
 			.once = t->call.once,
 			.connect_ms = p->timeout.connect_ms,
 			.idle_ms = p->timeout.idle_ms,
