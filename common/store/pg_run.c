@@ -18,7 +18,7 @@
 #define MARK                                                                  \
 	"INSERT INTO drover_commit (session, serial, at) VALUES ($1, $2, $3)" \
 	" ON CONFLICT (session) DO UPDATE SET serial = excluded.serial, at = excluded.at"
-/* Half the work, where our row is. */
+/* Where our row is: without the try to insert it. */
 #define MARK_AGAIN  "UPDATE drover_commit SET serial = $2, at = $3 WHERE session = $1"
 #define SCRATCH_MAX ((size_t)512 << 20)
 enum { PAUSE_MS = 20, WATCHDOG_MS = 5000 };

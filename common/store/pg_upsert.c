@@ -259,8 +259,8 @@ static int compare_rows(const void *a, const void *b, void *arg)
 	return order;
 }
 
-/* The rows by their keys. Sorting 100 of them took the server a fifth of their INSERT, and mostly
- * they are sorted. NULL: out of memory */
+/* The rows by their keys: mostly they are sorted, and the server would not look but sort. NULL: out
+ * of memory */
 static const struct store_value **sorted_rows(struct pg_conn *c, const struct store_table *t)
 {
 	struct arena *scratch = c->run.scratch;
