@@ -136,16 +136,32 @@ struct record {
 	size_t count;
 };
 
+/* Of hundreds within a second only the milliseconds differ. */
+static const char *time_text(int64_t real_ms)
+{
+	enum { MS_AT = sizeof("2026-11-22T03:04:05.") - 1 };
+	static char text[CLOCK_TEXT];
+	static int64_t of_second = -1;
+	if (real_ms < 0 || real_ms / 1000 != of_second || strlen(text) <= MS_AT) {
+		of_second = real_ms / 1000;
+		return clock_rfc3339(text, real_ms);
+	}
+	int ms = (int)(real_ms % 1000);
+	text[MS_AT] = (char)('0' + ms / 100);
+	text[MS_AT + 1] = (char)('0' + ms / 10 % 10);
+	text[MS_AT + 2] = (char)('0' + ms % 10);
+	return text;
+}
+
 /* @return true when it is whole and not too long */
 static bool render(struct buf *b, const struct record *r, size_t max_text, size_t count)
 {
 	struct json_out j;
 	struct buf msg = BUF_INIT;
-	char time[CLOCK_TEXT];
 	buf_reset(b);
 	json_out_init(&j, b);
 	json_open_object(&j, NULL);
-	json_str(&j, "time", clock_rfc3339(time, r->real_ms));
+	json_str(&j, "time", time_text(r->real_ms));
 	json_str(&j, "level", levels[r->level]);
 	json_str(&j, "category", log_category_name(r->category));
 	put_text(&j, "process", r->process, NAME_MAX_BYTES);

@@ -196,10 +196,11 @@ void logger_stop(struct logger *logger)
 	loop_timer_free(logger->expiry);
 	loop_cancel_deferred(logger->loop, logger);
 	channel_free(logger->channel);
+	leave_place(&logger->place);
+	logger->place = (struct pump_place) { .dir = -1, .lock = -1 };
 	for (size_t i = 0; i < logger->count; i++)
 		pump_free(logger->pumps[i]);
 	free(logger->pumps);
-	leave_place(&logger->place);
 	pump_tools_finish(&logger->tools);
 	free(logger);
 }

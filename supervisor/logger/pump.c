@@ -296,7 +296,9 @@ static void release_lock(struct pump *p)
 	if (!p->locked)
 		return;
 	struct flock lock = lock_of(p, F_UNLCK);
-	fcntl(p->place->lock, F_OFD_SETLK, &lock);
+	/* Closed, it has given back all locks at once. */
+	if (p->place->lock != -1)
+		fcntl(p->place->lock, F_OFD_SETLK, &lock);
 	p->locked = false;
 }
 
@@ -521,7 +523,7 @@ static int step(struct pump *p, int64_t *limit)
 		if (rc != -EAGAIN)
 			return rc;
 	}
-	int64_t avail = MIN(waiting(p), *limit);
+	int64_t avail = *limit > 0 ? MIN(waiting(p), *limit) : 0;
 	if (avail <= 0 && !p->dropped && !p->rotate_asked)
 		return 0;
 	int64_t size = logfile_seek_end(&p->out);
