@@ -595,6 +595,11 @@ void limits_close_until(struct limits *l, const char *key, int64_t ms)
 	tell(l, &(struct late) { .hash = key_hash(key), .at_us = clock_boot_us() + ms * 1000 });
 }
 
+static int64_t ms_until(int64_t now, int64_t until)
+{
+	return until > now ? (until - now + 999) / 1000 : 0;
+}
+
 static void usage_of(struct limits *l, struct window *w, const struct limit_window *want,
 	int64_t gate, int64_t now, struct limit_usage *out)
 {
@@ -607,7 +612,7 @@ static void usage_of(struct limits *l, struct window *w, const struct limit_wind
 		(void)window_place(l, w, want->count, now, &opens);
 	}
 	opens = MAX(opens, gate);
-	out->reopens_in_ms = opens > now ? wait_ms(now, opens) : 0;
+	out->reopens_in_ms = ms_until(now, opens);
 }
 
 size_t limits_usage(struct limits *l, const struct limit_spec *spec, struct limit_usage out[8])
@@ -627,11 +632,6 @@ size_t limits_usage(struct limits *l, const struct limit_spec *spec, struct limi
 	}
 	limit_file_unlock(&l->file);
 	return spec->window_count;
-}
-
-static int64_t ms_until(int64_t now, int64_t until)
-{
-	return until > now ? (until - now + 999) / 1000 : 0;
 }
 
 static void describe(struct limits *l, struct entry *e, int64_t now, struct limit_state *out)

@@ -173,6 +173,54 @@ static void db_line(struct cli *cli, const json_t *db)
 	show_line(cli, TABLE_PLAIN, buf_str(&line));
 }
 
+/* "97 of 100/1m, 940 of 1000/1h" */
+static void windows_left(struct buf *out, const json_t *windows)
+{
+	size_t i;
+	json_t *w;
+	json_array_foreach(windows, i, w)
+	{
+		char span[TEXT_SPAN];
+		buf_addf(out, "%s%" PRId64 " of %" PRId64 "/%s", i ? ", " : "",
+			json_number(w, "left"), json_number(w, "count"),
+			str_duration(span, sizeof(span), json_number(w, "period_ms")));
+	}
+}
+
+/* What is left of the limits, and when the next call may go. */
+static int limit_table(struct cli *cli, const json_t *limits)
+{
+	CLEANUP(table_freep) struct table *t = table_new(cli);
+	table_column(t, "PROVIDER", 0);
+	table_column(t, "LEFT", TABLE_SHRINK);
+	table_column(t, "ACTIVE", TABLE_RIGHT);
+	table_column(t, "ALLOWED", TABLE_RIGHT);
+	table_column(t, "OPENS", 0);
+	size_t i;
+	json_t *l;
+	json_array_foreach(limits, i, l)
+	{
+		char text[TEXT_SPAN], when[40];
+		int64_t opens = text_time(json_text(l, "opens_at"));
+		CLEANUP(buf_finish) struct buf left = BUF_INIT;
+		windows_left(&left, json_object_get(l, "windows"));
+		if (json_is_integer(json_object_get(l, "server_left")))
+			buf_addf(&left, "%sby its server %" PRId64, left.len ? "; " : "",
+				json_number(l, "server_left"));
+		table_row(t);
+		table_cell(t, json_text(l, "name"));
+		table_cell(t, buf_str(&left));
+		table_cell(t, text_number(text, sizeof(text), json_number(l, "active")));
+		table_cell(t, json_is_integer(json_object_get(l, "allowed"))
+				      ? text_number(text, sizeof(text), json_number(l, "allowed"))
+				      : NULL);
+		table_cell(
+			t, opens ? text_when(when, sizeof(when), opens, clock_real_ms()) : "now");
+	}
+	fputc('\n', cli->out);
+	return table_print(t);
+}
+
 static int overview(struct cli *cli, const json_t *answer)
 {
 	header_line(cli, answer);
@@ -184,6 +232,8 @@ static int overview(struct cli *cli, const json_t *answer)
 		fputc('\n', cli->out);
 		code = show_jobs(cli, jobs);
 	}
+	if (code == CLI_DONE && json_array_size(json_object_get(answer, "limits")))
+		code = limit_table(cli, json_object_get(answer, "limits"));
 	if (json_is_object(queue))
 		queue_line(cli, queue);
 	if (json_is_object(json_object_get(answer, "db")))
@@ -358,6 +408,7 @@ int verb_status(struct cli *cli)
 	json_object_set_new(answer, "jobs", part(cli, "jobs", "{}", "jobs"));
 	json_object_set_new(answer, "queue", part(cli, "queue", "{}", "queue"));
 	json_object_set_new(answer, "db", part(cli, "db", "{}", "db"));
+	json_object_set_new(answer, "limits", part(cli, "limits", "{}", "limits"));
 	json_object_set_new(answer, "health", part(cli, "health", "{}", "health"));
 	return cli->json ? print_json(cli, answer) : overview(cli, answer);
 }

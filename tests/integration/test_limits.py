@@ -2,11 +2,13 @@
 """What a provider's server sees of limits, of its own wishes and of on_error: counted where the calls arrive. A call
 counts at the instant at which the server takes it up: what the network delays on the way moves calls closer together
 or apart, and must not make a window hold more than its limit all the same."""
+import datetime
+import json
 import time
 
 from harness import until
 from provider import Answer, pages
-from test_collect import PAGED, expected, house, provider, things  # noqa: F401 (fixtures)
+from test_collect import FIELDS, HOUSE, PAGED, drover_cli, expected, house, provider, things  # noqa: F401 (fixtures)
 
 
 def fullest(calls, seconds):
@@ -163,3 +165,37 @@ def test_an_answer_that_must_not_be_tried_again_fails_at_once(house, provider):
     ((error,),) = house.dead()
     assert 'HTTP 503 with "no such key", on_error: fail' in error
     assert provider.count() == 1
+
+
+def test_status_shows_what_is_left_and_when_it_reopens(drover, provider):
+    """Of a provider whose window is used up, and that told of its own budget; after a restart of the workers too."""
+    whole = pages(things(30), size=10)
+
+    def told(call):
+        answer = whole(call)
+        answer.headers = {"X-RateLimit-Remaining": "70", "X-RateLimit-Reset": "3000"}
+        return answer
+
+    provider.route("/items", told)
+    limits = "rate: [4/1h, 100/2h], concurrency: 2, adaptive: true, endpoints: [{{match: items, min_delay: 50ms}}]"
+    text = HOUSE.replace("rate: [40/500ms], concurrency: 2", limits).replace("size: 100", "size: 10")
+    drover.start(text.format(url=provider.url, fields=FIELDS))
+    drover.wait_event("scheduler_ready")
+    assert drover_cli(drover, "run", "a", "--wait").returncode == 0
+
+    def shown():
+        asked = time.time()
+        own, endpoint = json.loads(drover_cli(drover, "status", "--json").stdout)["limits"]
+        assert (own["name"], endpoint["name"]) == ("p", "p items")
+        assert own["windows"] == [{"count": 4, "period_ms": 3600000, "left": 0}, {"count": 100, "period_ms": 7200000, "left": 96}]
+        assert (own["active"], own["allowed"], own["server_left"], own["closed"]) == (0, 2, 70, False)
+        opens = datetime.datetime.fromisoformat(own["opens_at"].replace("Z", "+00:00")).timestamp()
+        assert 3500 < opens - asked < 3620
+        assert endpoint["opens_at"] is None
+
+    shown()
+    lines = drover_cli(drover, "status").stdout.splitlines()
+    (line,) = [line for line in lines if "0 of 4/1h, 96 of 100/2h; by its server 70" in line]
+    assert line.split()[0] == "p"
+    assert drover_cli(drover, "restart", "collect").returncode == 0
+    shown()

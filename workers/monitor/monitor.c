@@ -11,6 +11,7 @@
 #include "loop/loop.h"
 #include "monitor/checks.h"
 #include "monitor/health.h"
+#include "monitor/limits.h"
 #include "monitor/sampler.h"
 #include "monitor/server.h"
 #include "store/store.h"
@@ -28,6 +29,8 @@ static void answer(struct monitor *m, const struct msg_question *q)
 	struct msg_answer page = { .id = q->id, .last = 1 };
 	if (str_eq(q->verb, "health")) {
 		health_json(m, &json);
+	} else if (str_eq(q->verb, "limits")) {
+		monitor_limits_json(m, &json);
 	} else {
 		buf_add_str(&json, "{\"error\":\"monitor does not know this verb\"}");
 		page.exit_code = 2;
