@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "config/forget.h"
 #include "config/kind.h"
 #include "config/tables.h"
 
@@ -460,9 +461,15 @@ static bool checked_as_a_whole(enum config_type type)
 }
 
 static bool build_field(struct config_context *ctx, const struct config_field *field, void *object,
-	const struct source_value *value)
+	const struct source_value *written)
 {
 	char *member = (char *)object + field->offset;
+	const struct source_value absent = {
+		.owner = written->owner, .key = written->key, .present = written->present
+	};
+	const struct source_value *value = written->node && FIELD_FORGOTTEN(ctx->path, field->name)
+						   ? &absent
+						   : written;
 	if (node_is_null(value->node)) {
 		bool said = value->node && value->node->reported;
 		if (field->required && value->present && !said)

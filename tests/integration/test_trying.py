@@ -28,6 +28,7 @@ class House:
         self.state = tmp / "state"
         self.file = tmp / "drover.yaml"
         self.env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp), "KEY": SECRET, "TMPDIR": str(tmp / "scratch")}
+        self.env |= {name: os.environ[name] for name in ("DROVER_FIELD", "DROVER_MUTANT") if name in os.environ}
         (tmp / "scratch").mkdir()
 
     def configure(self, job="", provider="", more="", made=True):
@@ -89,6 +90,14 @@ def test_a_dry_run_asks_what_the_limited_run_then_asks(house):
     assert said["tasks"] == 3 and call.query == {"key": SECRET, "lang": "a", "page": "1", "size": "100"}
     assert said["request"]["url"].replace("***", "s3cr%2Ft%26key") == \
         f"{house.provider.url}{call.path}?key=s3cr%2Ft%26key&lang=a&page=1&size=100"
+
+
+def test_what_auth_adds_is_sent_and_not_shown(house):
+    house.configure(provider='auth: {query: {token: s3cr/t&key}, header: {X-Auth: s3cr/t&key}},')
+    request = house.ask("run", "items", "--dry-run")["request"]
+    assert "token=***" in request["url"] and request["headers"]["X-Auth"] == "***"
+    house.ask("run", "items", "--limit", "1")
+    assert house.provider.calls[0].query["token"] == SECRET and house.provider.calls[0].headers["X-Auth"] == SECRET
 
 
 def test_a_body_is_shown_without_its_secret_and_sent_with_it(house):

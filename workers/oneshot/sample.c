@@ -80,16 +80,19 @@ static void drop_folder(struct sample *s)
 
 /* ---- the run ---- */
 
-/* One task at a time, and of a crawl as many pages as are wished: the job is otherwise what it is.
- */
+/* A collect task asks page after page until there are enough records: one at a time, then. A crawl
+ * has as many pages as are wished. The job is otherwise what it is. */
 static void prepare_config(struct sample *s)
 {
 	struct config *config = s->o->config;
 	config->store.url = s->url;
 	config->workers[0].processes = 1;
-	config->workers[0].concurrency = 1;
-	if (sample_crawls(s))
-		((struct crawl_job *)s->o->job->spec)->follow.max_pages = s->records;
+	if (sample_crawls(s)) {
+		struct crawl_job *spec = s->o->job->spec;
+		spec->follow.max_pages = MIN(spec->follow.max_pages, s->records);
+	} else {
+		config->workers[0].concurrency = 1;
+	}
 }
 
 static struct fetcher *fetcher_of(struct sample *s)

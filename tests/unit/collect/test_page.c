@@ -7,6 +7,7 @@
 #include "collect/kind.h"
 #include "collect/page.h"
 #include "collect/plan.h"
+#include "config/load.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -100,6 +101,28 @@ static void a_full_page_is_cut_into_batches_and_leads_to_the_next(void **state)
 	assert_string_equal(shown(), "1,2|0|p1.2 3,4|0|p1.4 5|0|p2.0 ");
 	assert_int_equal(page.at.page, 2);
 	assert_int_equal(strlen(page.at.last), 16);
+}
+
+static void a_batch_has_as_many_rows_as_the_job_says(void **state)
+{
+	(void)state;
+	struct config *config = must_load(
+		"providers: {p: {base_url: \"http://p.example/\"}}\n"
+		"jobs: {j: {kind: collect, request: {provider: p}, records: items,\n"
+		"  fields: {id: {path: id, type: integer}, t: t},\n"
+		"  store: {table: t, key: [id], batch: 3}}}\n");
+	struct err err;
+	page_finish(&page);
+	plan_free(plan);
+	assert_int_equal(plan_new(&plan, config_job(config, "j"), &err), 0);
+	assert_int_equal(page_init(&page, plan, &out, &err), 0);
+	assert_int_equal(read_page(FULL), PAGE_LAST);
+	assert_string_equal(shown(), "1,2,3|0|p1.3 4,5|0|p2.0 ");
+	drop_out();
+	page_finish(&page);
+	plan_free(plan);
+	config_free(config);
+	(void)set_up(NULL);
 }
 
 static void a_short_or_empty_page_is_the_last(void **state)
@@ -259,6 +282,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(a_full_page_is_cut_into_batches_and_leads_to_the_next),
+		TEST(a_batch_has_as_many_rows_as_the_job_says),
 		TEST(a_short_or_empty_page_is_the_last),
 		TEST(records_that_are_stored_are_passed_over),
 		TEST(rejected_records_are_counted_with_their_reasons),
