@@ -288,8 +288,7 @@ static void take_failure(struct page *page, const struct http_result *http)
 	case HTTP_TOO_LARGE: page_over(page, END_SKIPPED, "%s", http->error); break;
 	case HTTP_CANCELLED: page_over(page, END_RETRY, "no memory for its body"); break;
 	default:
-		page_over(
-			page, END_RETRY, "%s: %s", http_outcome_name(http->outcome), http->error);
+		page_over(page, END_RETRY, "%s: %s", http_outcome_name(http->outcome), http->error);
 		break;
 	}
 }
