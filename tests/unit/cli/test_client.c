@@ -157,6 +157,7 @@ static void status_merges_all_answers_and_what_is_away_is_null(void **state)
 		{ .verb = "jobs", .page = "{\"jobs\":[{\"name\":\"a\"}]}" },
 		{ .verb = "queue", .page = "{\"queue\":{\"ready\":3}}" },
 		{ .verb = "db", .page = "{\"db\":{\"engine\":\"sqlite\"}}" },
+		{ .verb = "limits", .page = "{\"limits\":[{\"name\":\"kto\"}]}" },
 		{ .verb = "health", .page = "{\"error\":\"the monitor is away\"}", .exit_code = 1 },
 		{ 0 },
 	};
@@ -166,6 +167,7 @@ static void status_merges_all_answers_and_what_is_away_is_null(void **state)
 	assert_says(t.out, "\"pid\": 1");
 	assert_says(t.out, "\"ready\": 3");
 	assert_says(t.out, "\"name\": \"a\"");
+	assert_says(t.out, "\"name\": \"kto\"");
 	assert_says(t.out, "\"health\": null");
 	typed_free(&t);
 }

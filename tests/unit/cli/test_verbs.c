@@ -33,6 +33,10 @@ static void status_shows_what_needs_attention(void **state)
 		{ .verb = "db",
 			.page = "{\"db\":{\"engine\":\"sqlite\",\"processes\":[{\"active\":1,"
 				"\"idle\":2,\"transactions\":1000,\"waits\":5}]}}" },
+		{ .verb = "limits",
+			.page = "{\"limits\":[{\"name\":\"kto\",\"active\":2,\"allowed\":5,"
+				"\"windows\":[{\"left\":37,\"count\":100,\"period_ms\":60000}]}]"
+				"}" },
 		{ .verb = "health", .page = "{\"health\":{\"level\":\"warning\"}}" },
 		{ 0 },
 	};
@@ -42,6 +46,7 @@ static void status_shows_what_needs_attention(void **state)
 	assert_says(t.out, "2 failed probes: no answer");
 	assert_says(t.out, "start due in ");
 	assert_says(t.out, "health warning");
+	assert_says(t.out, "37 of 100");
 	assert_says(t.out, "database: sqlite, 3 connections, 1 at work, 99.5% of transactions");
 	assert_says(t.out, "x.yaml:1:1: error: no");
 	assert_says(t.out, "1,234 dead (see: drover dead)");
