@@ -86,7 +86,7 @@ def test_a_service_at_its_limit_is_restarted_in_order_and_held_as_any_other(drov
     slot = drover.wait_state("child", "running")
     assert slot["last_exit"]["reason"] == "memory" and slot["last_exit"]["code"] == 0
     (high,) = memory_events(drover, "High memory usage detected", name="child", reason="over", incarnation=1)
-    assert high["bytes"] > 70 << 20 and high["limit"] == 64 << 20
+    assert high["bytes"] > 64 << 20 and high["limit"] == 64 << 20
 
     # One of 40 MiB is well, two are not.
     tell(drover, "main", signal.SIGUSR1, "holds 40")

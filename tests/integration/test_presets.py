@@ -58,8 +58,8 @@ def test_a_preset_is_obeyed(drover):
         assert done.returncode == 0, done.stderr
         times = sorted(call.at for call in provider.calls)
         assert provider.most_active == 10 and len(times) == 16
-        # Both ends may be late by a little.
-        assert min(b - a for a, b in zip(times, times[1:])) > 0.06
+        # One arrival may be late; that many cannot be.
+        assert sorted(b - a for a, b in zip(times, times[1:]))[7] > 0.08
 
 
 SERVER = """#!/usr/bin/python3
