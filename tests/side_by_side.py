@@ -3,7 +3,7 @@
 """
 side_by_side.py FOLDER LOGS [FILES...]: runs the pytest files of a folder (all, or those that match), each in a process of
 its own, one more at a time than there are processors, for tests mostly wait;
-then, when nothing else runs, the tests that measure time (marker `timing`, tests/integration/conftest.py).
+then, when nothing else runs, the tests that measure time, two at a time (marker `timing`, tests/integration/conftest.py).
 A few failures are tried once more, alone: what then passes is said to be UNSTEADY and does not fail the run.
 The output of each lies in LOGS. The last line is "N passed, N failed in S s".
 """
@@ -19,7 +19,8 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-MOST_AGAIN = 5
+MOST_AGAIN = 8
+TIMING = ("timing-1", "timing-2")
 # The longest files first, and a file's length in lines goes well with its time; but for these.
 LONGEST = ("test_quickstart",)  # builds all
 NOTHING_COLLECTED = 5
@@ -84,8 +85,11 @@ def main():
         for run in concurrent.futures.as_completed(runs):
             results.append(run.result())
             tell(results[-1])
-    results.append(pytest("timing", ["-m", "timing", *files], logs))
-    tell(results[-1])
+    # They mostly wait too: two at a time, for there are two processors.
+    with concurrent.futures.ThreadPoolExecutor(len(TIMING)) as pool:
+        for result in pool.map(lambda i: pytest(TIMING[i], ["-m", "timing", *files[i::len(TIMING)]], logs), range(len(TIMING))):
+            results.append(result)
+            tell(result)
     steady = again(results, logs)
     passed, failed = sum(r.passed for r in results) + steady, sum(r.failed for r in results) - steady
     print(f"{passed} passed, {failed} failed in {time.monotonic() - began:.0f} s")
