@@ -87,7 +87,8 @@ def main():
             tell(results[-1])
     # They mostly wait too: two at a time, for there are two processors.
     with concurrent.futures.ThreadPoolExecutor(len(TIMING)) as pool:
-        for result in pool.map(lambda i: pytest(TIMING[i], ["-m", "timing", *files[i::len(TIMING)]], logs), range(len(TIMING))):
+        shares = [(name, files[i::len(TIMING)]) for i, name in enumerate(TIMING) if files[i:]]
+        for result in pool.map(lambda share: pytest(share[0], ["-m", "timing", *share[1]], logs), shares):
             results.append(result)
             tell(result)
     steady = again(results, logs)
