@@ -57,7 +57,7 @@ def own_causes(world, start, own):
 def answered(event, name):
 	"""True: it was carried out and this slot's part said to be well, so no effect comes later."""
 	answer = event.get("answer")
-	return bool(answer) and any(r["name"] == name and r["ok"] for r in answer[1]["results"])
+	return bool(answer) and any(r["name"] == name and r["ok"] for r in answer[1].get("results", ()))
 
 
 def orders_to_end(world, name, start, following):

@@ -445,7 +445,7 @@ class Commander(Dealer):
 			with self.history.span(verb, *self.world.concerned(verb, name), answer=None) as event:
 				answer = self.asked(verb, name)
 				event["answer"] = answer
-			if answer and (answer[0] not in (0, 1) or not self.is_whole(answer[1]["results"], name, event)):
+			if answer and (answer[0] not in (0, 1) or not self.is_whole(answer[1].get("results", ()), name, event)):
 				self.violations.append(f"{verb} {name}: {answer}")
 			elif answer and verb == "stop":
 				self.check_stopped([r["name"] for r in answer[1]["results"] if r["ok"]], event)
