@@ -3,6 +3,7 @@
 too: droverd, collect workers, a provider on loopback."""
 import contextlib
 import datetime
+import itertools
 import json
 import os
 import random
@@ -134,7 +135,8 @@ def test_a_due_time_while_the_run_is_not_finished_is_skipped(house, provider):
     provider.route("/slow", lambda call: Answer(body={"items": []}, wait=go))
     house.start(("tick", "/slow", ", schedule: {every: 100ms}"))
     until(lambda: len(house.dues()) >= 5, "five due times")
-    rows = house.dues()
+    # A start that took longer than 100 ms found several.
+    rows = list(itertools.dropwhile(lambda r: r[1] == "coalesced", house.dues()))
     assert [r[1] for r in rows] == ["fired"] + ["skipped"] * (len(rows) - 1)
     assert {r[2] for r in rows[1:]} == {"overlap"}
     go.set()
