@@ -32,7 +32,8 @@ def test_a_hundred_thousand_schedules(every_s, ended):
 	with tempfile.TemporaryDirectory(dir=os.environ.get("DROVER_BENCH_DIR")) as folder:
 		bare = json.loads(subprocess.run([BIN / "bench_schedule", "bare", folder, "20000", "10"],
 			stdout=subprocess.PIPE, text=True, check=True).stdout)
-	print(f"\n| 100,000 schedules, one each {every_s} s{", another process ends their runs" if ended else ""} | {found['dues_per_s']:,} due/s |"
+	ends = ", another process ends their runs" if ended else ""
+	print(f"\n| 100,000 schedules, one each {every_s} s{ends} | {found['dues_per_s']:,} due/s |"
 		f" {found['cpu_us_per_due']:.1f} us CPU, bare loop of 2 statements, 10 a commit: {bare['cpu_us_per_due']:.0f} |"
 		f" late p50 {found['late_p50_ms']}, p99 {found['late_p99_ms']},"
 		f" worst {found['late_max_ms']} ms |")
