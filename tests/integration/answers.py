@@ -25,12 +25,7 @@ def site():
 def house(tmp_path, site):
     h = House(tmp_path, site)
     yield h
-    for child in h.children:
-        if child.poll() is None:
-            child.kill()
-        child.wait()
-        if child.stderr:
-            child.stderr.close()
+    h.leave()
 
 
 def configure(house, jobs, provider="retry: {backoff: {initial: 50ms, max: 100ms}}", attempts=2):

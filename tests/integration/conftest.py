@@ -19,7 +19,7 @@ def pytest_configure(config):
     # A shell that starts us with & has these ignored, and our children would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-    config.addinivalue_line("markers", "timing: measures time, so it runs when no other test does; found by itself where "
+    config.addinivalue_line("markers", "timing: measures time, so it runs beside one other such test at most; found by itself where "
                                        "the test's own lines do it, else to be written")
 
 

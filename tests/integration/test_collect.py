@@ -64,6 +64,14 @@ jobs:
         assert child.returncode == code, err
         return err
 
+    def leave(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+            if child.stderr:
+                child.stderr.close()
+
     def query(self, sql, *args):
         with contextlib.closing(sqlite3.connect(f"file:{self.state}/drover.db?mode=ro", uri=True, timeout=10)) as db:
             return db.execute(sql, args).fetchall()
@@ -97,12 +105,7 @@ def provider():
 def house(tmp_path, provider):
     h = House(tmp_path, provider)
     yield h
-    for child in h.children:
-        if child.poll() is None:
-            child.kill()
-        child.wait()
-        if child.stderr:
-            child.stderr.close()
+    h.leave()
 
 
 def things(count):

@@ -6,32 +6,13 @@ import datetime
 import sqlite3
 import threading
 
-import pytest
 from harness import until
-from provider import Answer, Provider
-from test_collect import House
+from provider import Answer
+from test_collect import house, provider  # noqa: F401 fixtures
 
 SIZE = 20
 DAY = datetime.timedelta(days=1)
 BEGIN = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
-
-
-@pytest.fixture
-def provider():
-    with Provider() as p:
-        yield p
-
-
-@pytest.fixture
-def house(tmp_path, provider):
-    h = House(tmp_path, provider)
-    yield h
-    for child in h.children:
-        if child.poll() is None:
-            child.kill()
-        child.wait()
-        if child.stderr:
-            child.stderr.close()
 
 
 def iso(time):

@@ -6,27 +6,9 @@ import threading
 import pytest
 from harness import until
 from provider import Answer, Provider
-from test_collect import House, expected, things
+from test_collect import expected, house, provider, things  # noqa: F401 fixtures
 
 SIZE = 50
-
-
-@pytest.fixture
-def provider():
-    with Provider() as p:
-        yield p
-
-
-@pytest.fixture
-def house(tmp_path, provider):
-    h = House(tmp_path, provider)
-    yield h
-    for child in h.children:
-        if child.poll() is None:
-            child.kill()
-        child.wait()
-        if child.stderr:
-            child.stderr.close()
 
 
 def number(call, name, default=0):

@@ -6,26 +6,8 @@ import threading
 
 import pytest
 from harness import until
-from provider import Answer, Provider
-from test_collect import House
-
-
-@pytest.fixture
-def provider():
-    with Provider() as p:
-        yield p
-
-
-@pytest.fixture
-def house(tmp_path, provider):
-    h = House(tmp_path, provider)
-    yield h
-    for child in h.children:
-        if child.poll() is None:
-            child.kill()
-        child.wait()
-        if child.stderr:
-            child.stderr.close()
+from provider import Answer
+from test_collect import house, provider  # noqa: F401 fixtures
 
 
 def configure(house, source, more=""):
