@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """
-side_by_side.py FOLDER LOGS [FILES...]: runs the pytest files of a folder (all, or those that match), each in a process of
-its own, one more at a time than there are processors, for tests mostly wait;
+side_by_side.py [--only-timing] FOLDER LOGS [FILES...]: runs the pytest files of a folder (all, or those that match), each in
+a process of its own, one more at a time than there are processors, for tests mostly wait;
 then, when nothing else runs, the tests that measure time, two at a time (marker `timing`, tests/integration/conftest.py).
+With --only-timing nothing but these.
 A few failures are tried once more, alone: what then passes is said to be UNSTEADY and does not fail the run.
 The output of each lies in LOGS. The last line is "N passed, N failed in S s".
 """
+import argparse
 import collections
 import concurrent.futures
 import os
@@ -43,10 +45,11 @@ def pytest(name, arguments, logs):
     # Warnings may come behind it.
     closing = re.findall(r"^(?:=+ )?(\d+ (?:passed|failed|skipped|deselected|error).* in [0-9.]+s.*)$", text, re.M)
     count = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error)", closing[-1] if closing else "")}
-    failed = count.get("failed", 0) + count.get("error", 0)
+    nodes = sorted(set(re.findall(r"^(?:FAILED|ERROR) (tests\S*::.*?)(?: - .*)?$", text, re.M)))
+    # A test whose fixture finds fault too is told twice, and is one.
+    failed = len(nodes) or count.get("failed", 0) + count.get("error", 0)
     if not failed and (not closing or code not in (0, NOTHING_COLLECTED)):
         failed = 1
-    nodes = sorted(set(re.findall(r"^(?:FAILED|ERROR) (tests\S*::.*?)(?: - .*)?$", text, re.M)))
     return Result(name, count.get("passed", 0), failed, nodes, time.monotonic() - began, log)
 
 
@@ -63,25 +66,31 @@ def tell(result):
 def again(results, logs):
     """How many of the failures pass alone."""
     nodes = [node for result in results for node in result.nodes]
-    if len(nodes) > MOST_AGAIN or len(nodes) != sum(result.failed for result in results):
+    if len(nodes) > MOST_AGAIN or any(result.failed and not result.nodes for result in results):
         return 0
     steady = 0
     for i, node in enumerate(nodes):
-        if pytest(f"again-{i}", [node], logs).passed:
+        once_more = pytest(f"again-{i}", [node], logs)
+        if once_more.passed and not once_more.failed:
             print(f"UNSTEADY: {node} passed alone", flush=True)
             steady += 1
     return steady
 
 
 def main():
-    folder, logs = ROOT / sys.argv[1], pathlib.Path(sys.argv[2])
-    patterns = sys.argv[3:] or ["test_*.py"]
+    options = argparse.ArgumentParser()
+    options.add_argument("--only-timing", action="store_true")
+    options.add_argument("folder", type=lambda name: ROOT / name)
+    options.add_argument("logs", type=pathlib.Path)
+    options.add_argument("files", nargs="*", default=["test_*.py"])
+    options = options.parse_args()
+    folder, logs, patterns = options.folder, options.logs, options.files
     logs.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     files = sorted({f for pattern in patterns for f in folder.glob(pattern)}, key=lambda f: (f.stem not in LONGEST, -f.stat().st_size))
     results = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() + 1) as pool:
-        runs = [pool.submit(pytest, f.stem, ["-m", "not timing", f], logs) for f in files]
+        runs = [pool.submit(pytest, f.stem, ["-m", "not timing", f], logs) for f in files if not options.only_timing]
         for run in concurrent.futures.as_completed(runs):
             results.append(run.result())
             tell(results[-1])
