@@ -42,6 +42,7 @@ struct fetch {
 	struct limit_permit permits[LIMITS_MAX], resend_permits[LIMITS_MAX];
 	int64_t tries, resends, requests, wait_since_ms, sent_us;
 	struct token_wait token_wait;
+	bool granted; /* it has its places, and waits for fetch_go() */
 	bool renewed; /* a token that was refused has been replaced once */
 	bool had_body;
 	bool unsure;   /* as in struct fetch_result, of the last call */
@@ -107,7 +108,7 @@ size_t fetcher_active(const struct fetcher *fetcher)
 
 bool fetch_under_way(const struct fetch *f)
 {
-	return f && f->transfer;
+	return f && (f->transfer || f->received);
 }
 
 const char *fetch_header(const struct fetch *f, const char *name)
@@ -302,9 +303,37 @@ static void enqueue(struct fetch *f)
 	loop_timer_start(f->group->timer, 0);
 }
 
+static void send_now(struct fetch *f);
+
 static void on_wake(void *arg)
 {
-	enqueue(arg);
+	struct fetch *f = arg;
+	if (!f->granted) {
+		enqueue(f);
+		return;
+	}
+	f->granted = false;
+	for (size_t i = 0; i < f->spec.limit_count; i++)
+		limits_sends(f->fetcher->limits, &f->permits[i]);
+	send_now(f);
+}
+
+void fetch_go(struct fetch *f)
+{
+	if (f->granted)
+		loop_timer_start(f->sleep, 0);
+}
+
+/* As it was first asked for: what a redirect made a GET of may be sent as often as it likes. */
+static bool is_once(const struct fetch *f)
+{
+	return f->spec.request.once && str_eq(f->hop.method, f->spec.request.method);
+}
+
+static void tell_refused(struct fetch *f)
+{
+	if (is_once(f) && f->ops.refused)
+		f->ops.refused(f->arg);
 }
 
 static int64_t backoff_ms(const struct fetch_retry *retry, int64_t tries)
@@ -396,6 +425,7 @@ static void tell_if_slow(const struct fetch *f, long status, const char *failure
 static void try_again(struct fetch *f, int64_t delay_ms)
 {
 	set_unsent(f->fetcher, 1);
+	tell_refused(f);
 	if (f->had_body && f->ops.restart)
 		f->ops.restart(f->arg);
 	f->had_body = false;
@@ -421,6 +451,7 @@ static void follow(struct fetch *f, const struct http_result *http)
 	/* After 307 and 308 it was not taken, and goes elsewhere. */
 	f->received |= f->spec.request.once && !str_eq(f->hop.method, f->spec.request.method);
 	f->unsure = false;
+	tell_refused(f);
 	enqueue(f);
 }
 
@@ -440,8 +471,7 @@ static bool renews(struct fetch *f, const struct http_result *http, enum fetch_v
 static void judge(struct fetch *f, const struct http_result *http, enum fetch_verdict verdict,
 	int64_t wait_ms)
 {
-	bool once = f->spec.request.once && str_eq(f->hop.method, f->spec.request.method);
-	f->unsure = once && http->sendings > 0 && !was_refused(http);
+	f->unsure = is_once(f) && http->sendings > 0 && !was_refused(http);
 	if (leads_on(f, http)) {
 		follow(f, http);
 		return;
@@ -534,7 +564,6 @@ static void send_now(struct fetch *f)
 	};
 	struct err err;
 	struct http_request request;
-	list_remove(&f->node);
 	f->sent_us = clock_mono_us();
 	int rc = hop_request(&f->hop, &request, &err);
 	if (rc == 0)
@@ -548,7 +577,8 @@ static void send_now(struct fetch *f)
 	set_unsent(f->fetcher, -1);
 }
 
-/* The first may not go for wait_ms: who cannot wait so long goes now, the rest ask again then. */
+/* The first may not go for wait_ms: who cannot wait so long goes now, the rest ask again then. What
+ * could not be asked for anew has all patience. */
 static void wait_or_leave(struct group *g, int64_t now, int64_t wait_ms)
 {
 	struct list leaving;
@@ -556,7 +586,7 @@ static void wait_or_leave(struct group *g, int64_t now, int64_t wait_ms)
 	LIST_FOR_EACH_SAFE (node, &g->waiting) {
 		struct fetch *f = LIST_ENTRY(node, struct fetch, node);
 		int64_t patience = f->wait_since_ms + f->spec.max_wait_ms - now;
-		if (patience < wait_ms) {
+		if (patience < wait_ms && !f->received) {
 			list_remove(&f->node);
 			list_add_tail(&leaving, &f->node);
 		}
@@ -588,7 +618,10 @@ static void pump(void *arg)
 		int64_t wait = limits_acquire_all(
 			g->fetcher->limits, f->spec.limits, f->spec.limit_count, f->permits);
 		if (wait == 0) {
-			send_now(f);
+			list_remove(&f->node);
+			f->granted = is_once(f) && f->ops.going && !f->ops.going(f->arg);
+			if (!f->granted)
+				send_now(f);
 		} else if (wait < 0) {
 			char words[128];
 			snprintf(words, sizeof(words), "the shared limits fail: %s",
@@ -652,6 +685,8 @@ void fetch_cancel(struct fetch *f)
 		set_unsent(f->fetcher, 1);
 		release(f, (struct limit_ending) {
 				   .how = answered ? LIMIT_ANSWERED : LIMIT_UNANSWERED });
+	} else if (f->granted) {
+		release(f, (struct limit_ending) { .how = LIMIT_UNSENT });
 	}
 	if (!list_empty(&f->group->waiting))
 		loop_timer_start(f->group->timer, 0);

@@ -99,12 +99,23 @@ struct fetch_ops {
 	bool (*body)(void *arg, const char *data, size_t len);
 	/** A new try begins: forget what body() delivered. */
 	void (*restart)(void *arg);
+	/**
+	 * Each time that a request that may not be received twice (http_request.once) is about to
+	 * go: its places in the limits are taken, nothing was sent. @return false: it goes after
+	 * fetch_go(), when it is written down. NULL: it goes. Not to be cancelled from within.
+	 */
+	bool (*going)(void *arg);
+	/** What going() saw was not received, and will be sent again: it was refused, led elsewhere
+	 * as it is, or no connection came about. NULL is fine. */
+	void (*refused)(void *arg);
 	void (*done)(void *arg, const struct fetch_result *result);
 };
 struct fetch;
 /** done() is never called from within. At most 8 limits. */
 int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_spec *spec,
 	const struct fetch_ops *ops, void *arg, struct err *err) MUST_CHECK;
+/** After going() said false; does nothing when it does not wait for that. */
+void fetch_go(struct fetch *fetch);
 /** Without a callback; NULL is fine. Not from within its own done(). */
 void fetch_cancel(struct fetch *fetch);
 /** http_hold() of the answer whose body is being read. */
@@ -113,6 +124,7 @@ void fetch_hold(struct fetch *fetch, bool on);
 const char *fetch_header(const struct fetch *fetch, const char *name);
 /** Status of the answer whose body is being read, for body(). */
 long fetch_status(const struct fetch *fetch);
-/** It is on its way, and not only waiting: the server may have it. NULL: false */
+/** The server may have it: it is on its way, and not only waiting, or a request that may not be
+ * received twice led on to what now waits. NULL: false */
 bool fetch_under_way(const struct fetch *fetch);
 size_t fetcher_active(const struct fetcher *fetcher); /* sent or waiting */

@@ -577,6 +577,18 @@ int64_t limits_acquire(struct limits *l, const struct limit_spec *spec, struct l
 	return limits_acquire_all(l, spec, 1, permit);
 }
 
+void limits_sends(struct limits *l, struct limit_permit *permit)
+{
+	int64_t now = clock_boot_us();
+	if (!permit->id || permit->entry >= LIMIT_KEYS || lock(l, false) < 0)
+		return;
+	struct entry *e = &l->file.map->entries[permit->entry];
+	permit->start_us = now;
+	e->last_start_us = MAX(e->last_start_us, now);
+	e->quiet_until_us = MAX(e->quiet_until_us, now + e->min_delay_us);
+	limit_file_unlock(&l->file);
+}
+
 void limits_end(struct limits *l, struct limit_permit *permit, const struct limit_ending *ending)
 {
 	if (!permit->id)

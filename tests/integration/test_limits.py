@@ -183,9 +183,13 @@ def test_status_shows_what_is_left_and_when_it_reopens(drover, provider):
     drover.wait_event("scheduler_ready")
     assert drover_cli(drover, "run", "a", "--wait").returncode == 0
 
+    def limits():
+        return json.loads(drover_cli(drover, "status", "--json").stdout)["limits"]
+
     def shown():
+        until(lambda: limits()[1]["opens_at"] is None, "the delay after the last call is over")
         asked = time.time()
-        own, endpoint = json.loads(drover_cli(drover, "status", "--json").stdout)["limits"]
+        own, endpoint = limits()
         assert (own["name"], endpoint["name"]) == ("p", "p items")
         assert own["windows"] == [{"count": 4, "period_ms": 3600000, "left": 0}, {"count": 100, "period_ms": 7200000, "left": 96}]
         assert (own["active"], own["allowed"], own["server_left"], own["closed"]) == (0, 2, 70, False)

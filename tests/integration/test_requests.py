@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Requests of the collect worker, judged by what arrives at the provider: methods, bodies, what may not be received twice."""
+import signal
+import struct
 import threading
 import urllib.parse
 
 import pytest
-from harness import until
+from given import SANITIZED
+from harness import BUILD, until
 from provider import Answer, pages
 from test_collect import house, provider, things  # noqa: F401 fixtures
 
@@ -109,3 +112,81 @@ def test_it_is_not_received_twice_over_kills(house, provider):
     assert [c.query["page"] for c in provider.calls] == ["1", "2"]
     assert "when its worker ended; it may have been received" in house.dead()[0][0]
     assert house.stored() == 100
+
+
+def is_asked(row):
+    """Whether the queue says of a task that its page was asked for."""
+    return (row[0] or "").startswith("asked:")
+
+
+def known_as_asked(house):
+    return is_asked(*house.query("SELECT checkpoint FROM drover_task"))
+
+
+def test_killed_while_it_waits_for_a_limit_it_is_sent_by_the_next(house, provider):
+    provider.route("/items", pages(things(250)))
+    ask(house, "method: POST", job=", paginate: {by: page, param: page, size: 100}", provider=", limits: {rate: 1/1500ms}")
+    child = house.start("a")
+    until(lambda: house.stored() == 100, "the first page is stored")
+    assert not known_as_asked(house)
+    child.kill()
+    child.wait()
+    assert provider.count() == 1 and not known_as_asked(house)
+    house.run()
+    assert [c.query["page"] for c in provider.calls] == ["1", "2", "3"]
+    assert (house.the_run()["state"], house.stored(), house.dead()) == ("succeeded", 250, [])
+
+
+def test_killed_while_it_waits_after_a_refusal_it_is_sent_by_the_next(house, provider):
+    provider.route("/items", lambda call: Answer(429, headers={"Retry-After": "2"}) if call.n == 0 else Answer(body=SEARCH))
+    ask(house, "method: POST")
+    child = house.start("a")
+    until(lambda: provider.count() == 1 and not known_as_asked(house), "the refusal is written down")
+    child.kill()
+    child.wait()
+    assert provider.count() == 1
+    house.run()
+    assert provider.count() == 2 and house.the_run()["rows"] == 1 and house.dead() == []
+
+
+def die_at(house, tmp_path, commit, place):
+    """As tests/chaos/commit_killer.c has it: in the commit-th transaction from here on. False: there are not so many."""
+    ticket = tmp_path / "ticket"
+    ticket.write_bytes(struct.pack("<4I", place, 1, commit, 0))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LD_PRELOAD", str(BUILD / "bin/libchaos_commit_killer.so"))
+        environment.setenv("CHAOS_TICKET", str(ticket))
+        environment.setenv("CHAOS_KIND", "1")
+        child = house.start("a", str(commit))
+    child.wait(20)
+    return child.returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer's library must come first")
+@pytest.mark.parametrize("place, ends", [(1, {(0, False), (1, True)}), (4, {(0, False), (0, True), (1, False)})],
+                         ids=["before the commit", "after it"])
+def test_killed_in_any_commit_it_is_received_once_if_that_can_be_known(house, provider, tmp_path, place, ends):
+    """Neither sent nor written down: sent by the next one. Written down: never again, sent or not."""
+    provider.route("/items", Answer(body=SEARCH))
+    ask(house, "method: POST")
+    house.run()
+    seen = set()
+    for commit in range(20):
+        before, dead = provider.count(), len(house.dead())
+        if not die_at(house, tmp_path, commit, place):
+            break
+        sent, known = provider.count() - before, any(map(is_asked, house.query("SELECT checkpoint FROM drover_task")))
+        assert house.start("a", str(commit)).wait(20) == 0
+        assert provider.count() - before == (sent if known else 1), f"commit {commit}"
+        assert len(house.dead()) - dead == known
+        seen.add((sent, known))
+    assert seen == ends and commit > 3
+
+
+def test_what_it_led_to_may_wait_and_end_and_it_is_not_sent_again(house, provider):
+    """The task's time ends while the GET that a POST led to waits for its place."""
+    provider.route("/items", Answer(303, headers={"Location": "/b"}))
+    ask(house, "method: POST", job=", timeout: 1s, retry: " + RETRIED, provider=", limits: {rate: 1/1h}")
+    house.run()
+    assert [c.method for c in provider.calls] == ["POST"]
+    assert "may have been received" in house.dead()[0][0]

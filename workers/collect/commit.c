@@ -143,6 +143,8 @@ static void written(struct collect_task *t)
 		collect_task_free(t);
 		return;
 	}
+	if (t->unmarks_there)
+		t->marked = t->unmarking = t->unmarks_there = false;
 	if (t->marks_there)
 		collect_task_marked(t);
 	collect_commit(t);
@@ -201,7 +203,7 @@ void collect_commit(struct collect_task *t)
 		t->writing = LIST_FIRST(&t->ready, struct batch, node);
 		if (t->writing)
 			list_remove(&t->writing->node);
-		else if (t->ending == ENDING_NONE && !t->marking)
+		else if (t->ending == ENDING_NONE && !t->marking && !(t->unmarking && t->marked))
 			return;
 	}
 	struct store_tx *tx = store_tx_new(t->collector->store, 0);
@@ -215,6 +217,7 @@ void collect_commit(struct collect_task *t)
 			t->writing->rejected, t->writing->bytes };
 	t->ends_there = is_last(t);
 	t->marks_there = t->marking && !t->writing && !t->ends_there;
+	t->unmarks_there = t->unmarking && t->marked && !t->writing && !t->ends_there;
 	if (t->ends_there) {
 		counts.requests += t->requests;
 		counts.bytes += t->bytes;
@@ -229,7 +232,7 @@ void collect_commit(struct collect_task *t)
 	}
 	queue_tx_guard(t->collector->queue, tx, t->task, t->writing ? buf_str(&checkpoint) : NULL);
 	/* An operator who has a dead one tried again knows what is done. */
-	if (t->marks_there || (t->ends_there && t->marked && !t->writing))
+	if (t->marks_there || t->unmarks_there || (t->ends_there && t->marked && !t->writing))
 		collect_commit_mark(tx, t, t->marks_there);
 	if (t->writing)
 		add_batch(tx, t, t->writing);

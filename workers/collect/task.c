@@ -164,6 +164,28 @@ static enum fetch_verdict on_judge(void *arg, const struct http_result *http, in
 	return error_watch_judge(&t->watch, http, wait_ms);
 }
 
+/* It has its places in the limits: written down now, not while it waits for them. */
+static bool on_going(void *arg)
+{
+	struct collect_task *t = arg;
+	/* The mark may still be that of the page before, whose rows are on their way. */
+	bool known = t->marked && !t->unmarks_there && !t->writing && list_empty(&t->ready);
+	t->unmarking = false;
+	if (known)
+		return true;
+	t->marking = true;
+	collect_commit(t);
+	return false;
+}
+
+/* Until it goes again nobody need fear that it was received. */
+static void on_refused(void *arg)
+{
+	struct collect_task *t = arg;
+	t->unmarking = true;
+	collect_commit(t);
+}
+
 static void on_restart(void *arg)
 {
 	struct collect_task *t = arg;
@@ -331,6 +353,8 @@ static int send_call(struct collect_task *t, struct err *err)
 		.judge = on_judge,
 		.body = on_body,
 		.restart = on_restart,
+		.going = on_going,
+		.refused = on_refused,
 		.done = on_done,
 	};
 	const struct config_provider *p = t->plan->provider;
@@ -382,24 +406,21 @@ static int start_page(struct collect_task *t, struct err *err)
 		return rc;
 	error_watch_reset(&t->watch);
 	t->page_failed = false;
-	t->marking = t->call.once;
-	return t->marking ? 0 : send_call(t, err);
+	return send_call(t, err);
 }
 
 void collect_task_marked(struct collect_task *t)
 {
-	struct err err;
 	t->marking = false;
 	t->marked = true;
-	if (t->ending == ENDING_NONE && send_call(t, &err) < 0)
-		give_up(t, err.text);
+	if (t->fetch)
+		fetch_go(t->fetch);
 }
 
 void collect_task_go_on(struct collect_task *t)
 {
 	struct err err;
-	if (t->ending == ENDING_NONE && !t->fetch && !t->marking && !t->reading &&
-		!is_far_ahead(t)) {
+	if (t->ending == ENDING_NONE && !t->fetch && !t->reading && !is_far_ahead(t)) {
 		if (t->collector->winding) {
 			collect_task_end(t, ENDING_PUT_BACK, 0, "%s", "draining");
 			return;
@@ -504,7 +525,8 @@ void collect_task_abandon(struct collect_task *t)
 		const struct run_counts counts = { .requests = t->requests, .bytes = t->bytes };
 		queue_tx_guard(t->collector->queue, tx, t->task, NULL);
 		queue_tx_count(tx, t->task, &counts);
-		if ((t->marked || t->marking) && !fetch_under_way(t->fetch) && !t->unsure)
+		bool told = t->marked || t->marking, open = t->writing || !list_empty(&t->ready);
+		if (told && !open && !fetch_under_way(t->fetch) && !t->unsure)
 			collect_commit_mark(tx, t, false);
 		queue_tx_put_back(tx, t->task, 0);
 		store_submit(t->collector->store, tx, NULL, NULL);

@@ -38,10 +38,10 @@ struct collect_task {
 	struct call call;
 	/*
 	 * Of a call that must not be received twice. marking: the queue is to know of it before it
-	 * is sent; marked: it knows, until the whole page is stored; unsure: it may have been
-	 * received, and the answer is not whole.
+	 * is sent; marked: it knows, until the whole page is stored; unmarking: it is to forget it,
+	 * as it was refused; unsure: it may have been received, and the answer is not whole.
 	 */
-	bool marking, marked, unsure;
+	bool marking, marked, unmarking, unsure;
 	char *value;	  /* of for_each; NULL: the job has none */
 	char *partition;  /* of an incremental job: whose cursor it moves */
 	bool windowed;	  /* it has a window of the partition, and not all of it */
@@ -51,9 +51,10 @@ struct collect_task {
 	bool reading;	   /* from the store, what it must know before it goes on */
 	struct list ready; /* batches to be written */
 	struct batch *writing;
-	bool in_store;	  /* a transaction is on its way */
-	bool marks_there; /* and it holds the mark */
-	bool ends_there;  /* and it holds the ending */
+	bool in_store;	    /* a transaction is on its way */
+	bool marks_there;   /* and it holds the mark */
+	bool unmarks_there; /* and it takes the mark off */
+	bool ends_there;    /* and it holds the ending */
 	enum ending ending;
 	int64_t delay_ms;
 	char *reason, *note;	 /* of RETRY and DEAD; one more line for the run's errors */

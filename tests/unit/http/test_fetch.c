@@ -476,6 +476,26 @@ static void a_slow_request_is_told_without_its_secrets(void **state)
 	assert_in_range(process_time(line), 2050, 9000);
 }
 
+static void what_a_post_led_to_has_all_patience(void **state)
+{
+	(void)state;
+	const struct limit_window window = { 1, 300 };
+	const struct limit_spec limit = {
+		.key = "provider/a", .windows = &window, .window_count = 1
+	};
+	char url[256];
+	struct call call;
+	struct fetch_spec s = spec(url, sizeof(url), "/redirect", &limit);
+	s.request.method = "POST";
+	s.request.once = true;
+	s.redirects = true;
+	s.max_wait_ms = 50;
+	run(&call, &s);
+	assert_int_equal(call.outcome, FETCH_ANSWER);
+	assert_int_equal(server_count(server), 2);
+	assert_true(server_arrival_ms(server, 1) - server_arrival_ms(server, 0) >= 300);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -492,6 +512,7 @@ int main(void)
 		TEST(a_slow_request_is_told_without_its_secrets),
 		TEST(cancelled_fetches_say_nothing_and_hold_nothing),
 		TEST(a_private_address_is_not_tried_again),
+		TEST(what_a_post_led_to_has_all_patience),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
