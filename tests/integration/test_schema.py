@@ -156,3 +156,14 @@ def test_the_manual_page_names_each_field(schema):
             yield from names(part)
     page = (ROOT / "packaging/man/drover.yaml.5").read_text().replace("\\-", "-")
     assert {name for name in names(schema) if not re.search(rf"\b{re.escape(name)}\b", page)} == set()
+
+
+def test_the_example_of_the_manual_page_is_a_good_configuration(tmp_path):
+    page = (ROOT / "packaging/man/drover.yaml.5").read_text()
+    (tmp_path / "shop.token").write_text("secret\n")
+    example = re.search(r"^\.nf\n(.*?)^\.fi$", page, re.M | re.S)[1].replace("/etc/drover", str(tmp_path))
+    (tmp_path / "drover.yaml").write_text(example)
+    (tmp_path / "drover.yaml").chmod(0o600)
+    (tmp_path / "shop.token").chmod(0o600)
+    done = subprocess.run([str(DROVER), "check", str(tmp_path / "drover.yaml")], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
