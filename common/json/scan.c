@@ -46,6 +46,7 @@ struct json_scan {
 	bool whole;
 
 	int failed; /* the error that stays */
+	uint64_t failed_at;
 	enum state state;
 	uint64_t offset;       /* of the chunk's first byte */
 	size_t depth;	       /* open containers */
@@ -134,8 +135,8 @@ const char *json_scan_missing(const struct json_scan *scan)
 static int fail(struct json_scan *s, struct err *err, size_t at, const char *what)
 {
 	s->failed = -EINVAL;
-	return err_set(
-		err, -EINVAL, "malformed JSON at byte %" PRIu64 ": %s", s->offset + at, what);
+	s->failed_at = s->offset + at;
+	return err_set(err, -EINVAL, "malformed JSON at byte %" PRIu64 ": %s", s->failed_at, what);
 }
 
 /* ---- what lies on the path ---- */
@@ -570,7 +571,25 @@ int json_scan_end(struct json_scan *s, struct err *err)
 	}
 	if (s->state == S_END)
 		return 0;
-	s->failed = -EINVAL;
-	return err_set(err, -EINVAL, "malformed JSON at byte %" PRIu64 ": the text ends too early",
-		s->offset);
+	return fail(s, err, 0, "the text ends too early");
+}
+
+static bool no_record(void *arg, const char *data, size_t len)
+{
+	(void)arg, (void)data, (void)len;
+	return true;
+}
+
+int json_check(const char *text, size_t len, size_t *at, struct err *err)
+{
+	static const struct json_scan_ops ops = { .record = no_record };
+	const struct json_scan_options options = { .max_record = len };
+	CLEANUP(json_scan_freep) struct json_scan *s = NULL;
+	int rc = json_scan_new(&s, &options, &ops, NULL, err);
+	if (rc == 0)
+		rc = json_scan_feed(s, text, len, err);
+	if (rc == 0)
+		rc = json_scan_end(s, err);
+	*at = s ? s->failed_at : 0;
+	return rc;
 }

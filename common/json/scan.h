@@ -53,3 +53,8 @@ uint64_t json_scan_records(const struct json_scan *scan); /* yielded or left out
  * broke off at a null, an empty text, list or object: a way to say "none".
  */
 const char *json_scan_missing(const struct json_scan *scan);
+/**
+ * Whether a text is JSON as the scan has it.
+ * @return as json_scan_feed and json_scan_end; *at: at which byte it is malformed
+ */
+int json_check(const char *text, size_t len, size_t *at, struct err *err) MUST_CHECK;

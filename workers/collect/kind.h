@@ -117,10 +117,5 @@ extern const struct config_field collect_error_fields[];
 void collect_check_on_error(struct config_context *ctx, const struct collect_job *spec);
 /** What the members of a request say about each other. */
 void collect_check_request(struct config_context *ctx, const struct collect_job *spec);
-/**
- * Whether text is JSON (RFC 8259) whose {{NAME}} all stand inside of texts. Pure.
- * @return NULL, or what is wrong; *at: at which byte
- */
-const char *collect_json_problem(const char *text, size_t *at);
 
 extern const struct worker_kind worker_kind_collect;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* jobs.NAME.request. */
+#include "base/err.h"
 #include "base/str.h"
 #include "collect/kind.h"
 #include "config/check.h"
+#include "json/scan.h"
 
 #include <string.h>
 
@@ -21,10 +23,15 @@ static void check_json(
 	struct config_context *ctx, const struct config_mark *mark, const void *value)
 {
 	size_t at = 0;
-	const char *problem = collect_json_problem(*(const char *const *)value, &at);
-	if (problem)
-		config_error(ctx, mark, "%.60s is no JSON: %s, at byte %zu",
-			check_shown(ctx, value), problem, at);
+	struct err err = { 0 };
+	const char *text = *(const char *const *)value;
+	if (json_check(text, strlen(text), &at, &err) == 0)
+		return;
+	if (at > 0 && memcmp(text + at - 1, "{{", 2) == 0)
+		config_error(ctx, mark, "%.60s: {{NAME}} stands outside of a text, at byte %zu",
+			check_shown(ctx, value), at - 1);
+	else
+		config_error(ctx, mark, "%.60s: %s", check_shown(ctx, value), err.text);
 }
 
 #define AT(member) offsetof(struct collect_body, member)

@@ -118,33 +118,6 @@ static void only_post_and_patch_must_not_be_received_twice(void **state)
 	}
 }
 
-static void what_is_no_json_is_seen_at_its_place(void **state)
-{
-	(void)state;
-	static const char *const good[] = { "0", "-1.5e+3", "\"{{a}} \\u00e9\"", "[]", " [1 , 2 ] ",
-		"{\"a\":{\"b\":[null,true,false]}}", "{ }" };
-	static const struct {
-		const char *text;
-		size_t at;
-	} bad[] = { { "", 0 }, { "{", 1 }, { "[1,]", 3 }, { "{\"a\":{{v}}}", 5 }, { "{\"a\"}", 4 },
-		{ "01", 1 }, { "1.", 2 }, { "\"a", 2 }, { "\"\\x\"", 2 }, { "[1 2]", 3 },
-		{ "{a:1}", 1 }, { "nul", 0 }, { "[1]x", 3 }, { "\"\t\"", 1 } };
-	size_t at;
-	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-		if (collect_json_problem(good[i], &at))
-			fail_msg("%s: %s", good[i], collect_json_problem(good[i], &at));
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		if (!collect_json_problem(bad[i].text, &at))
-			fail_msg("%s is taken", bad[i].text);
-		if (at != bad[i].at)
-			fail_msg("%s: at %zu", bad[i].text, at);
-	}
-	char deep[200];
-	memset(deep, '[', sizeof(deep) - 1);
-	deep[sizeof(deep) - 1] = '\0';
-	assert_string_equal(collect_json_problem(deep, &at), "nested more than 64 deep");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,7 +129,6 @@ int main(void)
 			json_and_form_escape_the_value_as_they_demand, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			only_post_and_patch_must_not_be_received_twice, set_up, tear_down),
-		cmocka_unit_test(what_is_no_json_is_seen_at_its_place),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

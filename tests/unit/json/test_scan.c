@@ -320,6 +320,30 @@ static void a_path_that_is_none_is_refused(void **state)
 	json_path_free(path);
 }
 
+static void what_is_no_json_is_seen_at_its_place(void **state)
+{
+	(void)state;
+	static const char *const good[] = { "0", "-1.5e+3", "\"{{a}} \\u00e9\"", "[]", " [1 , 2 ] ",
+		"{\"a\":{\"b\":[null,true,false]}}", "{ }" };
+	static const struct {
+		const char *text;
+		size_t at;
+	} bad[] = { { "", 0 }, { "{", 1 }, { "[1,]", 3 }, { "{\"a\":{{v}}}", 6 }, { "{\"a\"}", 4 },
+		{ "01", 1 }, { "1.", 2 }, { "\"a", 2 }, { "\"\\x\"", 2 }, { "[1 2]", 3 },
+		{ "{a:1}", 1 }, { "nul", 3 }, { "[1]x", 3 }, { "\"\t\"", 1 } };
+	struct err err;
+	size_t at;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		if (json_check(good[i], strlen(good[i]), &at, &err) != 0)
+			fail_msg("%s: %s", good[i], err.text);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (json_check(bad[i].text, strlen(bad[i].text), &at, &err) == 0)
+			fail_msg("%s is taken", bad[i].text);
+		if (at != bad[i].at)
+			fail_msg("%s: at %zu", bad[i].text, at);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,6 +360,7 @@ int main(void)
 		cmocka_unit_test(the_receiver_can_stop_the_scan),
 		cmocka_unit_test(whole_values_are_yielded_when_asked_for),
 		cmocka_unit_test(a_path_that_is_none_is_refused),
+		cmocka_unit_test(what_is_no_json_is_seen_at_its_place),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
