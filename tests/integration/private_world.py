@@ -83,7 +83,12 @@ def turn(call):
 TURNED = json.dumps({"items": records(0, 3)}).encode()
 API_TURNS = collect("api_turns", turn, paged=3, attempts=1, provider={"private": False, "connections": {"dns_ttl": "1s"}})
 API_TURNS.host = "turn.example.net"
-OURS = [LINKS, BASE, REDIRECTS, ROBOTS, BOTH, CONTROL, API, API_INSIDE, API_KEY, API_TURNS]
+LOOPBACK = ["127.1", "0x7f000001", "2130706433", "0177.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"]
+MOVES = [at(h) for h in [*LOOPBACK, "10.1.2.3", "172.16.1.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "inside.example.net"]]
+API_MOVES = collect("api_moves", b"", provider={"private": False}, for_each={"values": [str(i) for i in range(len(MOVES))], "as": "n"},
+                    request={"provider": "api_moves", "path": "/{{n}}"})
+API_MOVES.routes = {f"/{i}": moved(to, (301, 302, 303, 307, 308)[i % 5]) for i, to in enumerate(MOVES)}
+OURS = [LINKS, BASE, REDIRECTS, ROBOTS, BOTH, CONTROL, API, API_INSIDE, API_KEY, API_TURNS, API_MOVES]
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +177,14 @@ def test_a_provider_whose_name_lies_inside_is_refused(world):
     run = world.over(API_INSIDE)
     assert (run.state, run.rows, run.requests) == ("failed", 0, 0)
     assert "the address is private" in world.dead(API_INSIDE)[0]
+    nobody_came(world)
+
+
+def test_a_providers_redirects_to_private_addresses_are_refused(world):
+    run = world.over(API_MOVES)
+    assert (run.state, run.rows, API_MOVES.site.count()) == ("failed", 0, len(MOVES))
+    dead = world.dead(API_MOVES)
+    assert len(dead) == len(MOVES) and all("the address is private" in words for words in dead), dead
     nobody_came(world)
 
 

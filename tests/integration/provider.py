@@ -105,6 +105,7 @@ class Provider:
         self.routes = {}
         self.calls = []
         self.active = self.most_active = 0
+        self.left = []  # when calls had been worked on
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.provider = self
         self.url = "http://127.0.0.1:%d" % self.server.server_port
@@ -142,6 +143,7 @@ class Provider:
     def leave(self):
         with self.lock:
             self.active -= 1
+            self.left.append(time.monotonic())
 
     def count(self, path=None):
         with self.lock:
