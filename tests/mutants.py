@@ -19,7 +19,8 @@ BUILD = ROOT / "build/dev"
 FUZZ_SECONDS = 120
 AT_A_TIME = 2  # they mostly wait, and so does what runs beside them
 # What `tests/run mutants supervisor` must find there and see caught: the bugs that supervisors really have.
-SETS = {"queue": ("ACK_IN_SECOND_TRANSACTION", "NEXT_DUE_IN_OWN_TRANSACTION", "ATTEMPT_COUNTED_AT_END", "FENCE_NOT_CHECKED",
+SETS = {"collect": ("LIMIT_STAMPED_AT_SENDING", "URL_TEXT_JUDGED", "BODY_BUFFERED_WHOLE", "CREDENTIALS_KEPT"),
+        "queue": ("ACK_IN_SECOND_TRANSACTION", "NEXT_DUE_IN_OWN_TRANSACTION", "ATTEMPT_COUNTED_AT_END", "FENCE_NOT_CHECKED",
                   "OVERLAP_BY_CHECK", "CONCURRENCY_OF_ONE_PROCESS"),
         "supervisor": ("MAIN_DEATH_STARTS", "STALE_ANSWER_COUNTS", "FOUR_STRIKES", "INTERVAL_ON_WALL_CLOCK",
                        "ONLY_GROUP_KILLED", "WANTED_STATE_FORGOTTEN", "CONFIG_SWAPPED_BEFORE_CHECKS", "LOG_PUMP_READ_WRITE",

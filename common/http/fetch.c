@@ -242,6 +242,7 @@ static void finish(struct fetch *f, enum fetch_outcome outcome, int64_t wait_ms,
 		.wait_ms = wait_ms,
 		.requests = f->requests,
 		.unsure = f->unsure || f->received,
+		.renewed = f->renewed,
 		.http = http,
 	};
 	void (*done)(void *arg, const struct fetch_result *result) = f->ops.done;
@@ -355,9 +356,15 @@ static bool retried_status(const struct fetch *f, long status)
 	       (when->status[(status - 100) / 8] >> (status - 100) % 8 & 1);
 }
 
-/* The server says that it did nothing (RFC 9110 15.5.2 and 15.6.4, RFC 6585 4, RFC 8470 5.2). */
-static bool was_refused(const struct http_result *http)
+/*
+ * The server says that it did nothing (RFC 9110 15.5.2 and 15.6.4, RFC 6585 4, RFC 8470 5.2). So it
+ * does, in words of its own, where the caller reads that the token is stale: a server looks at that
+ * before all else. Even what may not be received twice is sent again then.
+ */
+static bool was_refused(const struct http_result *http, enum fetch_verdict verdict)
 {
+	if (verdict == FETCH_NEW_TOKEN)
+		return true;
 	return http->outcome == HTTP_OK &&
 	       (http->status == 429 || http->status == 425 || http->status == 401 ||
 		       (http->status == 503 && http->retry_after_ms >= 0));
@@ -460,18 +467,25 @@ static bool renews(struct fetch *f, const struct http_result *http, enum fetch_v
 {
 	bool wanted = verdict == FETCH_NEW_TOKEN ||
 		      (verdict == FETCH_AS_USUAL && http->status == 401);
-	if (!f->hop.authorization || f->hop.foreign || f->renewed || http->outcome != HTTP_OK ||
-		f->unsure || !wanted)
+	/* Whoever has judged has seen enough of the answer, though he may not have read it all. */
+	bool whole = http->outcome == HTTP_OK || http->outcome == HTTP_CANCELLED;
+	if (!f->hop.authorization || f->hop.foreign || f->renewed || !whole || f->unsure || !wanted)
 		return false;
 	f->renewed = true;
 	f->spec.tokens->refuse(f->spec.tokens_arg, f->hop.authorization);
 	return true;
 }
 
+/* A second answer of this kind is one: another token does not help. */
+static bool is_final(enum fetch_verdict verdict)
+{
+	return verdict == FETCH_IS_ANSWER || verdict == FETCH_NEW_TOKEN;
+}
+
 static void judge(struct fetch *f, const struct http_result *http, enum fetch_verdict verdict,
 	int64_t wait_ms)
 {
-	f->unsure = is_once(f) && http->sendings > 0 && !was_refused(http);
+	f->unsure = is_once(f) && http->sendings > 0 && !was_refused(http, verdict);
 	if (leads_on(f, http)) {
 		follow(f, http);
 		return;
@@ -488,7 +502,7 @@ static void judge(struct fetch *f, const struct http_result *http, enum fetch_ve
 	delay = MAX(delay, wait_ms);
 	bool slowed = slow_down(f, http, verdict, &delay);
 	bool again = verdict == FETCH_AS_USUAL ? worth_a_try(f, http)
-					       : verdict != FETCH_IS_ANSWER && !f->unsure;
+					       : !is_final(verdict) && !f->unsure;
 	if (again && !(slowed && delay > f->spec.max_wait_ms) &&
 		f->tries < f->spec.retry.attempts) {
 		try_again(f, delay);
@@ -497,9 +511,8 @@ static void judge(struct fetch *f, const struct http_result *http, enum fetch_ve
 	set_unsent(f->fetcher, 1); /* it has no transfer any more: fetch_free() takes it back */
 	if (slowed && again && delay > f->spec.max_wait_ms)
 		finish(f, FETCH_LATER, delay, http);
-	else if (verdict == FETCH_IS_ANSWER ||
-		 (http->outcome == HTTP_OK && !again &&
-			 !(f->unsure && retried_status(f, http->status))))
+	else if (is_final(verdict) || (http->outcome == HTTP_OK && !again &&
+					      !(f->unsure && retried_status(f, http->status))))
 		finish(f, FETCH_ANSWER, 0, http);
 	else
 		finish(f, FETCH_FAILED, 0, http);

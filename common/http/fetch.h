@@ -78,6 +78,7 @@ struct fetch_result {
 	/* Of a request that may not be received twice (http_request.once): it may have been, and
 	 * nobody knows what came of it. */
 	bool unsure;
+	bool renewed;			/* another token was shown, after one that was refused */
 	const struct http_result *http; /* the last try's; NULL for FETCH_LATER before any */
 };
 /* What the caller makes of an answer, before the rules of fetch_retry do. */
@@ -86,7 +87,9 @@ enum fetch_verdict {
 	FETCH_IS_ANSWER, /* comes back as FETCH_ANSWER, whatever its status */
 	FETCH_TRY_AGAIN,
 	FETCH_SLOW_DOWN, /* as a 429 */
-	FETCH_NEW_TOKEN, /* as a 401: with another token at once, the first time */
+	/* As a 401: the credential was not taken, and nothing was done. Once, with another token
+	 * and at once; then, or without tokens, it comes back as FETCH_ANSWER. */
+	FETCH_NEW_TOKEN,
 };
 struct fetch_ops {
 	/** The body of each answer as it comes, even of one that will be tried again. May be NULL.

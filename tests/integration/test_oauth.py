@@ -133,6 +133,41 @@ def test_a_token_that_is_taken_back_is_replaced_once(house, provider):
     assert house.the_run()["rows"] == 250 and len(calls(provider, "/token")) == 2 and len(calls(provider, "/items")) == 4
 
 
+STALE = ', on_error: [{status: 403, body: "expired", then: refresh}]'
+
+
+def test_a_rule_says_that_the_token_is_stale_and_one_call_for_many_replaces_it(house, provider):
+    """Eight calls at a time get it, of POSTs that must not be received twice; the provider says so with a 403 of its own."""
+    server = Tokens(provider, delay=0.2)
+    good, first = server.items, threading.Barrier(8)
+
+    def items(call):
+        if call.headers["Authorization"] == "Bearer access-1.s3cret":
+            first.wait(10)
+            return Answer(403, {"error": "session expired"})
+        return good(call)
+    provider.route("/items", items)
+    describe(house, provider=", limits: {rate: 9/1s}", job=STALE + f", for_each: {{as: v, csv: {house.state}/values.csv}}")
+    (house.state / "values.csv").write_text("v\n" + "\n".join("12345678"))
+    house.file.write_text(house.file.read_text().replace("path: /items", 'path: /items, method: POST, query: {v: "{{v}}"}'))
+    house.run()
+    run = house.the_run()
+    assert (run["state"], run["tasks_done"], run["requests"], run["errors"]) == ("succeeded", 9, 16, [])
+    assert len(calls(provider, "/token")) == 2 and house.dead() == []
+    assert provider.fullest_window(1) <= 9, "the repeated calls and the tokens count"
+
+
+def test_an_answer_that_stays_stale_fails_its_task(house, provider):
+    """Also where token_url gives the same token until that ends."""
+    provider.route("/token", Answer(body={"access_token": "same", "token_type": "Bearer"}))
+    provider.route("/items", Answer(403, {"error": "session expired"}))
+    describe(house, job=PAGED + STALE, provider=", limits: {rate: 10/1h}")
+    house.run()
+    assert len(calls(provider, "/items")) == 2 and len(calls(provider, "/token")) == 2
+    ((error,),) = house.dead()
+    assert 'HTTP 403 with "expired", on_error: refresh: another token did not help' in error
+
+
 def test_a_provider_that_takes_no_token_is_not_asked_for_ever(house, provider):
     server = Tokens(provider)
     server.serve = lambda call: Answer(401)

@@ -83,10 +83,10 @@ static void check_job(
 	collect_check_incremental(ctx, spec);
 	collect_check_request(ctx, spec);
 	collect_check_answer(ctx, spec);
-	collect_check_on_error(ctx, spec);
 	collect_check_for_each(ctx, config, job);
 	spec->provider = check_provider(
 		ctx, config, &spec->request.provider_name, spec, "request.provider");
+	collect_check_on_error(ctx, spec);
 }
 
 const struct worker_kind worker_kind_collect = {

@@ -11,6 +11,7 @@ enum paginate_by {
 	PAGINATE_NEXT,
 	PAGINATE_LINK
 };
+enum paginate_in { PAGINATE_IN_QUERY, PAGINATE_IN_BODY };
 enum paginate_until { UNTIL_SHORT, UNTIL_EMPTY };
 
 enum collect_method {
@@ -44,6 +45,7 @@ static inline bool collect_once(const struct collect_request *request)
 }
 struct collect_paginate {
 	int by;				/* enum paginate_by */
+	int in;				/* enum paginate_in: where param and size_param stand */
 	const char *param, *size_param; /* size_param NULL: the size is not sent */
 	int64_t size, start, offset, max_pages;
 	const char *cursor, *header; /* by cursor: where the answer has it, one of both */
@@ -85,7 +87,7 @@ struct collect_incremental {
 	int64_t first; /* start as a number, set by the check */
 };
 /* Of an answer for which all that is said holds; the first rule that does is obeyed. */
-enum collect_then { THEN_SKIP, THEN_FAIL, THEN_RETRY, THEN_WAIT };
+enum collect_then { THEN_SKIP, THEN_FAIL, THEN_RETRY, THEN_WAIT, THEN_REFRESH };
 extern const char *const collect_then_names[];
 struct collect_error_rule {
 	struct config_strings status; /* "404", "5xx"; empty: any */

@@ -3,7 +3,7 @@
 #include "collect/kind.h"
 #include "config/check.h"
 
-const char *const collect_then_names[] = { "skip", "fail", "retry", "wait", NULL };
+const char *const collect_then_names[] = { "skip", "fail", "retry", "wait", "refresh", NULL };
 
 static void check_error_body(
 	struct config_context *ctx, const struct config_mark *mark, const void *value)
@@ -22,7 +22,7 @@ const struct config_field collect_error_fields[] = {
 		.doc = "a text that is in the first 64 KiB of the answer" },
 	{ "then", CONFIG_ENUM, AT(then), .required = true, .names = collect_then_names,
 		.doc = "skip: the task is done; fail: it is dead; retry: this call; wait: the "
-		       "provider is closed" },
+		       "provider is closed; refresh: once more, with another token of oauth2" },
 	{ "for", CONFIG_DURATION_MS, AT(wait_ms), .def = "0s", .min = 0, .max = 86400000,
 		.doc = "of wait: how long at least; 0s: as retry.backoff and Retry-After say" },
 	{ 0 },
@@ -40,5 +40,13 @@ void collect_check_on_error(struct config_context *ctx, const struct collect_job
 		mark = config_mark_of(ctx, r, "for");
 		if (r->wait_ms > 0 && r->then != THEN_WAIT)
 			config_error(ctx, &mark, "for belongs to then: wait");
+		mark = config_mark_of(ctx, r, "then");
+		/* An unknown provider is an error of its own. */
+		if (r->then == THEN_REFRESH && spec->provider &&
+			!spec->provider->auth.oauth2.token_url)
+			config_error(ctx, &mark,
+				"then: refresh asks for another token, and provider %s has no "
+				"auth.oauth2 to ask with",
+				spec->provider->name);
 	}
 }

@@ -82,6 +82,12 @@ static int take(struct oauth *o, struct token *t)
 	return 0;
 }
 
+static void forget_refused(struct oauth *o)
+{
+	free(o->refused);
+	o->refused = NULL;
+}
+
 static bool is_refused(const struct oauth *o)
 {
 	return o->refused && o->header && str_eq(o->refused, o->header);
@@ -93,10 +99,13 @@ static const char *header(void *arg)
 	return o->header && is_fresh(&o->token) && !is_refused(o) ? o->header : NULL;
 }
 
+/* Of calls that were sent with the one before nothing is learned: it has been replaced already. */
 static void refuse(void *arg, const char *words)
 {
 	struct oauth *o = arg;
-	free(o->refused);
+	if (!o->header || !str_eq(o->header, words))
+		return;
+	forget_refused(o);
 	o->refused = strdup(words);
 }
 
@@ -260,6 +269,10 @@ static void take_answer(struct oauth *o)
 	if (!problem && take(o, &t) < 0)
 		problem = "out of memory";
 	token_finish(&t);
+	/* Some give the same token until it ends. Who waits shows it once more, and learns whether
+	 * it is taken now; to ask on and on would not change it. */
+	if (!problem && is_refused(o))
+		forget_refused(o);
 	over(o, problem);
 }
 

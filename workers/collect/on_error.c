@@ -85,6 +85,7 @@ enum fetch_verdict error_watch_judge(
 	switch (w->hit->then) {
 	case THEN_RETRY: return FETCH_TRY_AGAIN;
 	case THEN_WAIT: *wait_ms = w->hit->wait_ms; return FETCH_SLOW_DOWN;
+	case THEN_REFRESH: return FETCH_NEW_TOKEN;
 	default: return FETCH_IS_ANSWER;
 	}
 }

@@ -264,7 +264,7 @@ static bool is_transient(long status)
 /* A rule of on_error holds. */
 static void obey(struct collect_task *t, const struct http_result *http)
 {
-	char words[256];
+	char words[256], more[300];
 	error_watch_words(&t->watch, http->status, words, sizeof(words));
 	switch (t->watch.hit->then) {
 	case THEN_SKIP:
@@ -273,6 +273,11 @@ static void obey(struct collect_task *t, const struct http_result *http)
 		log_info(MAIN, "answer_skipped", KV_STR("job", t->task->job),
 			KV_INT("task", t->task->id), KV_STR("reason", words));
 		collect_task_end(t, ENDING_DONE, 0, "%s", "");
+		break;
+	case THEN_REFRESH:
+		snprintf(more, sizeof(more), "%s%s", words,
+			t->renewed ? ": another token did not help" : "");
+		give_up(t, more);
 		break;
 	case THEN_FAIL: give_up(t, words); break;
 	default: retry(t, words); break;
@@ -325,6 +330,7 @@ static void on_done(void *arg, const struct fetch_result *result)
 	struct collect_task *t = arg;
 	t->fetch = NULL;
 	t->unsure = result->unsure;
+	t->renewed = result->renewed;
 	if (!result->http || result->http->status <= 0)
 		t->watch.hit = NULL; /* an earlier try's */
 	t->requests += result->requests;

@@ -42,6 +42,7 @@ struct collect_task {
 	 * as it was refused; unsure: it may have been received, and the answer is not whole.
 	 */
 	bool marking, marked, unmarking, unsure;
+	bool renewed;	  /* the call was repeated with another token */
 	char *value;	  /* of for_each; NULL: the job has none */
 	char *partition;  /* of an incremental job: whose cursor it moves */
 	bool windowed;	  /* it has a window of the partition, and not all of it */

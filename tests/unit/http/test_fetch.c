@@ -32,7 +32,7 @@ struct call {
 	char body[256], error[256];
 	size_t body_len;
 	int done, restarts;
-	bool answered;
+	bool answered, renewed, unsure;
 };
 static int open_calls;
 
@@ -63,6 +63,8 @@ static void on_done(void *arg, const struct fetch_result *r)
 	call->outcome = r->outcome;
 	call->wait_ms = r->wait_ms;
 	call->requests = r->requests;
+	call->renewed = r->renewed;
+	call->unsure = r->unsure;
 	if (r->http) {
 		call->answered = true;
 		call->http = r->http->outcome;
@@ -402,6 +404,103 @@ static void a_private_address_is_not_tried_again(void **state)
 	assert_true(call.error[0]);
 }
 
+/* ---- tokens ---- */
+
+struct purse {
+	char header[32];
+	int given, refused;
+};
+
+static const char *purse_header(void *arg)
+{
+	struct purse *p = arg;
+	snprintf(p->header, sizeof(p->header), "Bearer t%d", p->given);
+	return p->header;
+}
+
+static void purse_want(void *arg, struct token_wait *wait)
+{
+	(void)arg;
+	(void)wait;
+	fail_msg("there is always one");
+}
+
+static void purse_refuse(void *arg, const char *header)
+{
+	struct purse *p = arg;
+	assert_string_equal(header, p->header);
+	p->refused++;
+	p->given++;
+}
+
+static int stale_answers; /* so many more are judged to be of a stale token */
+
+static enum fetch_verdict judge_stale(void *arg, const struct http_result *http, int64_t *wait_ms)
+{
+	(void)arg;
+	(void)http;
+	(void)wait_ms;
+	return stale_answers-- > 0 ? FETCH_NEW_TOKEN : FETCH_AS_USUAL;
+}
+
+/* A POST that must not be received twice, whose first answers are judged to be of a stale token. */
+static void post_with(struct call *call, struct purse *purse, const char *what, int stale)
+{
+	static const struct fetch_tokens tokens = { purse_header, purse_want, purse_refuse };
+	static const struct fetch_ops judging = {
+		.judge = judge_stale, .body = on_body, .restart = on_restart, .done = on_done
+	};
+	static const struct limit_window window = { 100, 60000 };
+	static const struct limit_spec limit = {
+		.key = "provider/a", .windows = &window, .window_count = 1
+	};
+	char url[256];
+	struct err err;
+	struct fetch_spec s = spec(url, sizeof(url), what, &limit);
+	s.request.method = "POST";
+	s.request.once = true;
+	s.tokens = &tokens;
+	s.tokens_arg = purse;
+	stale_answers = stale;
+	memset(call, 0, sizeof(*call));
+	assert_int_equal(fetch_start(&call->fetch, fetcher, &s, &judging, call, &err), 0);
+	open_calls++;
+	loop_run(loop);
+	assert_int_equal(call->done, 1);
+}
+
+static void a_stale_token_is_replaced_and_the_call_made_once_more(void **state)
+{
+	(void)state;
+	struct purse purse = { .given = 1 };
+	struct call call;
+	post_with(&call, &purse, "/echo", 1);
+	assert_int_equal(call.outcome, FETCH_ANSWER);
+	assert_int_equal(call.requests, 2);
+	assert_int_equal(call.restarts, 1);
+	assert_int_equal(purse.refused, 1);
+	assert_true(call.renewed);
+	assert_non_null(strstr(call.body, "Bearer t2"));
+}
+
+static void a_second_stale_answer_comes_back_and_is_not_tried_again(void **state)
+{
+	(void)state;
+	struct purse purse = { .given = 1 };
+	struct call call;
+	post_with(&call, &purse, "/status/500", 9);
+	assert_int_equal(call.outcome, FETCH_ANSWER);
+	assert_int_equal(call.status, 500);
+	assert_int_equal(call.requests, 2);
+	assert_int_equal(purse.refused, 1);
+	assert_true(call.renewed && !call.unsure);
+	/* A 401 before it was the first already. */
+	purse = (struct purse) { .given = 1 };
+	post_with(&call, &purse, "/status/401", 9);
+	assert_int_equal(call.requests, 2);
+	assert_int_equal(purse.refused, 1);
+}
+
 /* ---- slow ones ---- */
 
 static void cancel(void *arg)
@@ -513,6 +612,8 @@ int main(void)
 		TEST(cancelled_fetches_say_nothing_and_hold_nothing),
 		TEST(a_private_address_is_not_tried_again),
 		TEST(what_a_post_led_to_has_all_patience),
+		TEST(a_stale_token_is_replaced_and_the_call_made_once_more),
+		TEST(a_second_stale_answer_comes_back_and_is_not_tried_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
