@@ -222,6 +222,8 @@ static void plan_environment(struct instance_plan *plan, const struct process *p
 #ifdef DROVER_MUTANTS
 	if (mutant_name())
 		instance_add_variable(plan, "DROVER_MUTANT", mutant_name());
+	if (p->kind && getenv("DROVER_MACHINE"))
+		instance_add_variable(plan, "DROVER_MACHINE", getenv("DROVER_MACHINE"));
 #endif
 }
 

@@ -10,6 +10,7 @@
 #include "instance.h"
 #include "process.h"
 #include "process_memory.h"
+#include "stats/stats.h"
 #include "supervisor.h"
 #include "task_slot.h"
 #include <fcntl.h>
@@ -134,6 +135,20 @@ static void write_probe(struct json_out *j, const struct process *p)
 	json_close_object(j);
 }
 
+/* Why it takes no tasks; NULL: it does, or has none to take. Of the machine's memory a worker tells
+ * itself, before each claim. */
+static const char *holder_of_tasks(const struct process *p)
+{
+	const struct supervisor *sv = p->owner;
+	bool lives = p->kind && p->pid > 0 && !p->main_ended;
+	const struct stats_slot *slot = lives ? stats_peek(sv->stats, p->stats_slot) : NULL;
+	if (p->memory.drained)
+		return "operator";
+	if (p->memory.told_hold)
+		return "memory";
+	return slot && stats_gauge(slot, STAT_tasks_paused) ? "machine memory" : NULL;
+}
+
 void status_process(struct json_out *j, struct process *p)
 {
 	bool lives = p->pid > 0 && !p->main_ended;
@@ -161,10 +176,12 @@ void status_process(struct json_out *j, struct process *p)
 	number_or_null(
 		j, "memory_limit_bytes", process_memory_limit(p), process_memory_limit(p) > 0);
 	json_str(j, "memory_level", lives ? memory_level_name(p->memory.level) : NULL);
+	const char *held_by = holder_of_tasks(p);
 	if (p->kind && p->kind->takes_tasks)
-		json_bool(j, "takes_tasks", !p->memory.told_hold && !p->memory.drained);
+		json_bool(j, "takes_tasks", !held_by);
 	else
 		json_none(j, "takes_tasks");
+	json_str(j, "tasks_held_by", held_by);
 	if (lives && p->usage.looked_ms && p->usage.percent >= 0)
 		json_double(j, "cpu_percent", p->usage.percent);
 	else

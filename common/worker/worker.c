@@ -11,6 +11,7 @@
 #include "log/log.h"
 #include "loop/loop.h"
 #include "stats/stats.h"
+#include "worker/pressure.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -54,6 +55,7 @@ struct worker {
 	bool set_up, draining, configured, holding;
 	bool alone; /* nobody supervises it, and the loop is another's */
 	int exit_code;
+	struct pressure pressure;
 	struct msg_trimmed trimmed; /* the answer that is due; seq 0: none */
 };
 
@@ -140,6 +142,7 @@ static void set_up(struct worker *w, struct message *m)
 		return;
 	}
 	w->slot = stats_slot(w->stats, s->stats_slot, w->name);
+	stats_set(w->slot, STAT_tasks_paused, 0); /* not the one's before */
 	w->set_up = true;
 }
 
@@ -453,6 +456,11 @@ void worker_drained(struct worker *w)
 {
 	loop_timer_stop(w->exit_timer);
 	loop_stop(w->loop);
+}
+
+bool worker_may_take(struct worker *w)
+{
+	return w->alone || pressure_allows(&w->pressure, w->name, w->slot);
 }
 
 void worker_rests(struct worker *w)

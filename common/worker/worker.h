@@ -79,6 +79,9 @@ void worker_ticket_free(struct worker_ticket *ticket);
 int worker_send(struct worker *w, enum message_id id, const void *body);
 /** Everything in flight is done or put back: the worker exits 0. */
 void worker_drained(struct worker *w);
+/** The machine has memory left for another task; asked before each claim. Without a supervisor it
+ * always has. */
+bool worker_may_take(struct worker *w);
 /** Told to hold, and no task is held (any more). */
 void worker_rests(struct worker *w);
 /** Ends the worker with an exit code after logging why. */

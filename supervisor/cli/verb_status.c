@@ -90,8 +90,9 @@ static void note(struct buf *out, const json_t *p, int64_t now)
 	if (strikes > 0)
 		buf_addf(out, "%s%" PRId64 " failed probe%s: %s", out->len ? "; " : "", strikes,
 			strikes == 1 ? "" : "s", json_text(probe, "detail"));
-	if (json_is_false(json_object_get(p, "takes_tasks")))
-		buf_addf(out, "%stakes no tasks", out->len ? "; " : "");
+	if (*json_text(p, "tasks_held_by"))
+		buf_addf(out, "%stakes no tasks (%s)", out->len ? "; " : "",
+			json_text(p, "tasks_held_by"));
 	if (*json_text(p, "error"))
 		buf_addf(out, "%s%s", out->len ? "; " : "", json_text(p, "error"));
 	if (json_is_object(last) && text_time(json_text(last, "at")) > now - 3600000) {

@@ -194,6 +194,15 @@ class Drover:
         self.config.write_text(text)
         return self
 
+    def machine(self, used_percent=10):
+        """The machine that workers see: tests do not depend on how full the real one is."""
+        folder = self.folder / "machine"
+        (folder / "proc").mkdir(parents=True, exist_ok=True)
+        new = folder / "proc/new"
+        new.write_text(f"MemTotal: 1000000 kB\nMemFree: 1 kB\nMemAvailable: {1000000 - used_percent * 10000} kB\n")
+        new.rename(folder / "proc/meminfo")
+        return folder
+
     def start(self, text=None, wait=True, environment=None, arguments=()):
         if text is not None:
             self.write(text)
@@ -201,7 +210,7 @@ class Drover:
             [*self.prefix, self.program, "--config", str(self.config), "--state-dir", str(self.state), "--runtime-dir",
              str(self.runtime), "--log-dir", str(self.logs), *arguments],
             stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, cwd="/",
-            env={**os.environ, **(environment or {})})
+            env={**os.environ, "DROVER_MACHINE": str(self.machine()), **(environment or {})})
         if wait:
             self.wait_event("supervisor_started", pid=self.process.pid)
         return self

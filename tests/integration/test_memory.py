@@ -254,6 +254,51 @@ def test_workers_trim_at_warning_and_take_no_tasks_at_critical(work):
     until(lambda: len(memory_events(drover, "memory_trimmed", name="crawl")) > count + 3, "it trims by the clock")
 
 
+def test_above_85_percent_of_the_machine_no_task_is_taken(work):
+    """Of any kind, commands too; what is in hand goes on. Told once, shown by status, and over below 82 %."""
+    drover, states = work.drover, {}
+    work.config["jobs"]["site"] = {"kind": "crawl", "start": [f"{work.provider.url}/page"], "follow": {"private": True},
+                                   "politeness": {"delay": "0s"}, "extract": [{"fields": {"title": {"xpath": "string(//title)"}}}],
+                                   "store": {"table": "pages", "key": ["url"]}}
+    work.config["jobs"]["command"] = {"kind": "exec", "command": ["true"]}
+    work.memory(check="1h").start()
+
+    def held(name):
+        return drover.records("drover_memory", "tasks_held", name=name, reason="machine memory")
+
+    def runs():
+        for job in ("slow", "site", "command"):
+            code, answer = drover.ask("run", json.dumps({"job": job, "request_id": f"{job}{len(states)}"}))
+            assert code == 0, answer
+            states[answer["run"]["id"]] = job
+        return list(states)[-3:]
+
+    in_hand = work.run()
+    until(lambda: work.provider.active, "the task is in hand")
+    drover.machine(used_percent=90)
+    until(lambda: held("collect") and held("scheduler") and held("crawl"), "no task is taken")
+    (said,) = held("collect")
+    assert (said["bytes"], said["limit"]) == (900000 * 1024, 1000000 * 1024)
+    waiting = runs()
+    work.gate.set()
+    assert work.ended(in_hand)["state"] == "succeeded", "what is in hand goes on"
+    for run in waiting[:1]:
+        work.waits_unclaimed(run)
+    assert {drover.ask("runs", json.dumps({"id": run}))[1]["runs"][0]["state"] for run in waiting} == {"queued"}
+    slots = {name: drover.slot(name) for name in ("collect", "crawl", "scheduler", "monitor")}
+    assert [slots[n]["tasks_held_by"] for n in slots] == ["machine memory"] * 3 + [None]
+    assert [slots[n]["takes_tasks"] for n in slots] == [False, False, None, None]
+    assert cli(drover, "status")[1].count("takes no tasks (machine memory)") == 3
+    # Not yet low enough to be over.
+    drover.machine(used_percent=84)
+    work.waits_unclaimed(waiting[0])
+    drover.machine(used_percent=70)
+    assert [work.ended(run)["state"] for run in waiting] == ["succeeded"] * 3
+    assert drover.slot("collect")["tasks_held_by"] is None
+    assert [len(held(n)) for n in ("collect", "crawl", "scheduler")] == [1] * 3, "told once"
+    assert len(drover.records("drover_memory", "tasks_taken", name="collect")) == 1
+
+
 def test_a_worker_at_its_limit_is_restarted_gracefully_and_loses_nothing(work):
     drover = work.drover
     work.config["workers"]["collect"].update(memory_limit="2MB", stop={"timeout": "20s"},

@@ -62,7 +62,8 @@ static void on_claimed(void *arg, enum queue_status status, struct task **tasks,
 static void claim(struct collector *c)
 {
 	c->claim_again = c->claiming; /* asked for while one is on its way: look once more */
-	if (c->claiming || c->draining || c->holding || c->running >= c->slots)
+	if (c->claiming || c->draining || c->holding || c->running >= c->slots ||
+		!worker_may_take(c->worker))
 		return;
 	c->claiming = true;
 	queue_claim(c->queue, c->slots - c->running, on_claimed, c);
@@ -70,7 +71,7 @@ static void claim(struct collector *c)
 
 void collector_claim_with(struct collector *c, struct store_tx *tx)
 {
-	if (c->claiming || c->draining || c->holding)
+	if (c->claiming || c->draining || c->holding || !worker_may_take(c->worker))
 		return;
 	c->claiming = true;
 	/* Of the places of those that still run one is free when this is done. */

@@ -67,7 +67,7 @@ static void claim(struct crawl *crawl)
 	crawl->again = crawl->claiming;
 	/* In handfuls: each claim is a transaction of its own. */
 	if (crawl->claiming || crawl->draining || crawl->holding || !crawl->schema_ready ||
-		room * 4 < crawl->share)
+		room * 4 < crawl->share || !worker_may_take(crawl->worker))
 		return;
 	crawl->claiming = true;
 	queue_claim(crawl->queue, room, on_claimed, crawl);

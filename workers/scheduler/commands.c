@@ -450,7 +450,8 @@ static void on_claimed(void *arg, enum queue_status status, struct task **tasks,
 static void claim(struct commands *c)
 {
 	c->claim_again = c->claiming; /* asked for while one is on its way: look once more */
-	if (c->claiming || !c->taken || c->drained || !c->configured || c->running >= c->slots)
+	if (c->claiming || !c->taken || c->drained || !c->configured || c->running >= c->slots ||
+		!worker_may_take(c->scheduler->worker))
 		return;
 	c->claiming = true;
 	queue_claim(c->queue, c->slots - c->running, on_claimed, c);

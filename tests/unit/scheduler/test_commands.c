@@ -25,7 +25,8 @@ static struct {
 	int drained;
 	enum message_id full_for; /* the channel has no room for the next of these, */
 	int full_times;		  /* so many */
-	bool hold_back;		  /* the next question what we hold is not asked, but kept: */
+	bool short_of_memory;
+	bool hold_back; /* the next question what we hold is not asked, but kept: */
 	queue_held held;
 	void *held_arg;
 } w;
@@ -62,6 +63,11 @@ const char *worker_node(const struct worker *worker UNUSED)
 struct stats_slot *worker_stats(struct worker *worker UNUSED)
 {
 	return NULL;
+}
+
+bool worker_may_take(struct worker *worker UNUSED)
+{
+	return !w.short_of_memory;
 }
 
 void scheduler_store_said(
@@ -180,7 +186,7 @@ static int setup(void **state)
 {
 	queue_setup(state);
 	w.f = *state;
-	w.hold_back = false;
+	w.hold_back = w.short_of_memory = false;
 	w.full_times = 0;
 	w.config = must_load("jobs: {job: {kind: exec, command: [/bin/true], retry: {backoff: "
 			     "{initial: 50ms, max: 50ms}}}}\n"
@@ -398,6 +404,18 @@ static void no_more_run_at_a_time_than_are_allowed(void **state UNUSED)
 	assert_int_equal(peek(w.f, "SELECT COUNT(*) FROM drover_task WHERE state = 1"), 2);
 }
 
+static void without_memory_for_it_no_command_is_begun(void **state UNUSED)
+{
+	w.short_of_memory = true;
+	make_task(1);
+	begin("n/e1/scheduler/1");
+	commands_wake(w.s.commands);
+	settle();
+	assert_int_equal(peek(w.f, "SELECT COUNT(*) FROM drover_task WHERE state = 1"), 0);
+	w.short_of_memory = false;
+	hear(MSG_EXEC_START, 0); /* found at the next look, a second later at most */
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -411,6 +429,7 @@ int main(void)
 		TEST(what_the_channel_had_no_room_for_is_said_again),
 		TEST(a_command_that_is_cancelled_before_it_was_said_is_not_begun),
 		TEST(draining_claims_no_more_and_leaves_what_runs),
+		TEST(without_memory_for_it_no_command_is_begun),
 		TEST(no_more_run_at_a_time_than_are_allowed),
 	};
 	return RUN_ON_BOTH(tests);
