@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Getting all of it: each way in which APIs give a list in pages, by the collect worker's own code (collect_alone). Every
 call is counted on the provider's side: a worker that was killed asks for what is missing and for nothing else."""
+import json
 import threading
+import urllib.parse
 
 import pytest
 from harness import until
@@ -18,8 +20,8 @@ def number(call, name, default=0):
 class Style:
     """One way of paging: the job's words, and the provider's answers."""
 
-    def __init__(self, name, words, begin, answer):
-        self.name, self.words, self.begin, self.answer = name, words, begin, answer
+    def __init__(self, name, words, begin, answer, request=""):
+        self.name, self.words, self.begin, self.answer, self.path = name, words, begin, answer, "/items" + request
 
     def serve(self, provider, records, path="/items", **more):
         def of(call):
@@ -60,6 +62,23 @@ STYLES = [
 SIZED = f", size: {SIZE}"
 
 
+POST = ", method: POST, idempotent: true, body: "
+
+
+def of_form(call):
+    return dict(urllib.parse.parse_qsl(call.body.decode(), keep_blank_values=True))
+
+
+STYLES += [
+    Style("cursor_in_json", "by: cursor, in: body, param: variables.after, size_param: variables.n, cursor: meta.next",
+          lambda c: of_token(json.loads(c.body)["variables"]["after"]) if json.loads(c.body)["variables"]["n"] == SIZE else None,
+          lambda p, c, items, end, total: ({"items": items, "meta": {"next": token(end) if end < total else None}}, {}),
+          POST + """{json: '{"query": "{ items }", "variables": {"after": null}}'}"""),
+    Style("offset_in_form", "by: offset, in: body, param: from, total: meta.total", lambda c: int(of_form(c)["from"]),
+          lambda p, c, items, end, total: ({"items": items, "meta": {"total": total}}, {}), POST + "{form: {q: things}}"),
+]
+
+
 def start_and_kill_at(house, provider, style, call_number):
     """Killed while the provider has a call in hand and everything before it is stored."""
     hold = threading.Event()
@@ -83,7 +102,7 @@ def start_and_kill_at(house, provider, style, call_number):
 def test_killed_in_the_middle_it_asks_for_what_is_missing_only(house, provider, style):
     records = things(SIZE * 5 + 7)
     style.serve(provider, records)
-    house.configure(job=f", paginate: {{{style.words}{SIZED}}}")
+    house.configure(job=f", paginate: {{{style.words}{SIZED}}}", path=style.path)
     start_and_kill_at(house, provider, style, 3)
     house.run()
     assert house.rows("id, title, n, lat") == expected(records)
@@ -91,7 +110,7 @@ def test_killed_in_the_middle_it_asks_for_what_is_missing_only(house, provider, 
     assert begins == [0, 50, 100, 150, 150, 200, 250]
     run = house.the_run()
     assert (run["state"], run["rows"], run["errors"]) == ("succeeded", len(records), [])
-    rule = {"page": "short page", "offset": "total", "last_id": "no more"}.get(style.name, "no next page")
+    rule = {"page": "short page", "offset": "total", "offset_in_form": "total", "last_id": "no more"}.get(style.name, "no next page")
     assert house.query("SELECT rule, tasks FROM drover_ended_by") == [(rule, 1)]
 
 

@@ -6,10 +6,12 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "collect/json_place.h"
 #include "collect/kind.h"
 #include "collect/plan.h"
 #include "collect/request.h"
 #include "collect/template.h"
+#include "json/path.h"
 #include <errno.h>
 #include <string.h>
 
@@ -20,6 +22,8 @@ struct maker {
 	struct call *call;
 	const struct plan *plan;
 	const char *as, *value;
+	struct page_argument page[PAGE_ARGUMENTS]; /* that stand in the body */
+	size_t page_count;
 	bool failed;
 };
 
@@ -58,27 +62,49 @@ static void set_header(struct maker *m, const char *name, const char *value)
 }
 
 /* In JSON a value stands inside of a text. */
-static void add_json(struct buf *out, const char *value)
+static void add_json(struct maker *m, struct buf *out, const char *json)
 {
-	for (; *value; value++) {
-		if (*value == '"' || *value == '\\')
-			buf_addf(out, "\\%c", *value);
-		else if ((unsigned char)*value < 0x20)
-			buf_addf(out, "\\u%04x", (unsigned char)*value);
+	template_expand(out, json, m->value ? m->as : NULL, m->value, json_place_escape);
+	for (size_t i = 0; i < m->page_count; i++) {
+		CLEANUP(json_path_freep) struct json_path *path = NULL;
+		const struct page_argument *argument = &m->page[i];
+		struct buf whole = { .max = BODY_MAX };
+		struct err err;
+		if (json_path_new(&path, argument->name, &err) < 0)
+			m->failed = true;
 		else
-			buf_add_char(out, *value);
+			json_place_put(
+				&whole, buf_str(out), path, argument->value, argument->number);
+		m->failed |= buf_failed(out);
+		buf_finish(out);
+		*out = whole;
 	}
+}
+
+static void add_field(struct buf *out, const char *name, const char *value)
+{
+	if (out->len)
+		buf_add_char(out, '&');
+	request_add_encoded(out, name);
+	buf_add_char(out, '=');
+	request_add_encoded(out, value);
+}
+
+static bool is_of_page(const struct maker *m, const char *name)
+{
+	for (size_t i = 0; i < m->page_count; i++)
+		if (str_eq(m->page[i].name, name))
+			return true;
+	return false;
 }
 
 static void add_form(struct maker *m, struct buf *out, const struct config_pairs *form)
 {
-	for (size_t i = 0; i < form->count; i++) {
-		if (i)
-			buf_add_char(out, '&');
-		request_add_encoded(out, form->items[i].name);
-		buf_add_char(out, '=');
-		request_add_encoded(out, expand(m, form->items[i].value));
-	}
+	for (size_t i = 0; i < form->count; i++)
+		if (!is_of_page(m, form->items[i].name))
+			add_field(out, form->items[i].name, expand(m, form->items[i].value));
+	for (size_t i = 0; i < m->page_count; i++)
+		add_field(out, m->page[i].name, m->page[i].value);
 }
 
 static void make_body(struct maker *m)
@@ -90,7 +116,7 @@ static void make_body(struct maker *m)
 	set_header(m, "Content-Type",
 		body->json ? "application/json" : "application/x-www-form-urlencoded");
 	if (body->json)
-		template_expand(&out, body->json, m->value ? m->as : NULL, m->value, add_json);
+		add_json(m, &out, body->json);
 	else
 		add_form(m, &out, &body->form);
 	m->failed |= buf_failed(&out);
@@ -116,7 +142,9 @@ int call_init(struct call *out, const struct plan *plan, const char *value,
 	size_t most = plan->provider->headers.count + request->headers.count + HEADERS_OF_OURS;
 	struct call call = { .method = collect_methods[request->method],
 		.once = collect_once(request) };
-	struct maker m = { &call, plan, plan->spec->for_each.as, value, false };
+	struct maker m = {
+		.call = &call, .plan = plan, .as = plan->spec->for_each.as, .value = value
+	};
 	CLEANUP(freep) char *url = NULL;
 	int rc = request_url(&url, plan, value, at, err);
 	if (rc < 0)
@@ -129,6 +157,8 @@ int call_init(struct call *out, const struct plan *plan, const char *value,
 		arena_free(call.arena);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
+	if (plan->spec->paginate.in == PAGINATE_IN_BODY)
+		m.page_count = request_page(m.page, &plan->spec->paginate, at);
 	call.url = keep(&m, url, strlen(url));
 	make_body(&m);
 	make_headers(&m);

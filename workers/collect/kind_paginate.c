@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* jobs.NAME.paginate */
+#include "base/err.h"
+#include "collect/json_place.h"
 #include "collect/kind.h"
 #include "collect/kind_parts.h"
 #include "config/check.h"
+#include "json/path.h"
+#include "json/scan.h"
 
 #include <stdio.h>
 #include <string.h>
 
 static const char *const by_names[] = { "none", "page", "offset", "cursor", "next", "link", NULL };
+static const char *const in_names[] = { "query", "body", NULL };
 static const char *const until_names[] = { "short", "empty", NULL };
 
 /* A path that a stream can follow: of what is counted from an end only the last is kept. */
@@ -45,6 +50,9 @@ const struct config_field collect_paginate_fields[] = {
 	{ "by", CONFIG_ENUM, AT(by), .def = "none", .names = by_names,
 		.doc = "page: a number that grows by one; offset: records so far; cursor: a token "
 		       "from the answer; next: a URL in it; link: its Link header" },
+	{ "in", CONFIG_ENUM, AT(in), .def = "query", .names = in_names,
+		.doc = "where param and size_param stand: query (of the URL), or body, where they "
+		       "are dotted paths in its json or fields of its form" },
 	{ "param", CONFIG_STRING, AT(param),
 		.doc = "argument that holds the page's number, the offset or the cursor" },
 	{ "size_param", CONFIG_STRING, AT(size_param),
@@ -96,6 +104,42 @@ static void demand(struct config_context *ctx, const struct collect_job *spec, b
 		config_error(ctx, &mark, "paginate by %s needs a %s", by, what);
 }
 
+/* name: of the field that holds the place. */
+static void check_place(struct config_context *ctx, const struct collect_job *spec,
+	const char *name, const char *place)
+{
+	const struct collect_body *body = &spec->request.body;
+	const struct config_mark mark = config_mark_of(ctx, spec, name);
+	struct json_path *path = NULL;
+	struct err err;
+	size_t at;
+	/* A body that is no JSON is an error of its own. */
+	if (!place || !body->json || json_check(body->json, strlen(body->json), &at, &err) < 0)
+		return;
+	const char *problem = json_path_new(&path, place, &err) < 0
+				      ? err.text
+				      : json_place_problem(body->json, path);
+	if (problem)
+		config_error(ctx, &mark, "%s: %s", name, problem);
+	json_path_free(path);
+}
+
+static void check_in_body(struct config_context *ctx, const struct collect_job *spec)
+{
+	const struct collect_paginate *p = &spec->paginate;
+	const struct collect_body *body = &spec->request.body;
+	const struct config_mark mark = config_mark_of(ctx, spec, "paginate.in");
+	if (p->in != PAGINATE_IN_BODY)
+		return;
+	if (p->by != PAGINATE_PAGE && p->by != PAGINATE_OFFSET && p->by != PAGINATE_CURSOR)
+		config_error(ctx, &mark, "paginate.in: body is for by: page, offset or cursor");
+	else if (!body->json && !body->form.items)
+		config_error(
+			ctx, &mark, "paginate.in: body needs a request.body in which param stands");
+	check_place(ctx, spec, "paginate.param", p->param);
+	check_place(ctx, spec, "paginate.size_param", p->size_param);
+}
+
 void collect_check_paginate(struct config_context *ctx, const struct collect_job *spec)
 {
 	const struct collect_paginate *p = &spec->paginate;
@@ -128,4 +172,5 @@ void collect_check_paginate(struct config_context *ctx, const struct collect_job
 		refuse(ctx, spec, p->next, "next", "by: next");
 	if (!counts)
 		refuse(ctx, spec, p->total, "total", "by: page or offset");
+	check_in_body(ctx, spec);
 }

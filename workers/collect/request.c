@@ -38,13 +38,6 @@ static void add_argument(struct buf *url, const char *name, const char *value)
 	request_add_encoded(url, value);
 }
 
-static void add_number(struct buf *url, const char *name, int64_t value)
-{
-	char digits[24];
-	snprintf(digits, sizeof(digits), "%" PRId64, value);
-	add_argument(url, name, digits);
-}
-
 /* A value must not lead out of the folder that the job names. */
 static bool has_dot_segment(const char *path)
 {
@@ -83,17 +76,35 @@ static void add_query(struct buf *url, const struct plan *plan, const char *valu
 	}
 }
 
-/* What makes it the page that it is. */
+static void set_number(struct page_argument *argument, const char *name, int64_t value)
+{
+	argument->name = name;
+	snprintf(argument->digits, sizeof(argument->digits), "%" PRId64, value);
+	argument->value = argument->digits;
+	argument->number = true;
+}
+
+size_t request_page(struct page_argument out[PAGE_ARGUMENTS], const struct collect_paginate *p,
+	const struct position *at)
+{
+	size_t n = 0;
+	if (p->by == PAGINATE_PAGE)
+		set_number(&out[n++], p->param, at->page);
+	if (p->by == PAGINATE_OFFSET)
+		set_number(&out[n++], p->param, p->offset + at->seen);
+	if (p->by == PAGINATE_CURSOR && at->token)
+		out[n++] = (struct page_argument) { .name = p->param, .value = at->token };
+	if (p->by != PAGINATE_NONE && p->size_param)
+		set_number(&out[n++], p->size_param, p->size);
+	return n;
+}
+
 static void add_page(struct buf *url, const struct collect_paginate *p, const struct position *at)
 {
-	if (p->by == PAGINATE_PAGE)
-		add_number(url, p->param, at->page);
-	if (p->by == PAGINATE_OFFSET)
-		add_number(url, p->param, p->offset + at->seen);
-	if (p->by == PAGINATE_CURSOR && at->token)
-		add_argument(url, p->param, at->token);
-	if (p->by != PAGINATE_NONE && p->size_param)
-		add_number(url, p->size_param, p->size);
+	struct page_argument arguments[PAGE_ARGUMENTS];
+	size_t n = p->in == PAGINATE_IN_QUERY ? request_page(arguments, p, at) : 0;
+	for (size_t i = 0; i < n; i++)
+		add_argument(url, arguments[i].name, arguments[i].value);
 }
 
 static void add_time(

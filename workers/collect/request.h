@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct buf;
+struct collect_paginate;
 struct err;
 struct plan;
 struct position;
@@ -17,6 +18,16 @@ void request_add_encoded(struct buf *out, const char *text);
  * secret; -ENOMEM */
 int request_url(char **out, const struct plan *plan, const char *value, const struct position *at,
 	struct err *err) MUST_CHECK;
+/* What makes a page's request that page's, in its URL or body. */
+struct page_argument {
+	const char *name, *value;
+	bool number; /* the value is one by its nature */
+	char digits[24];
+};
+enum { PAGE_ARGUMENTS = 2 };
+/** They point into paginate, at and themselves. @return how many */
+size_t request_page(struct page_argument out[PAGE_ARGUMENTS],
+	const struct collect_paginate *paginate, const struct position *at);
 /** "GET kto /areaBasedList2 type=12 page 3": for people; the URL itself may hold secrets. @return
  * dst */
 char *request_name(
