@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORKERS = 5, ARRIVALS = 20000, RUN_MS = 4000 };
+enum { WORKERS = 5, ARRIVALS = 20000, MOST_MS = 60000 };
 
 /* What the server saw; shared with the processes. */
 struct server {
@@ -84,7 +84,10 @@ static void no_window_of_the_server_holds_more_than_the_limit(void **state)
 	for (int i = 0; i < WORKERS; i++)
 		if ((pids[i] = fork()) == 0)
 			work(path, &spec, server);
-	for (int64_t end = clock_boot_ms() + RUN_MS; clock_boot_ms() < end; kills++) {
+	/* As long as it takes a busy machine. */
+	for (int64_t end = clock_boot_ms() + MOST_MS;
+		(kills <= 20 || atomic_load(&server->count) < 10 * LIMIT) && clock_boot_ms() < end;
+		kills++) {
 		sleep_us(40000 + rand_r(&seed) % 120000);
 		int victim = rand_r(&seed) % WORKERS, status = 0;
 		kill(pids[victim], SIGKILL);
@@ -98,7 +101,7 @@ static void no_window_of_the_server_holds_more_than_the_limit(void **state)
 		waitpid(pids[i], NULL, 0);
 	}
 	int count = atomic_load(&server->count), over = 0;
-	assert_in_range(count, RUN_MS / PERIOD_MS * LIMIT / 4, ARRIVALS);
+	assert_in_range(count, 10 * LIMIT, ARRIVALS);
 	qsort(server->arrivals_us, (size_t)count, sizeof(long long), compare);
 	for (int i = 0; i + LIMIT < count; i++)
 		over += atomic_load(&server->arrivals_us[i + LIMIT]) -
