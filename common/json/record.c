@@ -7,79 +7,65 @@
 #include "base/json_out.h"
 #include "base/mem.h"
 #include "json/path.h"
+#include "json/tree.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
 
-/*
- * jansson is given a copy in which each number has become a text: 1.10 -> "n1.10". So that nothing
- * can be taken for a number that is none, each text is marked too: "abc" -> "sabc". Names stay.
- */
-enum { TAG_NUMBER = 'n', TAG_TEXT = 's' };
-
 struct json_record {
-	json_t *root;
-	struct arena *arena; /* what columns of type json point to */
+	struct json_tree tree;
+	struct arena *arena; /* what columns of type json point to, and texts with a NUL behind */
+	char *copy;	     /* the source, when it is ours */
+	uint32_t hint;	     /* the member after the one that was found last */
 	bool single_is_list;
 };
 
-static size_t end_of_text(const char *data, size_t len, size_t at)
+struct json_record *json_record_empty(void)
 {
-	for (at++; at < len && data[at] != '"'; at++)
-		at += data[at] == '\\';
-	return MIN(at + 1, len);
+	return NEW(struct json_record);
 }
 
-static bool is_name(const char *data, size_t len, size_t at)
+static void forget(struct json_record *record)
 {
-	while (at < len &&
-		(data[at] == ' ' || data[at] == '\n' || data[at] == '\r' || data[at] == '\t'))
-		at++;
-	return at < len && data[at] == ':';
+	arena_free(record->arena);
+	record->arena = NULL;
+	free(record->copy);
+	record->copy = NULL;
+	record->hint = 1;
 }
 
-static int tag(struct buf *out, const char *data, size_t len, struct err *err)
+int64_t json_record_read_front(
+	struct json_record *record, const char *data, size_t len, size_t depth, struct err *err)
 {
-	for (size_t at = 0, end; at < len; at = end) {
-		char c = data[at];
-		end = at + 1;
-		if (c == '"') {
-			end = end_of_text(data, len, at);
-			buf_add_char(out, '"');
-			if (!is_name(data, len, end))
-				buf_add_char(out, TAG_TEXT);
-			buf_add(out, data + at + 1, end - at - 1);
-		} else if (c == '-' || (c >= '0' && c <= '9')) {
-			while (end < len && memchr("+-.0123456789eE", data[end], 15))
-				end++;
-			if (!json_number_sound(data + at, end - at))
-				return err_set(err, -EINVAL, "not a number at byte %zu", at);
-			buf_addf(out, "\"%c%.*s\"", TAG_NUMBER, (int)(end - at), data + at);
-		} else {
-			buf_add_char(out, c);
-		}
-	}
-	return buf_failed(out) ? err_set(err, -ENOMEM, "record: out of memory") : 0;
+	forget(record);
+	return json_tree_read(&record->tree, data, len, depth, err);
+}
+
+int json_record_read(struct json_record *record, const char *data, size_t len, struct err *err)
+{
+	int64_t end = json_record_read_front(record, data, len, JSON_TREE_DEPTH, err);
+	if (end < 0)
+		return end == -EAGAIN ? -EINVAL : (int)end;
+	while ((size_t)end < len && strchr(" \t\r\n", data[end]) && data[end])
+		end++;
+	return (size_t)end == len ? 0
+				  : err_set(err, -EINVAL,
+					    "something follows the value, at byte %" PRId64, end);
 }
 
 int json_record_new(struct json_record **out, const char *data, size_t len, struct err *err)
 {
-	struct buf tagged = BUF_INIT;
-	CLEANUP(json_record_freep) struct json_record *record = NEW(struct json_record);
-	if (!record)
+	CLEANUP(json_record_freep) struct json_record *record = json_record_empty();
+	CLEANUP(freep) char *copy = malloc(len + 1);
+	if (!record || !copy)
 		return err_set(err, -ENOMEM, "record: out of memory");
-	int rc = tag(&tagged, data, len, err);
-	if (rc == 0) {
-		json_error_t why;
-		record->root = json_loadb(buf_str(&tagged), tagged.len,
-			JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
-		if (!record->root)
-			rc = err_set(err, -EINVAL, "%s", why.text);
-	}
-	buf_finish(&tagged);
+	if (len)
+		memcpy(copy, data, len);
+	copy[len] = '\0';
+	int rc = json_record_read(record, copy, len, err);
 	if (rc < 0)
 		return rc;
+	record->copy = TAKE(copy);
 	*out = TAKE(record);
 	return 0;
 }
@@ -88,8 +74,8 @@ void json_record_free(struct json_record *record)
 {
 	if (!record)
 		return;
-	json_decref(record->root);
-	arena_free(record->arena);
+	forget(record);
+	json_tree_finish(&record->tree);
 	free(record);
 }
 
@@ -100,111 +86,194 @@ void json_record_single_is_list(struct json_record *record)
 
 bool json_record_is_object(const struct json_record *record)
 {
-	return json_is_object(record->root);
+	return record->tree.nodes[0].kind == JSON_NODE_OBJECT;
 }
 
 /* ---- following a path ---- */
 
 struct walk {
+	const struct json_tree *tree;
 	const struct json_path *path;
 	bool single_is_list;
-	void (*found)(void *arg, const json_t *value);
+	void (*found)(void *arg, const struct json_node *value);
 	void *arg;
 };
 
-static void follow(const struct walk *walk, const json_t *value, size_t at)
+static const struct json_node *node_at(const struct json_tree *tree, uint32_t at)
+{
+	return &tree->nodes[at];
+}
+
+static bool has_name(const struct json_tree *tree, uint32_t at, const struct json_step *step)
+{
+	const struct json_node *name = node_at(tree, at);
+	return name->len == step->name_len &&
+	       memcmp(json_tree_text(tree, name), step->name, name->len) == 0;
+}
+
+/* The name of a member among the nodes [from, to), which begin with one. @return to: none is */
+static uint32_t find_name(
+	const struct json_tree *tree, uint32_t from, uint32_t to, const struct json_step *step)
+{
+	while (from < to && !has_name(tree, from, step))
+		from = node_at(tree, from + 1)->end;
+	return from;
+}
+
+static void follow(const struct walk *walk, const struct json_node *value, size_t at);
+
+static void follow_all(const struct walk *walk, const struct json_node *value, size_t at)
+{
+	bool object = value->kind == JSON_NODE_OBJECT;
+	uint32_t next = (uint32_t)(value - walk->tree->nodes) + 1 + object;
+	for (uint32_t i = 0; i < value->len; i++) {
+		const struct json_node *member = node_at(walk->tree, next);
+		follow(walk, member, at);
+		next = member->end + object;
+	}
+}
+
+static void follow_index(
+	const struct walk *walk, const struct json_node *value, int64_t index, size_t at)
+{
+	uint32_t next = (uint32_t)(value - walk->tree->nodes) + 1;
+	int64_t i = index < 0 ? (int64_t)value->len + index : index;
+	if (i < 0 || i >= (int64_t)value->len)
+		return;
+	while (i-- > 0)
+		next = node_at(walk->tree, next)->end;
+	follow(walk, node_at(walk->tree, next), at);
+}
+
+static void follow(const struct walk *walk, const struct json_node *value, size_t at)
 {
 	if (at == walk->path->count) {
 		walk->found(walk->arg, value);
 		return;
 	}
 	const struct json_step *step = &walk->path->steps[at];
-	if (walk->single_is_list && !json_is_array(value) &&
-		(step->kind == JSON_STEP_INDEX
-				? step->index == 0 || step->index == -1
-				: step->kind == JSON_STEP_ALL && !json_is_object(value))) {
+	bool object = value->kind == JSON_NODE_OBJECT, list = value->kind == JSON_NODE_LIST;
+	if (walk->single_is_list && !list &&
+		(step->kind == JSON_STEP_INDEX ? step->index == 0 || step->index == -1
+					       : step->kind == JSON_STEP_ALL && !object)) {
 		follow(walk, value, at + 1);
-		return;
-	}
-	if (step->kind == JSON_STEP_ALL && json_is_object(value)) {
-		const char *name;
-		json_t *member;
-		json_object_foreach((json_t *)value, name, member) follow(walk, member, at + 1);
-	} else if (step->kind == JSON_STEP_ALL) {
-		for (size_t i = 0; i < json_array_size(value); i++)
-			follow(walk, json_array_get(value, i), at + 1);
-	} else if (step->kind == JSON_STEP_INDEX) {
-		int64_t size = (int64_t)json_array_size(value);
-		int64_t i = step->index < 0 ? size + step->index : step->index;
-		if (i >= 0 && i < size)
-			follow(walk, json_array_get(value, (size_t)i), at + 1);
-	} else {
-		const json_t *member = json_object_get(value, step->name);
-		if (member)
-			follow(walk, member, at + 1);
+	} else if (step->kind == JSON_STEP_ALL && (object || list)) {
+		follow_all(walk, value, at + 1);
+	} else if (step->kind == JSON_STEP_INDEX && list) {
+		follow_index(walk, value, step->index, at + 1);
+	} else if (step->kind == JSON_STEP_NAME && object) {
+		uint32_t first = (uint32_t)(value - walk->tree->nodes) + 1;
+		uint32_t name = find_name(walk->tree, first, value->end, step);
+		if (name < value->end)
+			follow(walk, node_at(walk->tree, name + 1), at + 1);
 	}
 }
 
-static void write_value(struct json_out *out, const char *key, const json_t *value)
+static void follow_path(const struct json_record *record, const struct json_path *path,
+	void (*found)(void *arg, const struct json_node *value), void *arg)
 {
-	if (json_is_string(value)) {
-		const char *text = json_string_value(value);
-		size_t len = json_string_length(value);
-		if (*text == TAG_NUMBER)
-			json_raw(out, key, text + 1, len - 1);
-		else
-			json_strn(out, key, text + 1, len - 1);
-	} else if (json_is_array(value)) {
+	follow(&(struct walk) { &record->tree, path, record->single_is_list, found, arg },
+		record->tree.nodes, 0);
+}
+
+static void write_value(struct json_out *out, const char *key, const struct json_tree *tree,
+	const struct json_node *value);
+
+static void write_container(
+	struct json_out *out, const struct json_tree *tree, const struct json_node *value)
+{
+	CLEANUP(buf_finish) struct buf name = BUF_INIT;
+	uint32_t at = (uint32_t)(value - tree->nodes) + 1;
+	for (uint32_t i = 0; i < value->len; i++) {
+		bool named = value->kind == JSON_NODE_OBJECT;
+		if (named) {
+			buf_reset(&name);
+			buf_add(&name, json_tree_text(tree, node_at(tree, at)),
+				node_at(tree, at)->len);
+			at++;
+		}
+		write_value(out, named ? buf_str(&name) : NULL, tree, node_at(tree, at));
+		at = node_at(tree, at)->end;
+	}
+}
+
+static void write_value(struct json_out *out, const char *key, const struct json_tree *tree,
+	const struct json_node *value)
+{
+	switch ((enum json_node_kind)value->kind) {
+	case JSON_NODE_NULL: json_none(out, key); break;
+	case JSON_NODE_FALSE:
+	case JSON_NODE_TRUE: json_bool(out, key, value->kind == JSON_NODE_TRUE); break;
+	case JSON_NODE_NUMBER: json_raw(out, key, json_tree_text(tree, value), value->len); break;
+	case JSON_NODE_TEXT: json_strn(out, key, json_tree_text(tree, value), value->len); break;
+	case JSON_NODE_LIST:
 		json_open_array(out, key);
-		for (size_t i = 0; i < json_array_size(value); i++)
-			write_value(out, NULL, json_array_get(value, i));
+		write_container(out, tree, value);
 		json_close_array(out);
-	} else if (json_is_object(value)) {
-		const char *name;
-		json_t *member;
+		break;
+	case JSON_NODE_OBJECT:
 		json_open_object(out, key);
-		json_object_foreach((json_t *)value, name, member) write_value(out, name, member);
+		write_container(out, tree, value);
 		json_close_object(out);
-	} else if (json_is_null(value)) {
-		json_none(out, key);
-	} else {
-		json_bool(out, key, json_is_true(value));
+		break;
 	}
 }
 
 struct select {
+	const struct json_tree *tree;
 	struct json_out *out;
 	size_t count;
 };
 
-static void write_found(void *arg, const json_t *value)
+static void write_found(void *arg, const struct json_node *value)
 {
 	struct select *select = arg;
-	write_value(select->out, NULL, value);
+	write_value(select->out, NULL, select->tree, value);
 	select->count++;
 }
 
 size_t json_record_select(
 	const struct json_record *record, const struct json_path *path, struct json_out *out)
 {
-	struct select select = { .out = out };
-	follow(&(struct walk) { path, record->single_is_list, write_found, &select }, record->root,
-		0);
+	struct select select = { .tree = &record->tree, .out = out };
+	follow_path(record, path, write_found, &select);
 	return select.count;
 }
 
 /* ---- columns ---- */
 
 struct only {
-	const json_t *value;
+	const struct json_node *value;
 	size_t count;
 };
 
-static void keep_only(void *arg, const json_t *value)
+static void keep_only(void *arg, const struct json_node *value)
 {
 	struct only *only = arg;
 	only->value = value;
 	only->count++;
+}
+
+/* Fields mostly come in the order of the members: each is looked for behind the last one. */
+static struct only find_member(struct json_record *record, const struct json_step *step)
+{
+	const struct json_tree *tree = &record->tree;
+	uint32_t end = tree->nodes[0].end, from = MIN(record->hint, end);
+	uint32_t name = find_name(tree, from, end, step);
+	if (name == end && (name = find_name(tree, 1, from, step)) == from)
+		return (struct only) { 0 };
+	const struct json_node *value = node_at(tree, name + 1);
+	record->hint = value->end;
+	return (struct only) { value, 1 };
+}
+
+static struct only find_value(struct json_record *record, const struct json_path *path)
+{
+	struct only only = { 0 };
+	if (path->count == 1 && path->steps[0].kind == JSON_STEP_NAME)
+		return json_record_is_object(record) ? find_member(record, path->steps) : only;
+	follow_path(record, path, keep_only, &only);
+	return only;
 }
 
 static bool has_wildcard(const struct json_path *path)
@@ -215,27 +284,29 @@ static bool has_wildcard(const struct json_path *path)
 	return false;
 }
 
-/* As text in the record's arena. */
-static int json_column(struct json_record *record, const struct json_path *path, const json_t *one,
-	struct json_value *out)
+static const char *keep_text(struct json_record *record, const char *text, size_t len)
 {
-	struct buf buf = BUF_INIT;
+	if (!record->arena)
+		record->arena = arena_new(0);
+	return record->arena ? arena_strndup(record->arena, text, len) : NULL;
+}
+
+/* As text in the record's arena. */
+static int json_column(struct json_record *record, const struct json_path *path,
+	const struct json_node *one, struct json_value *out)
+{
+	CLEANUP(buf_finish) struct buf buf = BUF_INIT;
 	struct json_out json;
 	json_out_init(&json, &buf);
 	if (one) {
-		write_value(&json, NULL, one);
+		write_value(&json, NULL, &record->tree, one);
 	} else {
 		json_open_array(&json, NULL);
 		(void)json_record_select(record, path, &json);
 		json_close_array(&json);
 	}
-	if (!record->arena)
-		record->arena = arena_new(0);
-	char *text = buf_failed(&buf) || !record->arena
-			     ? NULL
-			     : arena_strndup(record->arena, buf_str(&buf), buf.len);
+	const char *text = buf_failed(&buf) ? NULL : keep_text(record, buf_str(&buf), buf.len);
 	*out = (struct json_value) { .type = JSON_VALUE_TEXT, .text = text, .len = buf.len };
-	buf_finish(&buf);
 	return text ? 0 : -ENOMEM;
 }
 
@@ -256,16 +327,17 @@ static int refuse_shown(
 	return -EINVAL;
 }
 
-static int refuse(struct err *err, const struct config_column *column, const json_t *value, int rc)
+static int refuse(struct err *err, const struct config_column *column, const struct json_tree *tree,
+	const struct json_node *value, int rc)
 {
 	struct buf shown = BUF_INIT;
 	struct json_out json;
-	if (json_is_object(value) || json_is_array(value))
+	if (value->kind == JSON_NODE_OBJECT || value->kind == JSON_NODE_LIST)
 		return err_set(err, -EINVAL, "field %s: %s is not %s", column->name,
-			json_is_object(value) ? "an object" : "a list",
+			value->kind == JSON_NODE_OBJECT ? "an object" : "a list",
 			json_type_words(column->type));
 	json_out_init(&json, &shown);
-	write_value(&json, NULL, value);
+	write_value(&json, NULL, tree, value);
 	return refuse_shown(err, column, &shown, rc);
 }
 
@@ -282,29 +354,48 @@ int json_text_column(const struct config_column *column, const char *text, size_
 	return refuse_shown(err, column, &shown, rc);
 }
 
-static void find_value(void *arg, const json_t *value)
+static void note_value(void *arg, const struct json_node *value)
 {
-	if (!json_is_null(value))
+	if (value->kind != JSON_NODE_NULL)
 		*(bool *)arg = true;
 }
 
 bool json_record_has(const struct json_record *record, const struct json_path *path)
 {
 	bool found = false;
-	follow(&(struct walk) { path, record->single_is_list, find_value, &found }, record->root,
-		0);
+	follow_path(record, path, note_value, &found);
 	return found;
 }
 
-int json_record_column(struct json_record *record, const struct config_column *column,
+/* @return -EINVAL: it has no such value */
+static int scalar(const struct json_tree *tree, const struct json_node *node, int type,
+	struct json_value *out)
+{
+	switch ((enum json_node_kind)node->kind) {
+	case JSON_NODE_NUMBER:
+		if (type == COLUMN_BYTES)
+			return -EINVAL;
+		/* fall through */
+	case JSON_NODE_TEXT:
+		return json_value_from_text(out, type, json_tree_text(tree, node), node->len);
+	case JSON_NODE_FALSE:
+	case JSON_NODE_TRUE:
+		if (type != COLUMN_TEXT && type != COLUMN_BOOLEAN)
+			return -EINVAL;
+		return node->kind == JSON_NODE_TRUE ? json_value_from_text(out, type, "true", 4)
+						    : json_value_from_text(out, type, "false", 5);
+	default: return -EINVAL;
+	}
+}
+
+int json_record_raw(struct json_record *record, const struct config_column *column,
 	const struct json_path *path, struct json_value *out, struct err *err)
 {
-	struct only only = { 0 };
-	follow(&(struct walk) { path, record->single_is_list, keep_only, &only }, record->root, 0);
+	struct only only = find_value(record, path);
 	*out = (struct json_value) { .type = JSON_VALUE_NULL };
 	if (column->type == COLUMN_JSON) {
 		bool list = has_wildcard(path);
-		if (only.count == 0 || (!list && json_is_null(only.value)))
+		if (only.count == 0 || (!list && only.value->kind == JSON_NODE_NULL))
 			return 0;
 		int rc = json_column(record, path, list ? NULL : only.value, out);
 		return rc < 0 ? err_set(err, rc, "field %s: out of memory", column->name) : 0;
@@ -312,18 +403,19 @@ int json_record_column(struct json_record *record, const struct config_column *c
 	if (only.count > 1)
 		return err_set(err, -EINVAL, "field %s: the path leads to %zu values, not to one",
 			column->name, only.count);
-	if (only.count == 0 || json_is_null(only.value))
+	if (only.count == 0 || only.value->kind == JSON_NODE_NULL)
 		return 0;
-	int rc = -EINVAL;
-	bool bare = column->type == COLUMN_BYTES && json_is_string(only.value) &&
-		    *json_string_value(only.value) == TAG_NUMBER;
-	if (json_is_string(only.value) && !bare)
-		rc = json_value_from_text(out, column->type, json_string_value(only.value) + 1,
-			json_string_length(only.value) - 1);
-	else if (json_is_boolean(only.value) &&
-		 (column->type == COLUMN_TEXT || column->type == COLUMN_BOOLEAN))
-		rc = json_value_from_text(out, column->type,
-			json_is_true(only.value) ? "true" : "false",
-			json_is_true(only.value) ? 4 : 5);
-	return rc < 0 ? refuse(err, column, only.value, rc) : 0;
+	int rc = scalar(&record->tree, only.value, column->type, out);
+	return rc < 0 ? refuse(err, column, &record->tree, only.value, rc) : 0;
+}
+
+int json_record_column(struct json_record *record, const struct config_column *column,
+	const struct json_path *path, struct json_value *out, struct err *err)
+{
+	int rc = json_record_raw(record, column, path, out, err);
+	if (rc < 0 || (out->type != JSON_VALUE_TEXT && out->type != JSON_VALUE_BASE64) ||
+		column->type == COLUMN_JSON)
+		return rc;
+	out->text = keep_text(record, out->text, out->len);
+	return out->text ? 0 : err_set(err, -ENOMEM, "field %s: out of memory", column->name);
 }

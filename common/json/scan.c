@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/mutant.h"
 #include "json/path.h"
+#include "json/record.h"
 #include "json/text.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -42,6 +43,7 @@ struct json_scan {
 	const struct json_path *path;
 	struct json_scan_ops ops;
 	void *arg;
+	struct json_record *into;
 	size_t max_record;
 	bool whole;
 
@@ -92,6 +94,7 @@ int json_scan_new(struct json_scan **out, const struct json_scan_options *option
 	scan->path = options->path ? options->path : &scan->none;
 	scan->max_record = options->max_record ? options->max_record : JSON_RECORD_MAX;
 	scan->whole = options->whole;
+	scan->into = options->record;
 	scan->ops = *ops;
 	scan->arg = arg;
 	json_scan_restart(scan);
@@ -539,6 +542,33 @@ static int carry(struct json_scan *s, const char *data, size_t len)
 	return buf_failed(&s->carry) ? -ENOMEM : 0;
 }
 
+static bool begins_object_of_list(const struct json_scan *s, char c)
+{
+	return c == '{' && s->into && s->list && s->depth == s->list &&
+	       (s->state == S_VALUE || s->state == S_FIRST_VALUE);
+}
+
+/*
+ * The record that begins here, in one go. What does not lie in the piece whole, or is none, is left
+ * to the steps below, which say what is wrong with it.
+ * @return what follows it; `at` when it is left; negative
+ */
+static int64_t read_object(struct json_scan *s, const char *data, size_t at, size_t len)
+{
+	int64_t size = json_record_read_front(
+		s->into, data + at, len - at, JSON_DEPTH - s->depth, NULL);
+	if (size == -ENOMEM)
+		return s->failed = -ENOMEM;
+	if (size < 0 || (size_t)size > s->max_record)
+		return (int64_t)at;
+	s->selected = false;
+	s->state = S_NEXT;
+	s->records++;
+	if (!s->ops.read(s->arg, data + at, (size_t)size))
+		return s->failed = -ECANCELED;
+	return (int64_t)at + size;
+}
+
 int json_scan_feed(struct json_scan *s, const char *data, size_t len, struct err *err)
 {
 	if (s->failed)
@@ -546,7 +576,11 @@ int json_scan_feed(struct json_scan *s, const char *data, size_t len, struct err
 	if (s->capture)
 		s->start = 0;
 	for (size_t at = 0; at < len;) {
-		int64_t next = step(s, data, at, len, err);
+		int64_t next = (int64_t)at;
+		if (begins_object_of_list(s, data[at]))
+			next = read_object(s, data, at, len);
+		if (next == (int64_t)at)
+			next = step(s, data, at, len, err);
 		if (next == -ECANCELED || next == -ENOMEM)
 			return err_set(err, (int)next, "json: %s",
 				next == -ENOMEM ? "out of memory" : "stopped");

@@ -15,6 +15,7 @@
 
 struct err;
 struct json_path;
+struct json_record;
 struct json_scan;
 
 enum { JSON_DEPTH = 128, JSON_RECORD_MAX = 1024 * 1024 };
@@ -25,11 +26,16 @@ struct json_scan_ops {
 	bool (*record)(void *arg, const char *data, size_t len);
 	/** A record of more than max_record bytes was left out; NULL is fine. */
 	void (*too_large)(void *arg, uint64_t offset);
+	/** As record(), of one that lies in options.record meanwhile. */
+	bool (*read)(void *arg, const char *data, size_t len);
 };
 struct json_scan_options {
 	const struct json_path *path; /* borrowed until json_scan_free; NULL: the document */
 	size_t max_record;	      /* 0: JSON_RECORD_MAX */
 	bool whole; /* yields what the path leads to as it is: arrays in one piece, null too */
+	/* Objects of a list that lie in a piece whole are read into it in the same pass; borrowed,
+	 * NULL: none. */
+	struct json_record *record;
 };
 
 /** @return 0; -EINVAL with words: the path counts from an array's end; -ENOMEM */

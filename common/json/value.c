@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "config/config.h"
+#include "json/real.h"
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -132,6 +133,14 @@ static int take(const char **s, size_t n)
 	return value;
 }
 
+/* Of the proleptic Gregorian calendar; month from 0. Years begin in March, and 400 of them are
+ * added, so that the leap day comes last and nothing is negative. */
+static int64_t days_since_1970(int year, int month, int day)
+{
+	int64_t y = year + 400 - (month < 2), m = month < 2 ? month + 10 : month - 2;
+	return y * 365 + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468 - 146097;
+}
+
 static int to_ms(int64_t *out, const struct tm *t, int64_t ms)
 {
 	static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
@@ -142,8 +151,9 @@ static int to_ms(int64_t *out, const struct tm *t, int64_t ms)
 		t->tm_hour > 23 || t->tm_min < 0 || t->tm_min > 59 || t->tm_sec < 0 ||
 		t->tm_sec > 60)
 		return -EINVAL;
-	struct tm copy = *t;
-	*out = (int64_t)timegm(&copy) * 1000 + ms;
+	int64_t minutes = (days_since_1970(year, t->tm_mon, t->tm_mday) * 24 + t->tm_hour) * 60 +
+			  t->tm_min;
+	*out = (minutes * 60 + t->tm_sec) * 1000 + ms;
 	return 0;
 }
 
@@ -217,13 +227,29 @@ static int calendar(int64_t *out, const char *s)
 
 static int timestamp_from(int64_t *out, const char *s, size_t len)
 {
-	if (strspn(s, "0123456789") == len && (len == 10 || len == 13)) {
+	if ((len == 10 || len == 13) && digits(s, len) == len) {
 		int rc = str_to_i64(s, 0, INT64_MAX / 1000, out);
 		if (rc == 0 && len == 10)
 			*out *= 1000;
 		return rc;
 	}
 	return calendar(out, s);
+}
+
+/* Digits that surely fit. */
+static bool integer_plain(const char *text, size_t len, int64_t *out)
+{
+	size_t sign = *text == '-' || *text == '+';
+	uint64_t value = 0;
+	if (len == sign || len - sign > 18)
+		return false;
+	for (size_t i = sign; i < len; i++) {
+		if (!is_digit(text[i]))
+			return false;
+		value = value * 10 + (uint64_t)(text[i] - '0');
+	}
+	*out = *text == '-' ? -(int64_t)value : (int64_t)value;
+	return true;
 }
 
 /* @return -1: none */
@@ -265,6 +291,28 @@ ssize_t json_base64(unsigned char *dst, const char *text, size_t len)
 	return bits ? -EINVAL : (ssize_t)n;
 }
 
+/* A number, a word or a time, without blanks around. */
+static int from_copy(struct json_value *value, int column_type, const char *text, size_t len)
+{
+	char copy[NUMBER_MAX];
+	size_t whole, fraction;
+	bool exponent;
+	if (len >= sizeof(copy) || memchr(text, '\0', len))
+		return -EINVAL;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	if (column_type == COLUMN_INTEGER)
+		return integer_from(&value->i, copy, len);
+	if (column_type == COLUMN_BOOLEAN)
+		return boolean_from(&value->i, copy);
+	if (column_type == COLUMN_TIMESTAMP)
+		return timestamp_from(&value->i, copy, len);
+	size_t sign = *copy == '-' || *copy == '+';
+	return decimal(copy + sign, len - sign, &whole, &fraction, &exponent)
+		       ? real_from(&value->real, copy)
+		       : -EINVAL;
+}
+
 int json_value_from_text(struct json_value *out, int column_type, const char *text, size_t len)
 {
 	if (column_type == COLUMN_TEXT || column_type == COLUMN_JSON) {
@@ -285,27 +333,11 @@ int json_value_from_text(struct json_value *out, int column_type, const char *te
 		*out = (struct json_value) { .type = JSON_VALUE_BASE64, .text = text, .len = len };
 		return json_base64(NULL, text, len) < 0 ? -EINVAL : 0;
 	}
-	char copy[NUMBER_MAX];
-	if (len >= sizeof(copy) || memchr(text, '\0', len))
-		return -EINVAL;
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	struct json_value value = { .type = JSON_VALUE_INT };
-	int rc;
-	if (column_type == COLUMN_INTEGER) {
-		rc = integer_from(&value.i, copy, len);
-	} else if (column_type == COLUMN_BOOLEAN) {
-		rc = boolean_from(&value.i, copy);
-	} else if (column_type == COLUMN_TIMESTAMP) {
-		rc = timestamp_from(&value.i, copy, len);
-	} else {
-		size_t sign = *copy == '-' || *copy == '+', whole, fraction;
-		bool exponent;
-		value.type = JSON_VALUE_REAL;
-		rc = decimal(copy + sign, len - sign, &whole, &fraction, &exponent)
-			     ? real_from(&value.real, copy)
-			     : -EINVAL;
-	}
+	bool real = column_type == COLUMN_REAL;
+	struct json_value value = { .type = real ? JSON_VALUE_REAL : JSON_VALUE_INT };
+	bool plain = real ? json_real_plain(text, len, &value.real)
+			  : column_type == COLUMN_INTEGER && integer_plain(text, len, &value.i);
+	int rc = plain ? 0 : from_copy(&value, column_type, text, len);
 	if (rc == 0)
 		*out = value;
 	return rc;

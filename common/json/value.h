@@ -18,7 +18,7 @@ struct json_value {
 	enum json_value_type type;
 	int64_t i;	  /* INT; booleans 0 and 1; timestamps ms since 1970 */
 	double real;	  /* REAL, finite */
-	const char *text; /* TEXT, NUL-terminated; BASE64 */
+	const char *text; /* TEXT, BASE64: NUL-terminated if the text it was made of is */
 	size_t len;
 };
 
@@ -32,7 +32,7 @@ bool json_number_sound(const char *text, size_t len);
  * seconds, no zone: UTC), YYYY-MM-DD, YYYYMMDD, YYYYMMDDhhmmss, seconds (10 digits) or milliseconds
  * (13 digits) since 1970; bytes: base64 (RFC 4648), either alphabet, with or without padding.
  * Blanks around are ignored.
- * @param text  NUL-terminated; TEXT points to it
+ * @param text  TEXT and BASE64 point into it
  * @return 0; -EINVAL does not fit; -ERANGE fits no 64 bits or no finite real
  */
 int json_value_from_text(

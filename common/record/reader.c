@@ -28,6 +28,12 @@ static bool on_json(void *arg, const char *data, size_t len)
 	return r->ops.record(r->arg, data, len);
 }
 
+static bool on_json_read(void *arg, const char *data, size_t len)
+{
+	const struct record_reader *r = arg;
+	return r->ops.read(r->arg, data, len);
+}
+
 static void on_too_large(void *arg, uint64_t offset)
 {
 	const struct record_reader *r = arg;
@@ -39,8 +45,10 @@ static void on_too_large(void *arg, uint64_t offset)
 
 static int make(struct record_reader *r, const struct record_options *options, struct err *err)
 {
-	const struct json_scan_ops ops = { .record = on_json, .too_large = on_too_large };
-	const struct json_scan_options scan = { .path = options->path };
+	const struct json_scan_ops ops = {
+		.record = on_json, .read = on_json_read, .too_large = on_too_large
+	};
+	const struct json_scan_options scan = { .path = options->path, .record = options->record };
 	switch (r->format) {
 	case RECORD_JSON: return json_scan_new(&r->json, &scan, &ops, r, err);
 	case RECORD_NDJSON: return ndjson_new(&r->ndjson, options->path, &r->ops, r->arg, err);

@@ -13,6 +13,7 @@
 struct config_strings;
 struct err;
 struct json_path;
+struct json_record;
 struct record_reader;
 
 enum record_format {
@@ -31,10 +32,14 @@ struct record_options {
 	enum record_format format;
 	const struct json_path *path; /* borrowed until record_reader_free(); NULL: the whole */
 	struct record_csv csv;
+	/* Where a reader that takes records apart anyway leaves them; borrowed, NULL: nowhere. */
+	struct json_record *record;
 };
 struct record_ops {
 	/** One record; valid during the call. @return false to stop (-ECANCELED) */
 	bool (*record)(void *arg, const char *json, size_t len);
+	/** The same of one that was read into options.record meanwhile. */
+	bool (*read)(void *arg, const char *json, size_t len);
 	/** One that cannot be read. */
 	void (*rejected)(void *arg, const char *why);
 };

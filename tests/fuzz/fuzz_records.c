@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The record scanner gives the same records, or the same error, however the text is cut; what it
- * takes for JSON jansson takes too (numbers out of a double's range and texts with NUL aside).
- * Input: a byte for the path, one for the pieces, the text.
+ * takes for JSON jansson takes too (numbers out of a double's range and texts with NUL aside); and
+ * a record is what jansson takes for a value, written out the same. Input: a byte for the path, one
+ * for the pieces, the text.
  */
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json_out.h"
 #include "json/path.h"
 #include "json/record.h"
 #include "json/scan.h"
@@ -22,11 +24,53 @@ static void demand(int holds)
 		abort();
 }
 
+/* Numbers aside, which jansson does not keep. */
+static bool has_number(const json_t *value)
+{
+	size_t i;
+	const char *name;
+	json_t *member;
+	bool found = json_is_number(value);
+	json_array_foreach((json_t *)value, i, member) found |= has_number(member);
+	json_object_foreach((json_t *)value, name, member) found |= has_number(member);
+	return found;
+}
+
+/* @param record  NULL: it was refused */
+static void compare(const struct json_record *record, const char *data, size_t len)
+{
+	json_error_t why;
+	struct err err;
+	struct buf text = BUF_INIT;
+	struct json_out out;
+	struct json_path *whole = NULL;
+	json_t *theirs = json_loadb(
+		data, len, JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &why);
+	if (!theirs)
+		demand(!record || json_error_code(&why) == json_error_numeric_overflow);
+	if (!theirs || !record) {
+		demand(!theirs);
+		return;
+	}
+	demand(json_path_new(&whole, "$", &err) == 0);
+	json_out_init(&out, &text);
+	demand(json_record_select(record, whole, &out) == 1);
+	json_t *ours = json_loadb(buf_str(&text), text.len,
+		JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &why);
+	demand(ours && (json_equal(ours, theirs) || has_number(theirs)));
+	json_decref(ours);
+	json_decref(theirs);
+	json_path_free(whole);
+	buf_finish(&text);
+}
+
 static bool keep(void *arg, const char *data, size_t len)
 {
 	struct err err;
 	struct json_record *record = NULL;
-	if (json_record_new(&record, data, len, &err) == 0) {
+	int rc = json_record_new(&record, data, len, &err);
+	compare(rc == 0 ? record : NULL, data, len);
+	if (rc == 0) {
 		const struct config_column column = { .name = "f", .type = (int)(len % 6) };
 		struct json_path *path = NULL;
 		struct json_value value;
@@ -40,11 +84,21 @@ static bool keep(void *arg, const char *data, size_t len)
 	return true;
 }
 
+static struct json_record *read_into;
+
+static bool keep_read(void *arg, const char *data, size_t len)
+{
+	compare(read_into, data, len);
+	return keep(arg, data, len);
+}
+
 static int scan_pieces(const struct json_path *path, const char *text, size_t len, size_t piece,
 	struct buf *out, struct err *err)
 {
-	const struct json_scan_ops ops = { .record = keep };
-	const struct json_scan_options options = { .path = path, .max_record = 4096 };
+	const struct json_scan_ops ops = { .record = keep, .read = keep_read };
+	const struct json_scan_options options = {
+		.path = path, .max_record = 4096, .record = read_into
+	};
 	struct json_scan *scan = NULL;
 	demand(json_scan_new(&scan, &options, &ops, out, err) == 0);
 	int rc = 0;
@@ -88,6 +142,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		0);
 	const char *text = (const char *)data + 2;
 	size -= 2;
+	read_into = json_record_empty();
+	demand(read_into != NULL);
 	int rc = scan_pieces(path, text, size, size + 1, &first, &first_err);
 	demand(scan_pieces(path, text, size, 1 + data[1] % 16, &pieces, &err) == rc);
 	demand(first.len == pieces.len &&
@@ -98,5 +154,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_finish(&first);
 	buf_finish(&pieces);
 	json_path_free(path);
+	json_record_free(read_into);
 	return 0;
 }

@@ -11,7 +11,7 @@ ONLY = {
     r"yaml\.h": {"config"},
     r"curl/.*": {"http"},
     r"sqlite3\.h": {"store"},
-    r"jansson\.h": {"json", "scheduler", "cli", "monitor"},
+    r"jansson\.h": {"scheduler", "cli", "monitor"},
     r"libxml/.*": {"parser"},
     r"seccomp\.h": {"parser"},
     r"zstd\.h": {"logger", "cli", "http"},

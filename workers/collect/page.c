@@ -155,9 +155,19 @@ static void add_to_hash(struct page *page, const char *record, size_t len)
 	(void)XXH64_update(page->hash, record, len);
 }
 
-static bool on_record(void *arg, const char *data, size_t len)
+/* @return as row_make() */
+static int make_row(
+	struct page *page, struct batch *batch, struct store_value *row, struct err *err)
 {
-	struct page *page = arg;
+	int rc = note_cursor(page, page->record, err);
+	return rc < 0 ? rc
+		      : row_make(page->plan->rows, &page->context, page->record, batch->arena, row,
+				err);
+}
+
+/* @param is_read  it lies in page->record already */
+static bool take_record(struct page *page, const char *data, size_t len, bool is_read)
+{
 	struct err err = { 0 };
 	page->seen++;
 	add_to_hash(page, data, len);
@@ -167,14 +177,9 @@ static bool on_record(void *arg, const char *data, size_t len)
 	struct store_value *row = batch ? new_row(batch, page->plan->table.column_count) : NULL;
 	if (!row)
 		return out_of_memory(page);
-	CLEANUP(json_record_freep) struct json_record *record = NULL;
-	int rc = json_record_new(&record, data, len, &err);
-	if (rc == 0 && page->plan->spec->format == FORMAT_XML)
-		json_record_single_is_list(record);
+	int rc = is_read ? 0 : json_record_read(page->record, data, len, &err);
 	if (rc == 0)
-		rc = note_cursor(page, record, &err);
-	if (rc == 0)
-		rc = row_make(page->plan->rows, &page->context, record, batch->arena, row, &err);
+		rc = make_row(page, batch, row, &err);
 	if (rc == -ENOMEM)
 		return out_of_memory(page);
 	if (rc < 0)
@@ -184,6 +189,16 @@ static bool on_record(void *arg, const char *data, size_t len)
 	if (batch->rows >= (size_t)page->plan->job->store.batch || batch->rejected >= REJECTED_MAX)
 		return close_batch(page);
 	return true;
+}
+
+static bool on_record(void *arg, const char *data, size_t len)
+{
+	return take_record(arg, data, len, false);
+}
+
+static bool on_read(void *arg, const char *data, size_t len)
+{
+	return take_record(arg, data, len, true);
 }
 
 static void on_rejected(void *arg, const char *why)
@@ -210,18 +225,25 @@ static bool on_text(void *arg, const char *data, size_t len)
 
 int page_init(struct page *page, const struct plan *plan, struct list *out, struct err *err)
 {
-	const struct record_ops ops = { .record = on_record, .rejected = on_rejected };
+	const struct record_ops ops = {
+		.record = on_record, .read = on_read, .rejected = on_rejected
+	};
 	*page = (struct page) { .plan = plan, .out = out };
 	list_init(&page->held);
 	page->hash = XXH64_createState();
-	if (!page->hash)
+	page->record = json_record_empty();
+	if (!page->hash || !page->record)
 		return err_set(err, -ENOMEM, "out of memory");
+	if (plan->spec->format == FORMAT_XML)
+		json_record_single_is_list(page->record);
 	int rc = follow_new(&page->follow, &plan->spec->paginate, err);
 	if (rc < 0)
 		return rc;
 	if (record_charset_new(&page->charset, on_text, page) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
-	return record_reader_new(&page->reader, &plan->reader, &ops, page, err);
+	struct record_options options = plan->reader;
+	options.record = page->record;
+	return record_reader_new(&page->reader, &options, &ops, page, err);
 }
 
 void page_finish(struct page *page)
@@ -240,6 +262,8 @@ void page_finish(struct page *page)
 	page->token = NULL;
 	(void)XXH64_freeState(page->hash);
 	page->hash = NULL;
+	json_record_free(page->record);
+	page->record = NULL;
 }
 
 static int set_token(struct page *page, const char *token, struct err *err)

@@ -16,6 +16,7 @@
 #include <xxhash.h>
 
 struct follow;
+struct json_record;
 struct record_charset;
 struct record_reader;
 struct plan;
@@ -45,6 +46,7 @@ void batch_free(struct batch *batch);
 struct page {
 	const struct plan *plan;
 	struct record_reader *reader;
+	struct json_record *record;	/* the one at hand */
 	struct record_charset *charset; /* before it */
 	bool begun;			/* the body has */
 	bool undeclared;		/* an XML that has not said what it is: */

@@ -309,7 +309,7 @@ static int take_value(const struct field *f, const struct row_context *context,
 {
 	struct config_column as_text = *f->column;
 	if (!f->pieces && !f->has_regex)
-		return json_record_column(record, f->column, f->path, out, err);
+		return json_record_raw(record, f->column, f->path, out, err);
 	as_text.type = COLUMN_TEXT;
 	*out = (struct json_value) { .type = JSON_VALUE_NULL };
 	int rc = f->pieces ? expand(f, context, record, arena, out, err)

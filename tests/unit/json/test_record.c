@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static const char *shown(int type, const char *path_text, const char *doc)
 {
@@ -225,6 +226,144 @@ static void a_long_value_is_cut_in_the_message(void **state)
 	assert_non_null(strstr(words, "... is not a timestamp"));
 }
 
+static void names_are_told_apart_however_many_there_are(void **state)
+{
+	(void)state;
+	enum { MANY = 1000 };
+	for (int count = 2; count <= MANY; count += count < 40 ? 1 : 320) {
+		for (int twice = 0; twice < 2; twice++) {
+			struct buf doc = BUF_INIT;
+			char last[32];
+			buf_add_char(&doc, '{');
+			for (int i = 0; i < count; i++)
+				buf_addf(&doc, "\"n%d\":[{\"n0\":%d}],", i, i);
+			buf_addf(&doc, "\"%s\":1}", twice ? "\\u006e0" : "\\u006f0");
+			snprintf(last, sizeof(last), "n%d[0].n0", count - 1);
+			const char *found = shown(COLUMN_INTEGER, last, buf_str(&doc));
+			if (twice)
+				assert_string_equal(found, "record: duplicate object key \"n0\"");
+			else
+				assert_int_equal(strtol(found + 4, NULL, 10), count - 1);
+			buf_finish(&doc);
+		}
+	}
+}
+
+static void fields_may_come_in_any_order(void **state)
+{
+	(void)state;
+	static const char doc[] = "{\"a\":1,\"b\":{\"a\":9,\"d\":9},\"c\":3,\"\":4}";
+	static const struct {
+		const char *name;
+		int64_t value;
+	} asked[] = { { "c", 3 }, { "a", 1 }, { "d", 0 }, { "a", 1 }, { "c", 3 }, { "c", 3 },
+		{ "d", 0 } };
+	struct err err;
+	CLEANUP(json_record_freep) struct json_record *record = json_record_empty();
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(json_record_read(record, doc, strlen(doc), &err), 0);
+		for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+			const struct config_column column = { "f", .type = COLUMN_INTEGER };
+			CLEANUP(json_path_freep) struct json_path *path = NULL;
+			struct json_value value;
+			assert_int_equal(json_path_new(&path, asked[i].name, &err), 0);
+			assert_int_equal(
+				json_record_column(record, &column, path, &value, &err), 0);
+			assert_int_equal(
+				value.type, asked[i].value ? JSON_VALUE_INT : JSON_VALUE_NULL);
+			assert_int_equal(value.i, asked[i].value);
+		}
+	}
+}
+
+static void a_record_is_as_strict_as_the_scanner(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *doc, *words;
+	} bad[] = {
+		{ "", "ends too early" },
+		{ "{\"a\":tru", "ends too early" },
+		{ "{\"a\":trux}", "neither true" },
+		{ "{\"a\":1,}", "a name is expected at byte 7" },
+		{ "[1,]", "a value is expected at byte 3" },
+		{ "[1 2]", "a comma or ] is expected" },
+		{ "{\"a\" 1}", "a colon is expected" },
+		{ "{\"a\":1}}", "something follows the value, at byte 7" },
+		{ "{\"a\":01}", "not a number" },
+		{ "{\"a\":1.}", "not a number" },
+		{ "{\"a\":-}", "not a number" },
+		{ "{\"a\":1e}", "not a number" },
+		{ "{\"a\":\"\x01\"}", "a control character" },
+		{ "{\"a\":\"0123456789abcdef\x1f\"}", "a control character" },
+		{ "{\"a\":\"\\x\"}", "no such escape" },
+		{ "{\"a\":\"\\u12g4\"}", "no such escape" },
+		{ "{\"a\":\"\xc0\xaf\"}", "not valid UTF-8" },
+		{ "{\"a\":\"\xed\xa0\x80\"}", "not valid UTF-8" },
+		{ "{\"a\":\"\xf4\x90\x80\x80\"}", "not valid UTF-8" },
+		{ "{\"a\":\"0123456789abcdef\xe2\x82\"}", "not valid UTF-8" },
+		{ "{\"a\\u0000\":1}", "a name with a NUL" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		if (!strstr(shown(COLUMN_JSON, "$", bad[i].doc), bad[i].words))
+			fail_msg("%s: %s", bad[i].doc, shown(COLUMN_JSON, "$", bad[i].doc));
+	char deep[2 * 2049 + 1];
+	memset(deep, '[', 2049);
+	memset(deep + 2049, ']', 2049);
+	deep[2 * 2049] = '\0';
+	assert_non_null(strstr(shown(COLUMN_JSON, "$", deep), "nested too deeply"));
+	deep[2 * 2049 - 1] = '\0';
+	assert_non_null(strstr(shown(COLUMN_BOOLEAN, "$", deep + 1), "a list is not a boolean"));
+}
+
+/* Digits at random, with what rounds hardest: halves, and what lies just beside them. */
+static void reals_are_the_nearest_ones(void **state)
+{
+	(void)state;
+	static const char *const hard[] = { "0.1", "9007199254740993", "9007199254740993.0",
+		"9007199254740992.5", "9007199254740993.5", "4503599627370497.5",
+		"4503599627370496.5", "4503599627370497.500000", "9999999999999999999",
+		"0.0000000000000000001", "0.000000000000000000000000001", "1.7976931348623157",
+		"-0.0", "0", "+1.5", "000000000000000000000000001.5", "2.2250738585072011" };
+	uint64_t dice = 1;
+	for (size_t i = 0; i < 200000 + ARRAY_SIZE(hard); i++) {
+		char text[64];
+		struct json_value value;
+		dice = dice * UINT64_C(6364136223846793005) + 1442695040888963407;
+		uint64_t digits = (dice >> 8) >> (dice >> 3) % 50;
+		int places = (int)((dice >> 58) % 28);
+		if (i < ARRAY_SIZE(hard))
+			snprintf(text, sizeof(text), "%s", hard[i]);
+		else if (i % 2)
+			snprintf(text, sizeof(text), "%s%.*f", i % 3 ? "-" : "", places,
+				(double)digits / 3e7);
+		else
+			snprintf(text, sizeof(text), "%d.%0*llu", (int)(dice >> 61),
+				places % 19 + 1, (unsigned long long)digits);
+		assert_int_equal(json_value_from_text(&value, COLUMN_REAL, text, strlen(text)), 0);
+		double expected = strtod(text, NULL);
+		if (memcmp(&expected, &value.real, sizeof(expected)) != 0)
+			fail_msg("%s: %a, not %a", text, value.real, expected);
+	}
+}
+
+static void times_are_those_of_the_calendar(void **state)
+{
+	(void)state;
+	for (int64_t day = -719528; day < 2932897; day += 61) {
+		time_t seconds = day * 86400 + 86399;
+		struct tm t;
+		char text[64];
+		struct json_value value;
+		assert_non_null(gmtime_r(&seconds, &t));
+		snprintf(text, sizeof(text), "%04d-%02d-%02dT23:59:59Z", t.tm_year + 1900,
+			t.tm_mon + 1, t.tm_mday);
+		assert_int_equal(
+			json_value_from_text(&value, COLUMN_TIMESTAMP, text, strlen(text)), 0);
+		assert_int_equal(value.i, (int64_t)seconds * 1000);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +379,11 @@ int main(void)
 		cmocka_unit_test(records_that_mean_two_things_are_refused),
 		cmocka_unit_test(bytes_are_base64_and_nothing_else),
 		cmocka_unit_test(a_long_value_is_cut_in_the_message),
+		cmocka_unit_test(names_are_told_apart_however_many_there_are),
+		cmocka_unit_test(fields_may_come_in_any_order),
+		cmocka_unit_test(a_record_is_as_strict_as_the_scanner),
+		cmocka_unit_test(reals_are_the_nearest_ones),
+		cmocka_unit_test(times_are_those_of_the_calendar),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

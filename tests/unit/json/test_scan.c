@@ -3,8 +3,10 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json_out.h"
 #include "base/mem.h"
 #include "json/path.h"
+#include "json/record.h"
 #include "json/scan.h"
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +14,8 @@
 
 struct seen {
 	struct buf text; /* records, each between < and > */
-	size_t stop_after, too_large;
+	size_t stop_after, too_large, read;
+	struct json_record *record;
 	uint64_t too_large_at;
 };
 
@@ -25,6 +28,30 @@ static bool on_record(void *arg, const char *data, size_t len)
 	return seen->stop_after == 0 || --seen->stop_after > 0;
 }
 
+/* What lies in the record is what a record of its own would have. */
+static bool on_read(void *arg, const char *data, size_t len)
+{
+	struct seen *seen = arg;
+	struct err err;
+	struct json_record *alone = NULL;
+	struct json_path *whole = NULL;
+	struct buf text[2] = { BUF_INIT, BUF_INIT };
+	seen->read++;
+	assert_int_equal(json_record_new(&alone, data, len, &err), 0);
+	assert_int_equal(json_path_new(&whole, "$", &err), 0);
+	for (size_t i = 0; i < 2; i++) {
+		struct json_out out;
+		json_out_init(&out, &text[i]);
+		assert_int_equal(json_record_select(i ? alone : seen->record, whole, &out), 1);
+	}
+	assert_string_equal(buf_str(&text[0]), buf_str(&text[1]));
+	buf_finish(&text[0]);
+	buf_finish(&text[1]);
+	json_path_free(whole);
+	json_record_free(alone);
+	return on_record(arg, data, len);
+}
+
 static void on_too_large(void *arg, uint64_t offset)
 {
 	struct seen *seen = arg;
@@ -32,7 +59,7 @@ static void on_too_large(void *arg, uint64_t offset)
 	seen->too_large_at = offset;
 }
 
-static const struct json_scan_ops ops = { on_record, on_too_large };
+static const struct json_scan_ops ops = { on_record, on_too_large, on_read };
 
 struct outcome {
 	int rc;
@@ -40,18 +67,19 @@ struct outcome {
 	char text[4096];
 	char missing[64];
 	uint64_t records;
+	size_t read;
 };
 
 /* Feeds the document in pieces of `piece` bytes. */
-static struct outcome scan_pieces(const char *path_text, const char *doc, size_t len, size_t piece,
-	size_t max_record, bool whole)
+static struct outcome scan_with(struct json_record *record, const char *path_text, const char *doc,
+	size_t len, size_t piece, size_t max_record, bool whole)
 {
 	struct outcome out = { 0 };
-	struct seen seen = { .text = BUF_INIT };
+	struct seen seen = { .text = BUF_INIT, .record = record };
 	CLEANUP(json_path_freep) struct json_path *path = NULL;
 	CLEANUP(json_scan_freep) struct json_scan *scan = NULL;
 	assert_int_equal(json_path_new(&path, path_text, &out.err), 0);
-	const struct json_scan_options options = { path, max_record, whole };
+	const struct json_scan_options options = { path, max_record, whole, record };
 	assert_int_equal(json_scan_new(&scan, &options, &ops, &seen, &out.err), 0);
 	for (size_t at = 0; at < len && out.rc == 0; at += piece) {
 		/* A copy of its own, so that reading past a piece is seen. */
@@ -66,8 +94,25 @@ static struct outcome scan_pieces(const char *path_text, const char *doc, size_t
 	const char *missing = out.rc == 0 ? json_scan_missing(scan) : NULL;
 	snprintf(out.missing, sizeof(out.missing), "%s", missing ? missing : "");
 	out.records = json_scan_records(scan);
+	out.read = seen.read;
 	buf_finish(&seen.text);
 	return out;
+}
+
+/* With a record to read into and without. */
+static struct outcome scan_pieces(
+	const char *path, const char *doc, size_t len, size_t piece, size_t max_record, bool whole)
+{
+	struct outcome out = scan_with(NULL, path, doc, len, piece, max_record, whole);
+	CLEANUP(json_record_freep) struct json_record *record = json_record_empty();
+	assert_non_null(record);
+	struct outcome read = scan_with(record, path, doc, len, piece, max_record, whole);
+	assert_int_equal(read.rc, out.rc);
+	assert_string_equal(read.text, out.text);
+	assert_string_equal(read.err.text, out.err.text);
+	assert_string_equal(read.missing, out.missing);
+	assert_int_equal(read.records, out.records);
+	return read;
 }
 
 /* Whatever the pieces are, the outcome is the same. */
@@ -344,6 +389,18 @@ static void what_is_no_json_is_seen_at_its_place(void **state)
 	}
 }
 
+static void an_object_that_lies_in_a_piece_whole_is_read_in_the_same_pass(void **state)
+{
+	(void)state;
+	const char *doc = "{\"a\": [{\"x\":1} , {\"x\":\"\\u00e9\",\"y\":[{}]}, [{}], 3, "
+			  "{\"x\":1,\"x\":2}, {\"x\":\"\\ud800\"}, {\"z\":null}]}";
+	struct outcome out = scan_pieces("a", doc, strlen(doc), strlen(doc), 0, false);
+	assert_int_equal(out.records, 7);
+	assert_int_equal(out.read, 3);
+	assert_int_equal(scan_pieces("a", doc, strlen(doc), 1, 0, false).read, 0);
+	assert_int_equal(scan_pieces("a", doc, strlen(doc), strlen(doc), 7, false).read, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +418,7 @@ int main(void)
 		cmocka_unit_test(whole_values_are_yielded_when_asked_for),
 		cmocka_unit_test(a_path_that_is_none_is_refused),
 		cmocka_unit_test(what_is_no_json_is_seen_at_its_place),
+		cmocka_unit_test(an_object_that_lies_in_a_piece_whole_is_read_in_the_same_pass),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

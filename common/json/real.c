@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "json/real.h"
+
+#include <stdint.h>
+#include <string.h>
+
+__extension__ typedef unsigned __int128 uint128;
+
+enum { DIGITS_MAX = 19, SCALE_MAX = 27, EXACT_SCALE_MAX = 22 };
+
+struct decimal {
+	bool negative;
+	uint64_t digits; /* as a whole number */
+	int scale;	 /* the last so many of them are the fraction */
+};
+
+static bool take_digits(const char **at, const char *end, struct decimal *d, int *count)
+{
+	const char *from = *at;
+	for (; *at < end && **at >= '0' && **at <= '9'; (*at)++) {
+		d->digits = d->digits * 10 + (uint64_t)(**at - '0');
+		*count += d->digits != 0;
+		if (*count > DIGITS_MAX)
+			return false;
+	}
+	return *at > from;
+}
+
+static bool read_decimal(const char *text, size_t len, struct decimal *out)
+{
+	struct decimal d = { 0 };
+	const char *at = text, *end = text + len;
+	int count = 0;
+	if (at < end && (*at == '-' || *at == '+'))
+		d.negative = *at++ == '-';
+	if (!take_digits(&at, end, &d, &count))
+		return false;
+	if (at < end && *at == '.') {
+		const char *fraction = ++at;
+		if (!take_digits(&at, end, &d, &count) || at - fraction > SCALE_MAX)
+			return false;
+		d.scale = (int)(at - fraction);
+	}
+	*out = d;
+	return at == end;
+}
+
+/* 2^exponent; far from the ends of what a double holds. */
+static double power_of_two(int exponent)
+{
+	uint64_t bits = (uint64_t)(1023 + exponent) << 52;
+	double power;
+	memcpy(&power, &bits, sizeof(power));
+	return power;
+}
+
+/*
+ * digits / 5^scale by one division of whole numbers, which gives 63 or 64 bits of the quotient and
+ * whether anything is left: enough to round to 53 bits, half to even, as if all were known. 2^scale
+ * is a matter of the exponent.
+ */
+static double divide(uint64_t digits, uint64_t fives, int scale)
+{
+	int up = __builtin_clzll(digits), down = __builtin_clzll(fives);
+	uint64_t divisor = fives << down;
+	uint128 dividend = (uint128)(digits << up) << 63;
+	uint64_t quotient = (uint64_t)(dividend / divisor);
+	bool rest = dividend != (uint128)quotient * divisor;
+	int drop = 11 - __builtin_clzll(quotient);
+	uint64_t kept = quotient >> drop, dropped = quotient - (kept << drop);
+	uint64_t half = UINT64_C(1) << (drop - 1);
+	if (dropped > half || (dropped == half && (rest || (kept & 1))))
+		kept++;
+	return (double)kept * power_of_two(drop - 63 + down - up - scale);
+}
+
+bool json_real_plain(const char *text, size_t len, double *out)
+{
+	static const double tens[EXACT_SCALE_MAX + 1] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7,
+		1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21,
+		1e22 };
+	struct decimal d;
+	double value;
+	if (!read_decimal(text, len, &d))
+		return false;
+	if (d.scale == 0 || d.digits == 0) {
+		value = (double)d.digits;
+	} else if (d.digits <= UINT64_C(1) << 53 && d.scale <= EXACT_SCALE_MAX) {
+		value = (double)d.digits / tens[d.scale]; /* both exact, rounded once */
+	} else {
+		uint64_t fives = 1;
+		for (int i = 0; i < d.scale; i++)
+			fives *= 5;
+		value = divide(d.digits, fives, d.scale);
+	}
+	*out = d.negative ? -value : value;
+	return true;
+}
