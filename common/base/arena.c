@@ -60,7 +60,7 @@ static void add_block(struct arena *arena, struct block *b, size_t size)
 	*at = b;
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+void *arena_alloc_raw(struct arena *arena, size_t size)
 {
 	if (!fits(arena, size))
 		return NULL;
@@ -68,10 +68,11 @@ void *arena_alloc(struct arena *arena, size_t size)
 	struct block *b = arena->head;
 	if (!b || b->size - b->used < size) {
 		size_t room = MAX(size, (size_t)BLOCK_BYTES);
-		b = calloc(1, sizeof(*b) + room);
+		b = malloc(sizeof(*b) + room);
 		if (!b)
 			return NULL;
 		b->size = room;
+		b->used = 0;
 		add_block(arena, b, size);
 	}
 	void *p = b->data + b->used;
@@ -80,26 +81,20 @@ void *arena_alloc(struct arena *arena, size_t size)
 	return p;
 }
 
-void *arena_alloc_raw(struct arena *arena, size_t size)
+/* A piece is zeroed, not its block: mostly little of that gets used. */
+void *arena_alloc(struct arena *arena, size_t size)
 {
-	if (size <= BLOCK_BYTES / 2 || !fits(arena, size))
-		return arena_alloc(arena, size);
-	/* A block of its own: what is left of a block is zero. */
-	size = rounded(size);
-	struct block *b = malloc(sizeof(*b) + size);
-	if (!b)
-		return NULL;
-	b->size = b->used = size;
-	add_block(arena, b, size);
-	arena->used += size;
-	return b->data;
+	void *p = arena_alloc_raw(arena, size);
+	return p ? memset(p, 0, rounded(size)) : NULL;
 }
 
 char *arena_strndup(struct arena *arena, const char *s, size_t len)
 {
-	char *copy = arena_alloc(arena, len + 1);
-	if (copy)
+	char *copy = arena_alloc_raw(arena, len + 1);
+	if (copy) {
 		memcpy(copy, s, len);
+		copy[len] = '\0';
+	}
 	return copy;
 }
 

@@ -27,7 +27,13 @@ struct loop_timer;
 struct pg_statement;
 struct pg_resolver;
 
-enum { PG_TRIES = 8, PG_BULK_ROWS = 1200, PG_SINGLE_ROWS = 20, PG_UNNEST_ROWS = 1000 };
+enum {
+	PG_TRIES = 8,
+	PG_BULK_ROWS = 1200,
+	PG_SINGLE_ROWS = 20,
+	PG_UNNEST_ROWS = 1000,
+	PG_RECENT = 128
+};
 
 enum pg_state {
 	PG_CLOSED,
@@ -125,7 +131,7 @@ struct pg_conn {
 	size_t answer_first, answer_len, answer_cap;
 	bool broken;   /* to be closed as soon as nobody works on it */
 	bool answered; /* the front has its result, its end is still to come */
-	struct pg_statement *statements;
+	struct pg_statement *statements, *recent[PG_RECENT]; /* by the place of their text */
 	unsigned names;
 	bool forget_statements;	 /* the server knows others than we do */
 	int64_t session, serial; /* of drover_commit: our row, the last transaction's number */

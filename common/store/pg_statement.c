@@ -33,6 +33,7 @@ static void statement_free(struct pg_statement *s)
 void pg_statements_free(struct pg_conn *c)
 {
 	struct pg_statement *s, *next;
+	memset(c->recent, 0, sizeof(c->recent));
 	HASH_ITER (hh, c->statements, s, next) {
 		HASH_DEL(c->statements, s);
 		statement_free(s);
@@ -83,9 +84,12 @@ static bool is_plain(const char *sql)
 
 static struct pg_statement *find(struct pg_conn *c, const char *sql)
 {
-	struct pg_statement *s;
+	/* Mostly a literal that was here before: comparing it takes less than a hash of it. */
+	struct pg_statement *s, **recent = &c->recent[(uintptr_t)sql / 8 % PG_RECENT];
+	if (*recent && str_eq((*recent)->sql, sql))
+		return *recent;
 	HASH_FIND_STR(c->statements, sql, s);
-	if (s)
+	if ((*recent = s) != NULL)
 		return s;
 	s = NEW(struct pg_statement);
 	if (!s)
@@ -100,6 +104,7 @@ static struct pg_statement *find(struct pg_conn *c, const char *sql)
 		return NULL;
 	}
 	HASH_ADD_KEYPTR(hh, c->statements, s->sql, strlen(s->sql), s);
+	*recent = s;
 	return s;
 }
 

@@ -8,13 +8,16 @@
 #include "base/str.h"
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 enum { GROUP_MAX = 128, BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 1000, CLOSE_S = 3 };
+enum { AWAKE_US = 50, RESTS_MAX = 1024 };
 
 struct store_engine {
 	struct store *store;
@@ -25,7 +28,9 @@ struct store_engine {
 	struct list inbox;	/* under mutex: struct store_tx by .node */
 	bool stop, trim, ended; /* under mutex; ended: the thread is about to */
 	bool working;		/* under mutex: the thread has a batch */
+	atomic_bool asked;	/* there is something to do: a hint, the mutex tells */
 	/* the thread's own */
+	unsigned rests, rests_next; /* ends of batches at which it sleeps at once */
 	struct sqlite_conn conn;
 	int64_t backoff_ms, next_open_ms;
 };
@@ -116,6 +121,7 @@ static void submit(struct store_engine *e, struct store_tx *tx)
 	pthread_mutex_lock(&e->mutex);
 	tx->waited = e->working || !list_empty(&e->inbox);
 	list_add_tail(&e->inbox, &tx->node);
+	atomic_store(&e->asked, true);
 	pthread_mutex_unlock(&e->mutex);
 	/* Whoever wakes up finds the mutex free. */
 	pthread_cond_signal(&e->changed);
@@ -125,6 +131,7 @@ static void trim(struct store_engine *e)
 {
 	pthread_mutex_lock(&e->mutex);
 	e->trim = true;
+	atomic_store(&e->asked, true);
 	pthread_cond_signal(&e->changed);
 	pthread_mutex_unlock(&e->mutex);
 }
@@ -138,6 +145,7 @@ static bool close_engine(struct store_engine *e)
 {
 	pthread_mutex_lock(&e->mutex);
 	e->stop = true;
+	atomic_store(&e->asked, true);
 	pthread_cond_signal(&e->changed);
 	/* The holder of store.lock may be stopped, the disk may hang: whoever closes wants to exit.
 	 */
@@ -182,11 +190,46 @@ static void trim_now(struct store_engine *e)
 	pthread_mutex_lock(&e->mutex);
 }
 
+static int64_t now_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now); /* whatever clock_mono_us() plays */
+	return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
+}
+
+static bool has_one_processor(void)
+{
+	cpu_set_t ours;
+	return sched_getaffinity(0, sizeof(ours), &ours) == 0 && CPU_COUNT(&ours) == 1;
+}
+
+/*
+ * Who is told of an end mostly submits the next transaction at once. Until then this thread stays
+ * awake, because going to sleep and being woken takes as long as a small transaction; whenever
+ * nothing came, it sleeps at once twice as often.
+ */
+static void stay_awake(struct store_engine *e)
+{
+	pthread_mutex_lock(&e->mutex);
+	e->working = false;
+	pthread_mutex_unlock(&e->mutex);
+	if (e->rests > 0) {
+		e->rests--;
+		return;
+	}
+	for (int64_t until = now_us() + AWAKE_US; now_us() < until;)
+		if (atomic_load_explicit(&e->asked, memory_order_relaxed)) {
+			e->rests_next = 0;
+			return;
+		}
+	e->rests_next = MIN(e->rests_next * 2 + 1, (unsigned)RESTS_MAX);
+	e->rests = has_one_processor() ? RESTS_MAX : e->rests_next;
+}
+
 /* Waits for work, and while the database is away for the next try; then takes what there is. */
 static bool take_batch(struct store_engine *e, struct list *batch)
 {
 	pthread_mutex_lock(&e->mutex);
-	e->working = false;
 	for (;;) {
 		if (e->trim)
 			trim_now(e);
@@ -204,6 +247,7 @@ static bool take_batch(struct store_engine *e, struct list *batch)
 		list_add_tail(batch, node);
 	}
 	e->working = !list_empty(batch);
+	atomic_store(&e->asked, !list_empty(&e->inbox));
 	pthread_mutex_unlock(&e->mutex);
 	return !list_empty(batch);
 }
@@ -213,8 +257,10 @@ static void *thread_main(void *arg)
 	struct store_engine *e = arg;
 	struct list batch;
 	list_init(&batch);
-	while (take_batch(e, &batch))
+	while (take_batch(e, &batch)) {
 		serve(e, &batch);
+		stay_awake(e);
+	}
 	sqlite_conn_finish(&e->conn);
 	pthread_mutex_lock(&e->mutex);
 	e->ended = true;

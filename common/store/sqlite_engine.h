@@ -12,15 +12,15 @@
 struct sqlite3;
 struct sqlite_statement;
 
-enum { SQLITE_TABLES_KNOWN = 64 };
+enum { SQLITE_TABLES_KNOWN = 64, SQLITE_RECENT = 128 };
 
 struct sqlite_conn {
 	const char *path, *lock_path; /* borrowed */
 	bool create;
 	int busy_ms;
-	struct sqlite3 *db; /* NULL: closed */
-	int lock_fd;	    /* -1: closed */
-	struct sqlite_statement *cache;
+	struct sqlite3 *db;					/* NULL: closed */
+	int lock_fd;						/* -1: closed */
+	struct sqlite_statement *cache, *recent[SQLITE_RECENT]; /* by the place of their text */
 	/* Jobs' tables that were found as they should be, by what was wanted and by the schema's
 	 * number, which moves with each change of anybody's. */
 	struct {

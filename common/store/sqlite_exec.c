@@ -31,6 +31,7 @@ static void statement_free(struct sqlite_statement *s)
 void sqlite_statements_free(struct sqlite_conn *c)
 {
 	struct sqlite_statement *s, *next;
+	memset(c->recent, 0, sizeof(c->recent));
 	HASH_ITER (hh, c->cache, s, next) {
 		HASH_DEL(c->cache, s);
 		statement_free(s);
@@ -61,8 +62,14 @@ static int number_parameters(struct sqlite_statement *s)
 
 int sqlite_prepare(struct sqlite_conn *c, const char *sql, struct sqlite_statement **out)
 {
+	/* Mostly a literal that was here before: comparing it takes less than a hash of it. */
+	struct sqlite_statement **recent = &c->recent[(uintptr_t)sql / 8 % SQLITE_RECENT];
+	if (*recent && str_eq((*recent)->sql, sql)) {
+		*out = *recent;
+		return SQLITE_OK;
+	}
 	HASH_FIND_STR(c->cache, sql, *out);
-	if (*out)
+	if ((*recent = *out) != NULL)
 		return SQLITE_OK;
 	sqlite_statements_room(c, 1);
 	struct sqlite_statement *s = NEW(struct sqlite_statement);
@@ -79,7 +86,7 @@ int sqlite_prepare(struct sqlite_conn *c, const char *sql, struct sqlite_stateme
 		return rc;
 	}
 	HASH_ADD_KEYPTR(hh, c->cache, s->sql, strlen(s->sql), s);
-	*out = s;
+	*out = *recent = s;
 	return SQLITE_OK;
 }
 

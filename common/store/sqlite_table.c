@@ -238,11 +238,11 @@ int sqlite_table(struct sqlite_conn *c, struct store_tx *tx, struct store_op *op
 	struct making m = { .c = c, .tx = tx, .table = op->table, .changes = &op->changes };
 	uint64_t wanted = table_hash(op->table);
 	int64_t schema = 0;
-	if (!table_is_sound(op->table, c->error, sizeof(c->error)))
-		return SQLITE_MISUSE;
 	int rc = schema_number(&m, &schema);
 	if (rc != SQLITE_OK || is_known(c, wanted, schema))
 		return rc;
+	if (!table_is_sound(op->table, c->error, sizeof(c->error)))
+		return SQLITE_MISUSE;
 	rc = make_columns(&m, op->table->name, false);
 	if (rc == SQLITE_OK)
 		rc = make_key(&m);
@@ -304,12 +304,10 @@ static int keep_version(struct making *m, struct sqlite_statement *s, struct sto
 	return rc == SQLITE_OK ? sqlite_step_all(m->c, m->tx, NULL, s, &ignored) : rc;
 }
 
-static const char *rows_text(struct making *m)
+static const char *make_rows_text(struct making *m)
 {
 	const struct store_table *t = m->table;
-	const char *text = table_texts_find(&m->c->texts, t, 0);
-	if (text)
-		return text;
+	const char *text;
 	table_add_name(&m->sql, "INSERT INTO ", t->name);
 	buf_add_str(&m->sql, " AS drover_old (");
 	table_add_columns(&m->sql, t);
@@ -321,10 +319,15 @@ static const char *rows_text(struct making *m)
 	return text;
 }
 
+/* Names whose text is kept were looked at before. */
 static int prepare_rows(struct making *m, struct sqlite_statement **out)
 {
-	const char *text = rows_text(m);
-	return text ? sqlite_prepare(m->c, text, out) : SQLITE_NOMEM;
+	const char *text = table_texts_find(&m->c->texts, m->table, 0);
+	if (!text && !table_is_sound(m->table, m->c->error, sizeof(m->c->error)))
+		return SQLITE_MISUSE;
+	if (!text && !(text = make_rows_text(m)))
+		return SQLITE_NOMEM;
+	return sqlite_prepare(m->c, text, out);
 }
 
 static int prepare_versions(
@@ -351,14 +354,14 @@ int sqlite_upsert(struct sqlite_conn *c, struct store_tx *tx, struct store_op *o
 	struct sqlite_statement *rows = NULL, *versions = NULL;
 	struct store_value *version = NULL;
 	const struct store_table *t = op->table;
-	int rc = table_is_sound(t, c->error, sizeof(c->error)) ? check_keys(c, op) : SQLITE_MISUSE;
-	if (rc == SQLITE_OK && op->row_count == 0)
+	if (op->row_count == 0)
 		return SQLITE_OK;
 	sqlite_statements_room(c, 2);
+	int rc = prepare_rows(&m, &rows);
+	if (rc == SQLITE_OK)
+		rc = check_keys(c, op);
 	if (rc == SQLITE_OK && t->history)
 		rc = prepare_versions(&m, &versions, &version);
-	if (rc == SQLITE_OK)
-		rc = prepare_rows(&m, &rows);
 	for (size_t row = 0; rc == SQLITE_OK && row < op->row_count; row++) {
 		const struct store_value *values = op->values + row * t->column_count;
 		int64_t before = op->changes;

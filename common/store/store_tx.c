@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "store/store_engine.h"
+#include "store/table_text.h"
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +14,8 @@ enum { TX_MAX_BYTES = 256 << 20 };
 static struct store_op *add_op(struct store_tx *tx, enum store_op_kind kind);
 static const struct store_value *copy_values(
 	struct store_tx *tx, const struct store_value *values, size_t count);
-static const struct store_table *copy_table(struct store_tx *tx, const struct store_table *table);
+static const struct store_table *copy_table(
+	struct store_tx *tx, const struct store_op *op, const struct store_table *table);
 
 struct store_value store_text(const char *s)
 {
@@ -129,7 +131,7 @@ static size_t add_table_op(
 	struct store_op *op = add_op(tx, kind);
 	if (!op)
 		return 0;
-	op->table = copy_table(tx, table);
+	op->table = copy_table(tx, op, table);
 	return tx->result.op_count - 1;
 }
 
@@ -150,7 +152,7 @@ size_t store_tx_upsert(struct store_tx *tx, const struct store_table *table,
 	if (!op)
 		return 0;
 	size_t width = table->column_count;
-	op->table = copy_table(tx, table);
+	op->table = copy_table(tx, op, table);
 	op->row_count = row_count;
 	if (!table->append)
 		values = store_tx_keep_last(tx, table, values, &op->row_count);
@@ -244,8 +246,13 @@ const struct store_table *store_table_copy(struct arena *a, const struct store_t
 	return copy->name && copy->key && copy->indexes ? copy : NULL;
 }
 
-static const struct store_table *copy_table(struct store_tx *tx, const struct store_table *table)
+/* Rows mostly follow the making of their table: one copy for both. */
+static const struct store_table *copy_table(
+	struct store_tx *tx, const struct store_op *op, const struct store_table *table)
 {
+	const struct store_op *before = op > tx->result.ops ? op - 1 : op;
+	if (op->kind == STORE_OP_UPSERT && before->table && table_same(before->table, table))
+		return before->table;
 	const struct store_table *copy = store_table_copy(tx->arena, table);
 	if (!copy)
 		tx->out_of_memory = true;
@@ -334,6 +341,8 @@ static const struct store_value *without(struct store_tx *tx, const struct store
 const struct store_value *store_tx_keep_last(struct store_tx *tx, const struct store_table *table,
 	const struct store_value *values, size_t *row_count)
 {
+	if (*row_count < 2)
+		return values;
 	struct seen seen = { .slots = 16 };
 	while (seen.slots < *row_count * 2)
 		seen.slots *= 2;

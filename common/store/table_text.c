@@ -188,7 +188,7 @@ static bool same_names(const char *const *a, const char *const *b, size_t count)
 	return true;
 }
 
-static bool same_table(const struct store_table *a, const struct store_table *b)
+bool table_same(const struct store_table *a, const struct store_table *b)
 {
 	if (!str_eq(a->name, b->name) || a->column_count != b->column_count ||
 		a->key_count != b->key_count || a->append != b->append || a->history != b->history)
@@ -203,7 +203,7 @@ static bool same_table(const struct store_table *a, const struct store_table *b)
 const char *table_texts_find(const struct table_texts *texts, const struct store_table *t, int way)
 {
 	for (size_t i = 0; i < TABLE_TEXTS_MAX && texts->kept[i].text; i++)
-		if (texts->kept[i].way == way && same_table(texts->kept[i].table, t))
+		if (texts->kept[i].way == way && table_same(texts->kept[i].table, t))
 			return texts->kept[i].text;
 	return NULL;
 }

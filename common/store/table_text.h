@@ -52,8 +52,10 @@ struct table_texts {
 	} kept[TABLE_TEXTS_MAX];
 	size_t next;
 };
-/** The text kept for just this table (its indexes do not matter), and for this way to write its
- * rows; the table is sound. NULL: none. Valid until more than TABLE_TEXTS_MAX others were kept. */
+/** The same name, columns and key; indexes do not matter. */
+bool table_same(const struct store_table *a, const struct store_table *b);
+/** The text kept for just this table (table_same(), so it is sound if that one is), and for this
+ * way to write its rows. NULL: none. Valid until more than TABLE_TEXTS_MAX others were kept. */
 const char *table_texts_find(const struct table_texts *texts, const struct store_table *t, int way);
 /** Keeps a copy. @return the copy; NULL: out of memory */
 const char *table_texts_keep(

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_store bare|drover URL ROWS BATCH: upserts ROWS rows of ten columns (about 300 bytes,
- * rising keys) in batches of BATCH, each with a checkpoint row in the same transaction, and prints
- * one line of JSON with rows/s and CPU microseconds a row of this process. `bare` is the limit: a
- * plain loop of the same statements, SQLite (WAL, synchronous=FULL, prepared) or libpq (prepared,
- * pipelined, binary; rows one by one below 20, arrays that are unnested from there on); `drover` is
- * common/store as the collect worker uses it. URL: sqlite:/FILE or postgresql://..., in which the
- * tables are made anew.
+ * bench_store bare|drover URL ROWS BATCH [TASKS]: upserts ROWS rows of ten columns (about 300
+ * bytes, rising keys) in batches of BATCH, each with a checkpoint row in the same transaction, and
+ * prints one line of JSON with rows/s and CPU microseconds a row of this process. `bare` is the
+ * limit: a plain loop of the same statements, SQLite (WAL, synchronous=FULL, prepared) or libpq
+ * (prepared, pipelined, binary; rows one by one below 20, arrays that are unnested from there on);
+ * `drover` is common/store as the collect worker uses it, which has TASKS tasks under way (1), each
+ * with one batch at a time and a checkpoint of its own. URL: sqlite:/FILE or postgresql://..., in
+ * which the tables are made anew.
  */
 #include "base/clock.h"
 #include "base/err.h"
@@ -265,36 +266,54 @@ static const struct store_table table = {
 /* As a parser left them; only the keys differ. */
 static struct store_value *values;
 
-static void submit_batch(void);
+/* A task of a worker: its next batch follows when the one before is durable. */
+enum { TASKS_MAX = 64 };
+static struct task {
+	int64_t id;
+} tasks[TASKS_MAX];
+static long task_count = 1, tasks_busy;
 
-static void on_done(void *arg, const struct store_result *r)
+static void submit_batch(struct task *task);
+
+static void on_made(void *arg, const struct store_result *r)
 {
 	(void)arg;
 	must(store_result_status(r) == STORE_OK, store_result_error(r));
-	if (next_id == 0)
-		begin_measuring();
+	begin_measuring();
+	tasks_busy = task_count;
+	for (long i = 0; i < task_count; i++) {
+		tasks[i].id = i + 1;
+		submit_batch(&tasks[i]);
+	}
+}
+
+static void on_done(void *arg, const struct store_result *r)
+{
+	must(store_result_status(r) == STORE_OK, store_result_error(r));
 	if (next_id < rows) {
-		submit_batch();
-	} else {
+		submit_batch(arg);
+	} else if (--tasks_busy == 0) {
 		end_measuring();
 		loop_stop(loop);
 	}
 }
 
-static void submit_batch(void)
+static void submit_batch(struct task *task)
 {
 	long n = rows - next_id < batch ? rows - next_id : batch;
 	struct store_tx *tx = store_tx_new(store, 0);
 	must(tx != NULL, "memory");
 	for (long i = 0; i < n; i++)
 		values[i * COLUMNS] = STORE_VALUE_INT(next_id + i);
-	const struct store_value mark[] = { STORE_VALUE_INT(next_id) };
-	store_tx_sql(tx, "UPDATE mark SET v = $1 WHERE id = 1", mark, 1);
+	const struct store_value mark[] = { STORE_VALUE_INT(next_id), STORE_VALUE_INT(task->id) };
+	if (task_count > 1)
+		store_tx_lane(tx, (uint64_t)task->id);
+	store_tx_sql(tx, "UPDATE mark SET v = $1 WHERE id = $2", mark, 2);
 	store_tx_expect(tx, 1);
 	store_tx_table(tx, &table);
 	store_tx_upsert(tx, &table, values, (size_t)n);
 	next_id += n;
-	store_submit(store, tx, on_done, NULL);
+	store_submit(store, tx, on_done, task);
 }
 
 static void run_drover(const char *url)
@@ -313,9 +332,12 @@ static void run_drover(const char *url)
 	store_tx_sql(tx, "DROP TABLE IF EXISTS t", NULL, 0);
 	store_tx_sql(tx, "DROP TABLE IF EXISTS mark", NULL, 0);
 	store_tx_sql(tx, "CREATE TABLE mark (id INTEGER PRIMARY KEY, v BIGINT)", NULL, 0);
-	store_tx_sql(tx, "INSERT INTO mark VALUES (1, 0)", NULL, 0);
+	for (int64_t i = 1; i <= task_count; i++) {
+		const struct store_value id = STORE_VALUE_INT(i);
+		store_tx_sql(tx, "INSERT INTO mark VALUES ($1, 0)", &id, 1);
+	}
 	store_tx_table(tx, &table);
-	store_submit(store, tx, on_done, NULL);
+	store_submit(store, tx, on_made, NULL);
 	loop_run(loop);
 	store_close(store);
 	loop_free(loop);
@@ -324,10 +346,13 @@ static void run_drover(const char *url)
 
 int main(int argc, char **argv)
 {
-	if (argc != 5) {
-		fprintf(stderr, "usage: bench_store bare|drover URL ROWS BATCH\n");
+	if (argc != 5 && argc != 6) {
+		fprintf(stderr, "usage: bench_store bare|drover URL ROWS BATCH [TASKS]\n");
 		return 2;
 	}
+	if (argc == 6)
+		task_count = strtol(argv[5], NULL, 10);
+	must(task_count >= 1 && task_count <= TASKS_MAX && task_count * batch <= rows, "TASKS");
 	rows = strtol(argv[3], NULL, 10);
 	batch = strtol(argv[4], NULL, 10);
 	bool is_sqlite = strncmp(argv[2], "sqlite:", 7) == 0;
