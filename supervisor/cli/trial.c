@@ -98,8 +98,12 @@ static void show_plan(struct cli *cli, const json_t *answer)
 	CLEANUP(buf_finish) struct buf line = BUF_INIT;
 	const char *name, *comma = "";
 	int64_t tasks = json_number(answer, "tasks");
-	buf_addf(&line, "%s: %lld task%s, nothing was sent; the first would ask",
-		json_text(answer, "job"), (long long)tasks, tasks == 1 ? "" : "s");
+	if (json_is_integer(json_object_get(answer, "tasks")))
+		buf_addf(&line, "%s: %lld task%s, nothing was sent; the first would ask",
+			json_text(answer, "job"), (long long)tasks, tasks == 1 ? "" : "s");
+	else
+		buf_addf(&line, "%s: a task for each value, nothing was sent; the first would ask",
+			json_text(answer, "job"));
 	show_line(cli, TABLE_PLAIN, buf_str(&line));
 	trial_show_request(cli, answer);
 	buf_reset(&line);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Trying a job: run --dry-run, run --limit, explain, try. What is shown is compared with what the provider saw."""
+import contextlib
 import csv
 import ipaddress
 import json
@@ -90,6 +91,65 @@ def test_a_dry_run_asks_what_the_limited_run_then_asks(house):
     assert said["tasks"] == 3 and call.query == {"key": SECRET, "lang": "a", "page": "1", "size": "100"}
     assert said["request"]["url"].replace("***", "s3cr%2Ft%26key") == \
         f"{house.provider.url}{call.path}?key=s3cr%2Ft%26key&lang=a&page=1&size=100"
+
+
+EACH = "\n  each: {kind: collect, request: {provider: p, path: /items, query: {of: '{{v}}'}}, records: items, fields: {id: id}, " \
+       "for_each: {%s, as: v}, store: {table: each, key: [id]}}\n"
+
+
+def with_store(house):
+    """The tables of jobs that ran before, as the worker has made them."""
+    with contextlib.closing(sqlite3.connect(house.state / "drover.db", isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("CREATE TABLE items (id INTEGER, title TEXT)")
+        db.executemany("INSERT INTO items VALUES (?, ?)", [(n, f"t{n}") for n in range(1, 401)])
+        db.execute("CREATE TABLE drover_cursor (job TEXT, part TEXT, cursor BIGINT)")
+        db.execute("INSERT INTO drover_cursor VALUES ('changes', '{}', 1767323045000)")
+    return dump(house)
+
+
+def dump(house):
+    with contextlib.closing(sqlite3.connect(house.state / "drover.db")) as db:
+        return list(db.iterdump())
+
+
+@pytest.mark.parametrize("source, first", [("job: items, field: id", "1"), ("sql: \"SELECT title FROM items WHERE id > 50\"", "t100")])
+def test_for_each_of_the_store_is_tried_with_the_values_that_are_there(house, source, first):
+    house.configure(more=EACH % source)
+    said = house.drover("run", "each", "--limit", "2", code=1)
+    assert "drover.db is not there" in said.stderr
+    before = with_store(house)
+    plan = house.ask("run", "each", "--dry-run")
+    assert plan["tasks"] is None and plan["request"]["url"].endswith("/v1/items?of=" + first)
+    assert "a task for each value, nothing was sent" in house.drover("run", "each", "--dry-run").stdout
+    assert house.provider.count() == 0
+    house.provider.route("/v1/items", lambda call: Answer(body={"items": [{"id": call.query["of"]}]}))
+    said = house.ask("run", "each", "--limit", "3")
+    assert len(said["rows"]) == 3 and said["rows"][0]["id"] == first and said["tasks_of_job"] is None
+    assert house.provider.count() == 3 and said["requests"] == 3
+    assert dump(house) == before, "nothing was written"
+
+
+def test_for_each_of_a_table_that_is_not_there_and_of_a_long_file(house):
+    house.configure(more=EACH % "job: items, field: id")
+    sqlite3.connect(house.state / "drover.db").close()
+    (house.state / "drover.db").touch()
+    said = house.ask("run", "each", "--limit", "2", code=1)
+    assert said["state"] == "failed" and "items" in said["errors"][0] and house.provider.count() == 0
+    (house.tmp / "v.csv").write_text("v\n" + "\n".join(map(str, range(200000))))
+    house.configure(more=EACH % f"csv: {house.tmp}/v.csv")
+    house.provider.route("/v1/items", lambda call: Answer(body={"items": [{"id": call.query["of"]}]}))
+    said = house.ask("run", "each", "--limit", "2")
+    assert [r["id"] for r in said["rows"]] == ["0", "1"] and said["tasks"] == 3, "not all of the file was read"
+
+
+def test_an_incremental_job_is_tried_from_where_it_is(house):
+    job = "\n  changes: {kind: collect, request: {provider: p, path: /items}, records: items, fields: {id: id}, store: {table: c, key: [id]},\n" \
+        "      incremental: {cursor: at, param: since, start: '2020-01-01'}}\n"
+    house.configure(more=job)
+    assert house.ask("run", "changes", "--dry-run")["request"]["url"].endswith("since=2020-01-01T00%3A00%3A00Z")
+    with_store(house)
+    assert house.ask("run", "changes", "--dry-run")["request"]["url"].endswith("since=2026-01-02T03%3A04%3A05Z")
 
 
 def test_what_auth_adds_is_sent_and_not_shown(house):

@@ -30,6 +30,8 @@ struct collector {
 	struct worker *worker;
 	struct loop *loop;
 	struct store *store;
+	struct store *known; /* for trying: where for_each's values and cursors are read; NULL: in
+				store */
 	struct queue *queue;
 	struct limits *limits;
 	struct http_client *http;

@@ -36,6 +36,8 @@ enum {
 static void free_task(struct collect_task *t)
 {
 	store_forget(t->collector->store, t);
+	if (t->collector->known)
+		store_forget(t->collector->known, t);
 	fetch_cancel(t->fetch);
 	page_finish(&t->page);
 	error_watch_finish(&t->watch);

@@ -28,6 +28,22 @@ static int no_memory(struct err *err)
 	return err_set(err, -ENOMEM, "out of memory");
 }
 
+/* ---- what is known before ---- */
+
+static struct store *known_store(const struct collect_task *t)
+{
+	return t->collector->known ? t->collector->known : t->collector->store;
+}
+
+/* Who tries a job waits for no store. */
+static void not_known(struct collect_task *t, const struct store_result *r)
+{
+	if (t->collector->known)
+		collect_task_end(t, ENDING_DEAD, 0, "the store: %s", store_result_error(r));
+	else
+		collect_task_end(t, ENDING_PUT_BACK, READ_AGAIN_MS, "%s", "the store is away");
+}
+
 /* ---- windows ---- */
 
 /* Each ends where the next begins. */
@@ -92,8 +108,12 @@ static void hand_over(struct collect_task *t, struct batch *batch, bool more)
 	batch->after = t->page.at;
 	if (batch->after.token)
 		batch->after.token = arena_strdup(batch->arena, batch->after.token);
+	/* For trying, so many values are as good as all. */
+	int64_t sample = t->collector->sample;
+	if (sample)
+		batch->child_count = MIN(batch->child_count, (size_t)sample);
 	list_add_tail(&t->ready, &batch->node);
-	if (more)
+	if (more && (!sample || t->page.at.seen < sample))
 		collect_commit(t);
 	else
 		collect_task_end(t, ENDING_DONE, 0, "%s", "");
@@ -166,15 +186,13 @@ static void on_values(void *arg, const struct store_result *r)
 	case STORE_FAILED:
 		collect_task_end(t, ENDING_DEAD, 0, "for_each: %s", store_result_error(r));
 		break;
-	default:
-		collect_task_end(t, ENDING_PUT_BACK, READ_AGAIN_MS, "%s", "the store is away");
-		break;
+	default: not_known(t, r); break;
 	}
 }
 
 static int read_store(struct collect_task *t, struct err *err)
 {
-	struct store_tx *tx = store_tx_new(t->collector->store, STORE_READ_ONLY);
+	struct store_tx *tx = store_tx_new(known_store(t), STORE_READ_ONLY);
 	if (!tx)
 		return no_memory(err);
 	if (values_ask(tx, &t->plan->spec->for_each, t->page.at.token) < 0) {
@@ -182,7 +200,7 @@ static int read_store(struct collect_task *t, struct err *err)
 		return no_memory(err);
 	}
 	t->reading = true;
-	store_submit(t->collector->store, tx, on_values, t);
+	store_submit(known_store(t), tx, on_values, t);
 	return 0;
 }
 
@@ -202,7 +220,7 @@ static void on_cursor(void *arg, const struct store_result *r)
 	if (t->ending != ENDING_NONE)
 		return;
 	if (store_result_status(r) != STORE_OK) {
-		collect_task_end(t, ENDING_PUT_BACK, READ_AGAIN_MS, "%s", "the store is away");
+		not_known(t, r);
 		return;
 	}
 	bool known = store_result_rows(r, 0) > 0 &&
@@ -216,12 +234,12 @@ static void on_cursor(void *arg, const struct store_result *r)
 
 static int read_cursor(struct collect_task *t, struct err *err)
 {
-	struct store_tx *tx = store_tx_new(t->collector->store, STORE_READ_ONLY);
+	struct store_tx *tx = store_tx_new(known_store(t), STORE_READ_ONLY);
 	if (!tx)
 		return no_memory(err);
 	queue_tx_read_cursor(tx, t->task->job, t->partition);
 	t->reading = true;
-	store_submit(t->collector->store, tx, on_cursor, t);
+	store_submit(known_store(t), tx, on_cursor, t);
 	return 0;
 }
 

@@ -115,6 +115,8 @@ static void start_worker(struct sample *s)
 	}
 	if (!sample_crawls(s))
 		((struct collector *)worker_state(s->worker))->sample = s->records;
+	if (s->known)
+		((struct collector *)worker_state(s->worker))->known = s->known;
 	if (s->tap)
 		fetcher_set_tap(fetcher_of(s), s->tap, s);
 	loop_timer_start(s->look, LOOK_MS);
@@ -236,6 +238,14 @@ static bool ask_rows(struct sample *s)
 	return true;
 }
 
+static void say_tasks_of_job(const struct sample *s, const char *key)
+{
+	if (sample_reads_values(s))
+		json_none(s->o->out, key);
+	else
+		json_int(s->o->out, key, (int64_t)s->tasks_of_job);
+}
+
 static void on_run(void *arg, const struct store_result *r)
 {
 	struct sample *s = arg;
@@ -249,8 +259,8 @@ static void on_run(void *arg, const struct store_result *r)
 	}
 	json_str(out, "job", s->o->job->name);
 	json_str(out, "state", state);
-	json_int(out, "tasks", (int64_t)s->tasks);
-	json_int(out, "tasks_of_job", (int64_t)s->tasks_of_job);
+	json_int(out, "tasks", store_result_int(r, 0, 0, 6));
+	say_tasks_of_job(s, "tasks_of_job");
 	json_int(out, "requests", store_result_int(r, 0, 0, 1));
 	json_int(out, "records", rows + rejected);
 	json_int(out, "rejected", rejected);
@@ -272,7 +282,8 @@ void sample_gather(struct sample *s)
 		return;
 	}
 	store_tx_sql(tx,
-		"SELECT state, requests, rows, rejected, bytes, errors FROM drover_run "
+		"SELECT state, requests, rows, rejected, bytes, errors, tasks_total FROM "
+		"drover_run "
 		"WHERE id = (SELECT MAX(id) FROM drover_run)",
 		NULL, 0);
 	store_submit(s->store, tx, on_run, s);
@@ -301,6 +312,7 @@ static void tear_down(struct sample *s)
 {
 	worker_alone_free(s->worker);
 	store_close(s->store);
+	store_close(s->known);
 	loop_timer_free(s->look);
 	loop_timer_free(s->patience);
 	loop_signal_free(s->on_int);
@@ -321,9 +333,12 @@ int sample_play(struct sample *s)
 		s->code = oneshot_state_dir(s->o->config, s->dir, &s->state_dir);
 	if (s->code != ONESHOT_DONE)
 		return s->code;
+	const char *store_url = s->o->config->store.url;
 	prepare_config(s);
 	if (set_up(s, &err) < 0)
 		return s->code = oneshot_fail(ONESHOT_FAILED, "%s", err.text);
+	if (sample_open_known(s, store_url) != ONESHOT_DONE)
+		return s->code;
 	queue_migrate(s->store, on_migrated, s);
 	loop_run(s->loop);
 	loop_timer_stop(s->look);
@@ -383,7 +398,7 @@ static void say_what(struct sample *s)
 	const struct config_job *job = s->o->job;
 	json_str(out, "job", job->name);
 	json_str(out, "kind", job->kind->name);
-	json_int(out, "tasks", (int64_t)s->tasks_of_job);
+	say_tasks_of_job(s, "tasks");
 	if (!s->asked)
 		return;
 	json_raw(out, NULL, buf_str(&s->request), s->request.len);

@@ -18,7 +18,8 @@ struct sample {
 	int64_t records;	     /* no more pages once so many are there */
 	size_t tasks, tasks_of_job;
 	struct loop *loop;
-	struct store *store;
+	struct store *store, *known; /* known: where a collect job's values and cursors are, read
+					only; NULL: it has none */
 	struct worker *worker;
 	struct loop_timer *look, *patience;
 	struct loop_signal *on_int, *on_term;
@@ -38,6 +39,11 @@ int sample_play(struct sample *s);
 void sample_gather(struct sample *s);
 /** Frees all but s itself. @return the exit code, if no signal ends us */
 int sample_end(struct sample *s);
+/** Opens s->known if the job asks the store before its first call. @return s->code, with words said
+ */
+int sample_open_known(struct sample *s, const char *store_url);
+/** How many tasks there are is known only when it runs: for_each reads its values. */
+bool sample_reads_values(const struct sample *s);
 bool sample_crawls(const struct sample *s);
 struct limits *sample_limits(struct sample *s);
 /** Keeps "request" and "limits" of what is about to be sent. */
