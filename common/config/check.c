@@ -205,7 +205,7 @@ int64_t config_share(const char *text, int64_t whole)
 void check_header(struct config_context *ctx, const struct config_mark *mark, const void *value)
 {
 	static const char *const ours[] = { "Host", "Content-Length", "Transfer-Encoding",
-		"Connection" };
+		"Connection", "Proxy-Connection", "Proxy-Authorization" };
 	const struct config_pair *pair = value;
 	size_t len = strlen(pair->name);
 	size_t token = strspn(pair->name, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
@@ -271,24 +271,6 @@ void check_column(struct config_context *ctx, const struct config_mark *mark, co
 				taken[i]);
 }
 
-/* "localhost" is one by RFC 6761, without asking anybody. */
-static bool literally_private(const struct url *url)
-{
-	char host[URL_HOST_MAX];
-	struct sockaddr_in v4 = { .sin_family = AF_INET };
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
-	bool bracket = url->host.len > 2 && url->text[url->host.at] == '[';
-	size_t len = url->host.len - (bracket ? 2 : 0);
-	str_copy(host, MIN(len + 1, sizeof(host)), url->text + url->host.at + bracket);
-	if (bracket)
-		return inet_pton(AF_INET6, host, &v6.sin6_addr) == 1 &&
-		       url_is_private_ip((const struct sockaddr *)&v6);
-	if (url->host_is_address)
-		return inet_pton(AF_INET, host, &v4.sin_addr) == 1 &&
-		       url_is_private_ip((const struct sockaddr *)&v4);
-	return url_in_domain(url, "localhost");
-}
-
 void check_private(struct config_context *ctx, const char *text, bool is_private,
 	const void *object, const char *path, const char *permission)
 {
@@ -296,7 +278,7 @@ void check_private(struct config_context *ctx, const char *text, bool is_private
 	if (!text || is_private || url_parse(&url, text, URL_MAX_DEFAULT, NULL) < 0)
 		return;
 	struct config_mark mark = config_mark_of(ctx, object, path);
-	if (literally_private(url))
+	if (url_is_private(url))
 		config_error(ctx, &mark, "a private or loopback address is visited with %s only",
 			permission);
 }

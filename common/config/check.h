@@ -8,6 +8,7 @@ struct config_column;
 struct config_context;
 struct config_job;
 struct config_provider;
+struct config_proxy;
 struct config_service;
 
 /* For .check of rows. */
@@ -70,5 +71,8 @@ void check_private(struct config_context *ctx, const char *url, bool is_private,
 
 /* Names of the types in column tables, by enum column_type. */
 extern const char *const column_types[];
+/** A proxy's fields, a member of object at path. tables_proxy.c */
+void check_proxy(struct config_context *ctx, const struct config_proxy *proxy, const void *object,
+	const char *path);
 /** The limits of one provider. check_limits.c */
 void check_limits(struct config_context *ctx, const struct config_provider *provider);

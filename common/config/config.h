@@ -177,6 +177,13 @@ struct config_auth {
 struct config_tls {
 	const char *ca, *certificate, *certificate_key;
 };
+/* What stands between us and a server. Of http and https the proxy reads calls that are not TLS. */
+struct config_proxy {
+	const char *url; /* http://, https:// or socks5h://HOST:PORT; NULL: none */
+	const char *user, *password;
+	const char *ca;			/* PEM file of the CAs of an https:// proxy */
+	struct config_strings no_proxy; /* domains and addresses that are asked directly */
+};
 struct config_connections {
 	int64_t dns_ttl_ms, keepalive_ms, tcp_keepalive_ms;
 	bool http2;
@@ -188,6 +195,7 @@ struct config_provider {
 	struct config_pairs headers;
 	struct config_auth auth;
 	struct config_tls tls;
+	struct config_proxy proxy;
 	struct config_connections connections;
 	struct config_limits limits;
 	struct config_timeout timeout;

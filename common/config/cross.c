@@ -247,6 +247,7 @@ static void check_one_provider(struct config_context *ctx, const struct config_p
 {
 	check_private(ctx, p->base_url, p->is_private, p, "base_url", "private: true");
 	check_auth(ctx, p);
+	check_proxy(ctx, &p->proxy, p, "proxy");
 	check_limits(ctx, p);
 	if (p->retry.backoff.initial_ms > p->retry.backoff.max_ms)
 		error_at(ctx, p,

@@ -359,6 +359,11 @@ static const struct config_field retry_fields[] = {
 };
 #undef AT
 
+static bool has_proxy(const void *provider)
+{
+	return ((const struct config_provider *)provider)->proxy.url;
+}
+
 #define AT(member) offsetof(struct config_provider, member)
 const struct config_field provider_fields[] = {
 	{ "base_url", CONFIG_STRING, AT(base_url), .required = true, .check = check_http_url,
@@ -371,6 +376,8 @@ const struct config_field provider_fields[] = {
 		.doc = "sent to scheme, host and port of base_url only, never shown" },
 	{ "tls", CONFIG_STRUCT, AT(tls), .fields = tls_fields,
 		.doc = "certificates are always verified" },
+	{ "proxy", CONFIG_STRUCT, AT(proxy), .fields = proxy_fields, .shorthand = "url",
+		.applies = has_proxy, .doc = "calls, redirects and tokens go through it" },
 	{ "connections", CONFIG_STRUCT, AT(connections), .fields = connections_fields,
 		.doc = "of each process" },
 	{ "limits", CONFIG_STRUCT, AT(limits), .fields = limits_fields,

@@ -25,6 +25,7 @@ extern const struct config_field provider_fields[];
 extern const struct config_field auth_fields[]; /* of struct config_auth */
 extern const struct config_field tls_fields[];
 extern const struct config_field connections_fields[];
+extern const struct config_field proxy_fields[]; /* of struct config_proxy */
 extern const struct config_field
 	job_fields[]; /* what jobs of all kinds have; of struct config_job */
 /** The rows of job_fields that a job of this kind has, with its defaults. In the arena; NULL: no

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/mutant.h"
+#include "config/config.h"
 #include "loop/loop.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -268,14 +269,17 @@ static void settle(struct http_client *client)
 		add(client, t);
 }
 
-static int host_of(const char *url, char **host, struct err *err)
+static int host_of(const char *url, bool is_proxy, char **host, struct err *err)
 {
 	CURLU *parsed = curl_url();
 	char *scheme = NULL;
-	CURLUcode rc = parsed ? curl_url_set(parsed, CURLUPART_URL, url, 0) : CURLUE_OUT_OF_MEMORY;
+	unsigned any = is_proxy ? CURLU_NON_SUPPORT_SCHEME : 0;
+	CURLUcode rc = parsed ? curl_url_set(parsed, CURLUPART_URL, url, any)
+			      : CURLUE_OUT_OF_MEMORY;
 	if (rc == CURLUE_OK)
 		rc = curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0);
-	if (rc == CURLUE_OK && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
+	if (rc == CURLUE_OK && !is_proxy && strcmp(scheme, "http") != 0 &&
+		strcmp(scheme, "https") != 0)
 		rc = CURLUE_UNSUPPORTED_SCHEME;
 	if (rc == CURLUE_OK)
 		rc = curl_url_get(parsed, CURLUPART_HOST, host, 0);
@@ -285,6 +289,17 @@ static int host_of(const char *url, char **host, struct err *err)
 		return err_set(err, -ENOMEM, "HTTP: out of memory");
 	/* Not the URL itself: it may hold a key. */
 	return rc == CURLUE_OK ? 0 : err_set(err, -EINVAL, "URL: %s", curl_url_strerror(rc));
+}
+
+/* Whose address is looked for here. */
+static int nearest_host(const struct http_transfer *t, const struct http_request *request,
+	char **host, struct err *err)
+{
+	if (!t->proxied)
+		return 0;
+	curl_free(*host);
+	*host = NULL;
+	return host_of(request->profile.proxy->url, true, host, err);
 }
 
 static struct http_transfer *take_pooled(struct http_client *client)
@@ -301,18 +316,24 @@ int http_send(struct http_transfer **out, struct http_client *client,
 	const struct http_request *request, const struct http_ops *ops, void *arg, struct err *err)
 {
 	char *host = NULL;
-	int rc = host_of(request->url, &host, err);
+	int rc = host_of(request->url, false, &host, err);
 	if (rc < 0)
 		return rc;
 	struct http_transfer *t = take_pooled(client);
 	rc = t ? transfer_set_up(t, request, err) : err_set(err, -ENOMEM, "HTTP: out of memory");
+	if (rc == 0)
+		rc = nearest_host(t, request, &host, err);
 	if (rc == 0) {
 		t->ops = *ops;
 		t->arg = arg;
-		t->allow_private |= MUTANT(URL_TEXT_JUDGED) && strspn(host, "0123456789.[") == 0;
+		t->allow_private |= MUTANT(URL_TEXT_JUDGED) && !t->proxied &&
+				    strspn(host, "0123456789.[") == 0;
 		t->started_us = clock_mono_us();
 		client->active++;
-		rc = gate_enter(client, t, host);
+		if (t->refused_private)
+			client_fail(client, t, "");
+		else
+			rc = gate_enter(client, t, host);
 		if (rc < 0) {
 			client->active--;
 			err_set(err, rc, "HTTP: out of memory");

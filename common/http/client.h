@@ -28,7 +28,8 @@ struct http_transfer {
 	bool added;	   /* to the multi handle */
 	bool doomed;	   /* cancelled from inside one of its callbacks */
 	bool once, resolved, allow_private, refused_private, refused_resend, stopped, idled;
-	bool held, paused; /* is not to be read on; libcurl knows */
+	bool proxied, forwarded; /* through a proxy; which makes the call itself, of plain http */
+	bool held, paused;	 /* is not to be read on; libcurl knows */
 	bool has_body;
 	struct http_decoder *decoder; /* NULL: the body is as it is */
 	char broken[96];	      /* words: of the decoder; "": nothing */
@@ -73,3 +74,8 @@ void transfer_reset(struct http_transfer *t);
 int transfer_set_up(
 	struct http_transfer *t, const struct http_request *request, struct err *err) MUST_CHECK;
 void transfer_report(struct http_transfer *t, CURLcode code);
+/* proxy.c */
+int transfer_set_proxy(
+	struct http_transfer *t, const struct http_request *request, struct err *err) MUST_CHECK;
+/** The proxy, not the server, is why it failed; its words are in t->error. */
+bool transfer_failed_at_proxy(struct http_transfer *t, CURLcode code, enum http_outcome *out);

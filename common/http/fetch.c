@@ -363,7 +363,7 @@ static bool retried_status(const struct fetch *f, long status)
  */
 static bool was_refused(const struct http_result *http, enum fetch_verdict verdict)
 {
-	if (verdict == FETCH_NEW_TOKEN)
+	if (verdict == FETCH_NEW_TOKEN || http->outcome == HTTP_PROXY)
 		return true;
 	return http->outcome == HTTP_OK &&
 	       (http->status == 429 || http->status == 425 || http->status == 401 ||

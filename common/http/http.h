@@ -3,7 +3,8 @@
 /*
  * HTTP requests on the loop: one curl multi handle a process. A transfer goes out at once; who may
  * send when is decided before (fetch.h). Redirects are not followed here. Bytes are counted after
- * decoding. The address about to be connected to is judged, not the URL's text. No proxy, no
+ * decoding. The address about to be connected to is judged, not the URL's text; of a call through
+ * a proxy the URL, as far as it is a number. Nothing comes from the environment: no proxy, no
  * .netrc, no cookies.
  */
 #include "base/compiler.h"
@@ -12,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct config_proxy;
 struct err;
 struct loop;
 
@@ -34,12 +36,13 @@ enum http_outcome {
 	HTTP_BROKEN,	/* protocol error, truncated body, bad encoding */
 	HTTP_REDIRECT,	/* it leads where it is not followed (fetch.h) */
 	HTTP_CANCELLED, /* the body callback said stop */
+	HTTP_PROXY,	/* the proxy refuses: 407, another 4xx to CONNECT, no such user */
 };
 const char *http_outcome_name(enum http_outcome outcome);
 
 struct http_result {
 	enum http_outcome outcome;
-	long status;		  /* 0 without an answer */
+	long status;		  /* 0 without an answer of the server */
 	const char *content_type; /* "" when absent; valid during the callback, as all here */
 	const char *location;	  /* "" when absent */
 	int64_t retry_after_ms;	  /* -1: none or not readable; clamped to a day; both forms (RFC
@@ -70,7 +73,8 @@ struct http_profile {
 	int64_t dns_ttl_ms, keepalive_ms, tcp_keepalive_ms;
 	bool http1; /* HTTP/2 is not even offered */
 	const char *ca, *certificate,
-		*certificate_key; /* PEM files; NULL: the system's CAs, none */
+		*certificate_key;	  /* PEM files; NULL: the system's CAs, none */
+	const struct config_proxy *proxy; /* NULL: none; borrowed until done */
 };
 struct http_request {
 	const char *method; /* GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS */
@@ -89,6 +93,8 @@ struct http_request {
 	bool fresh;	   /* over a connection of its own, which is not kept */
 	bool connect_only; /* connects, sends nothing, and is done; status 0 */
 };
+/** Whether a request for this URL goes through the proxy (NULL: none). */
+bool http_proxied(const struct config_proxy *proxy, const char *url);
 /** Sends now. @return 0 and *out; -EINVAL with words (bad URL or scheme); -ENOMEM. done() is never
  * called from within. */
 int http_send(struct http_transfer **out, struct http_client *client,

@@ -33,6 +33,7 @@ const char *http_outcome_name(enum http_outcome outcome)
 		[HTTP_BROKEN] = "broken",
 		[HTTP_REDIRECT] = "redirect",
 		[HTTP_CANCELLED] = "cancelled",
+		[HTTP_PROXY] = "proxy",
 	};
 	return names[outcome];
 }
@@ -41,7 +42,9 @@ const char *http_outcome_name(enum http_outcome outcome)
 
 static bool refuse_address(struct http_transfer *t, const struct sockaddr *address)
 {
-	if (t->allow_private || !url_is_private_ip(address) || MUTANT(PRIVATE_NOT_JUDGED))
+	/* A proxy is the operator's word, and usually near. */
+	if (t->allow_private || t->proxied || !url_is_private_ip(address) ||
+		MUTANT(PRIVATE_NOT_JUDGED))
 		return false;
 	t->refused_private = true;
 	return true;
@@ -262,7 +265,6 @@ static void set_fixed_options(struct http_transfer *t)
 	(void)curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
 	(void)curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
 	(void)curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-	(void)curl_easy_setopt(e, CURLOPT_PROXY, ""); /* not even from the environment */
 	(void)curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	(void)curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
 	(void)curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, HTTP_CODINGS);
@@ -360,7 +362,10 @@ int transfer_set_up(struct http_transfer *t, const struct http_request *request,
 		return rc;
 	set_fixed_options(t);
 	set_method(t, request);
+	t->allow_private = request->allow_private;
 	rc = set_profile(t, request, err);
+	if (rc == 0)
+		rc = transfer_set_proxy(t, request, err);
 	if (rc < 0)
 		return rc;
 	CURL *e = t->easy;
@@ -374,15 +379,17 @@ int transfer_set_up(struct http_transfer *t, const struct http_request *request,
 	t->idle_ms = request->idle_ms;
 	t->max_body = request->max_body;
 	t->ratio_max = request->ratio_max > 0 ? request->ratio_max : 100;
-	t->allow_private = request->allow_private;
 	if (curl_easy_setopt(e, CURLOPT_USERAGENT, t->client->user_agent) != CURLE_OK ||
 		curl_easy_setopt(e, CURLOPT_URL, request->url) != CURLE_OK)
 		return err_set(err, -ENOMEM, "HTTP: out of memory");
 	return 0;
 }
 
-static enum http_outcome outcome_of(const struct http_transfer *t, CURLcode code)
+static enum http_outcome outcome_of(struct http_transfer *t, CURLcode code)
 {
+	enum http_outcome at_proxy;
+	if (transfer_failed_at_proxy(t, code, &at_proxy))
+		return at_proxy;
 	if (code == CURLE_OK && !t->broken[0])
 		return HTTP_OK;
 	if (t->too_large)
@@ -463,7 +470,7 @@ void transfer_report(struct http_transfer *t, CURLcode code)
 	};
 	const char *value;
 	result.error = words_of(t, result.outcome, code);
-	if (!t->failed)
+	if (!t->failed && result.outcome != HTTP_PROXY)
 		(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &result.status);
 	if (result.status > 0) {
 		if ((value = header_of(t, "Content-Type", 0)))

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/str.h"
 #include "url/url.h"
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -68,4 +70,21 @@ bool url_is_private_ip(const struct sockaddr *address)
 		return ipv6_is_private(in.sin6_addr.s6_addr);
 	}
 	return true;
+}
+
+bool url_is_private(const struct url *url)
+{
+	char host[URL_HOST_MAX];
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+	bool bracket = url->host.len > 2 && url->text[url->host.at] == '[';
+	size_t len = url->host.len - (bracket ? 2 : 0);
+	str_copy(host, MIN(len + 1, sizeof(host)), url->text + url->host.at + bracket);
+	if (bracket)
+		return inet_pton(AF_INET6, host, &v6.sin6_addr) == 1 &&
+		       url_is_private_ip((const struct sockaddr *)&v6);
+	if (url->host_is_address)
+		return inet_pton(AF_INET, host, &v4.sin_addr) == 1 &&
+		       url_is_private_ip((const struct sockaddr *)&v4);
+	return url_in_domain(url, "localhost");
 }

@@ -96,3 +96,6 @@ bool url_in_domain(const struct url *url, const char *domain);
  * an IPv4 (mapped, compatible, 6to4, NAT64, Teredo). True for families other than IPv4 and IPv6.
  */
 bool url_is_private_ip(const struct sockaddr *address);
+/** The same as far as the URL itself says it: by an address, or by the name localhost, which is one
+ * without asking anybody (RFC 6761). */
+bool url_is_private(const struct url *url);

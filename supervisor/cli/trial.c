@@ -69,6 +69,11 @@ void trial_show_request(struct cli *cli, const json_t *answer)
 	buf_addf(
 		&line, "  request  %s %s", json_text(request, "method"), json_text(request, "url"));
 	show_line(cli, TABLE_PLAIN, buf_str(&line));
+	if (json_text_or_null(request, "proxy")) {
+		buf_reset(&line);
+		buf_addf(&line, "  through  %s", json_text(request, "proxy"));
+		show_line(cli, TABLE_PLAIN, buf_str(&line));
+	}
 	json_object_foreach(headers, name, value)
 	{
 		buf_reset(&line);

@@ -81,5 +81,6 @@ struct http_profile auth_profile(const struct config_provider *p)
 		.ca = p->tls.ca,
 		.certificate = p->tls.certificate,
 		.certificate_key = p->tls.certificate_key,
+		.proxy = p->proxy.url ? &p->proxy : NULL,
 	};
 }

@@ -38,6 +38,7 @@ struct oauth {
 			      */
 	const char *name;
 	struct config_oauth2 spec;
+	struct config_proxy proxy;
 	struct fetch_spec call;
 	struct limit_spec limit;
 	struct token_file file;
@@ -396,6 +397,21 @@ static bool copy_limit(struct oauth *o, const struct limit_spec *limit)
 	return !failed;
 }
 
+static bool copy_proxy(struct oauth *o, const struct config_proxy *from)
+{
+	size_t count = from->no_proxy.count;
+	const char **direct = arena_alloc(o->arena, (count + 1) * sizeof(*direct));
+	bool failed = !direct;
+	o->proxy = (struct config_proxy) { .url = copy(o, from->url, &failed),
+		.user = copy(o, from->user, &failed),
+		.password = copy(o, from->password, &failed),
+		.ca = copy(o, from->ca, &failed),
+		.no_proxy = { direct, direct ? count : 0 } };
+	for (size_t i = 0; direct && i < count; i++)
+		direct[i] = copy(o, from->no_proxy.items[i], &failed);
+	return !failed;
+}
+
 static bool make_call(struct oauth *o, const struct config_provider *p)
 {
 	bool in_header = o->spec.client_auth == CLIENT_AUTH_BASIC && o->spec.client_secret;
@@ -408,6 +424,8 @@ static bool make_call(struct oauth *o, const struct config_provider *p)
 	profile.ca = copy(o, profile.ca, &failed);
 	profile.certificate = copy(o, profile.certificate, &failed);
 	profile.certificate_key = copy(o, profile.certificate_key, &failed);
+	failed |= !copy_proxy(o, &p->proxy);
+	profile.proxy = o->proxy.url ? &o->proxy : NULL;
 	*when = p->retry.when;
 	headers[0] = (struct config_pair) { "Accept", "application/json" };
 	headers[1] = (struct config_pair) { "Content-Type", "application/x-www-form-urlencoded" };

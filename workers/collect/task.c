@@ -321,7 +321,7 @@ static void judge_failure(struct collect_task *t, const struct http_result *http
 		snprintf(words, sizeof(words), "%s: %s", http_outcome_name(http->outcome),
 			http->error);
 	if (http->outcome == HTTP_PRIVATE || http->outcome == HTTP_TOO_LARGE ||
-		http->outcome == HTTP_REDIRECT)
+		http->outcome == HTTP_REDIRECT || http->outcome == HTTP_PROXY)
 		give_up(t, words);
 	else
 		retry(t, words);

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "config/check.h"
 #include "config/kind.h"
+#include "config/tables.h"
 #include "url/url.h"
 
 #include <stdio.h>
@@ -77,6 +78,11 @@ static const struct config_field extract_fields[] = {
 };
 #undef AT
 
+static bool has_proxy(const void *job)
+{
+	return ((const struct crawl_job *)job)->proxy.url;
+}
+
 #define AT(member) offsetof(struct crawl_job, member)
 static const struct config_field crawl_fields[] = {
 	{ "start", CONFIG_STRING_LIST, AT(start), .required = true, .scheduled = true,
@@ -87,6 +93,8 @@ static const struct config_field crawl_fields[] = {
 		.doc = "whether robots.txt is obeyed" },
 	{ "politeness", CONFIG_STRUCT, AT(politeness), .fields = politeness_fields,
 		.doc = "how hard a host is asked" },
+	{ "proxy", CONFIG_STRUCT, AT(proxy), .fields = proxy_fields, .shorthand = "url",
+		.applies = has_proxy, .doc = "pages and robots.txt are asked for through it" },
 	{ "extract", CONFIG_STRUCT_LIST, AT(extract), .fields = extract_fields,
 		.element_size = sizeof(struct crawl_extract), .doc = "what is taken from pages" },
 	{ 0 },
@@ -158,6 +166,7 @@ static void check_job(
 		check_private(ctx, spec->start.items[i], spec->follow.is_private, spec, path,
 			"follow: {private: true}");
 	}
+	check_proxy(ctx, &spec->proxy, spec, "proxy");
 	for (size_t r = 0;
 		r < spec->extract.count && crawl_columns(job, NULL, 0) <= CONFIG_COLUMNS_MAX; r++)
 		check_rule(ctx, spec->extract.items, r);

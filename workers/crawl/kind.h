@@ -22,6 +22,7 @@ struct crawl_job {
 	struct crawl_follow follow;
 	int robots; /* enum crawl_robots */
 	struct crawl_politeness politeness;
+	struct config_proxy proxy;
 	struct config_array extract; /* struct crawl_extract; the first that matches is used */
 };
 

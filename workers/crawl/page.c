@@ -287,6 +287,7 @@ static void take_failure(struct page *page, const struct http_result *http)
 	case HTTP_PRIVATE: page_over(page, END_SKIPPED, "private address"); break;
 	case HTTP_TOO_LARGE: page_over(page, END_SKIPPED, "%s", http->error); break;
 	case HTTP_CANCELLED: page_over(page, END_RETRY, "no memory for its body"); break;
+	case HTTP_PROXY: page_over(page, END_FAILED, "%s", http->error); break;
 	default:
 		page_over(page, END_RETRY, "%s: %s", http_outcome_name(http->outcome), http->error);
 		break;

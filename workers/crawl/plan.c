@@ -33,6 +33,31 @@ static const struct store_column page_columns[PAGE_COLUMNS] = {
 	[PAGE_CONTENT_HASH] = { "content_hash", COLUMN_TEXT },
 };
 
+static const char *keep(struct builder *b, const char *text, bool *failed)
+{
+	const char *kept = text ? arena_strdup(b->set->arena, text) : NULL;
+	*failed |= text && !kept;
+	b->plan->proxy_hash = b->plan->proxy_hash * 31 + (text ? str_hash(text, strlen(text)) : 1);
+	return kept;
+}
+
+static int set_proxy(struct builder *b, const struct config_proxy *from)
+{
+	size_t count = from->no_proxy.count;
+	const char **direct = arena_alloc(b->set->arena, (count + 1) * sizeof(*direct));
+	bool failed = !direct;
+	if (!from->url)
+		return 0;
+	for (size_t i = 0; direct && i < count; i++)
+		direct[i] = keep(b, from->no_proxy.items[i], &failed);
+	b->plan->proxy = (struct config_proxy) { .url = keep(b, from->url, &failed),
+		.user = keep(b, from->user, &failed),
+		.password = keep(b, from->password, &failed),
+		.ca = keep(b, from->ca, &failed),
+		.no_proxy = { direct, count } };
+	return failed ? err_set(b->err, -ENOMEM, "crawl jobs") : 0;
+}
+
 static int build_plan(
 	struct plan_set *set, struct plan *plan, const struct config_job *job, struct err *err);
 
@@ -207,6 +232,7 @@ static int build_plan(
 	struct builder b = { .set = set, .plan = plan, .err = err };
 	b.columns = arena_alloc(
 		set->arena, (PAGE_COLUMNS + count_xpaths(job)) * sizeof(*b.columns));
+	plan->set = set;
 	plan->name = arena_strdup(set->arena, job->name);
 	plan->rules = arena_alloc(set->arena, (spec->extract.count + 1) * sizeof(*plan->rules));
 	if (!b.columns || !plan->name || !plan->rules)
@@ -223,6 +249,7 @@ static int build_plan(
 	plan->delay_ms = spec->politeness.delay_ms;
 	plan->per_host = spec->politeness.per_host;
 	int r = set_table(&b, job);
+	r = r < 0 ? r : set_proxy(&b, &spec->proxy);
 	r = r < 0 ? r : add_domains(&b, spec);
 	return r < 0 ? r : add_rules(&b, spec);
 }

@@ -36,6 +36,9 @@ struct plan {
 	struct config_backoff backoff;
 	int64_t depth, max_pages, delay_ms, per_host;
 	bool is_private, obey_robots, obey_nofollow;
+	struct config_proxy proxy; /* url NULL: none */
+	uint64_t proxy_hash;	   /* of what is asked through it; 0: none */
+	struct plan_set *set;
 	struct plan_rule *rules;
 	size_t rule_count;
 	struct store_table table;

@@ -33,6 +33,7 @@ int crawl_request_init(struct crawl_request *request, const struct plan *plan, c
 			.method = "GET",
 			.url = request->url,
 			.headers = { headers, ARRAY_SIZE(headers) },
+			.profile = { .proxy = plan->proxy.url ? &plan->proxy : NULL },
 			.connect_ms = CRAWL_CONNECT_MS,
 			.idle_ms = CRAWL_IDLE_MS,
 			.total_ms = CRAWL_TOTAL_MS,

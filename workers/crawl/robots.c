@@ -14,6 +14,7 @@
 #include "url/url.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ enum {
 	KEEP_MS = 24 * 3600 * 1000,
 	FAILED_MS = 5000, /* an unreachable host is not asked again for this long */
 	TARGET_MAX = URL_MAX_DEFAULT + 2,
+	KEY_MAX = URL_ORIGIN_MAX + 18,
 };
 
 enum entry_state { ENTRY_FETCHING, ENTRY_RULES, ENTRY_ALLOW_ALL, ENTRY_FAILED };
@@ -31,12 +33,13 @@ struct entry {
 	UT_hash_handle hh;
 	struct list lru, waits;
 	struct robots_cache *cache;
-	char key[URL_ORIGIN_MAX + 1]; /* '+' or '-' for private allowed or not, then the origin */
+	char key[KEY_MAX]; /* '+' or '-' for private allowed or not, through what, the origin */
 	enum entry_state state;
 	int64_t until_ms; /* on the monotonic clock */
 	struct robots *robots;
 	int redirects;
 	struct crawl_request request;
+	struct plan_set *set; /* from which the request borrows */
 	struct fetch *fetch;
 	struct buf body;
 	/* The last failure. */
@@ -100,6 +103,7 @@ static void entry_free(struct entry *entry)
 	LIST_FOR_EACH_SAFE (node, &entry->waits)
 		robots_forget(LIST_ENTRY(node, struct robots_wait, node));
 	fetch_cancel(entry->fetch);
+	plan_set_drop(entry->set);
 	drop_rules(entry);
 	buf_finish(&entry->body);
 	free(entry);
@@ -267,6 +271,8 @@ static void on_done(void *arg, const struct fetch_result *result)
 {
 	struct entry *entry = arg;
 	entry->fetch = NULL;
+	plan_set_drop(entry->set);
+	entry->set = NULL;
 	entry->requests += result->requests;
 	if (result->outcome == FETCH_LATER)
 		fail(entry, ROBOTS_SAY_LATER, result->wait_ms, "waits for a limit");
@@ -285,6 +291,8 @@ static int ask_host(struct entry *entry, const struct plan *plan, const char *ur
 	if (r == 0)
 		r = fetch_start(&entry->fetch, entry->cache->fetcher, &entry->request.spec, &ops,
 			entry, &err);
+	if (r == 0)
+		entry->set = plan_set_hold(plan->set);
 	return r;
 }
 
@@ -305,10 +313,10 @@ static void make_room(struct robots_cache *cache)
 static struct entry *entry_of(
 	struct robots_cache *cache, const struct plan *plan, const struct url *url)
 {
-	char key[URL_ORIGIN_MAX + 1];
+	char key[KEY_MAX], origin[URL_ORIGIN_MAX];
 	struct entry *entry;
-	key[0] = plan->is_private ? '+' : '-';
-	url_origin(key + 1, url);
+	snprintf(key, sizeof(key), "%c%" PRIx64 " %s", plan->is_private ? '+' : '-',
+		plan->proxy_hash, url_origin(origin, url));
 	HASH_FIND_STR(cache->entries, key, entry);
 	if (entry) {
 		list_remove(&entry->lru);

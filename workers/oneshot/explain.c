@@ -32,7 +32,8 @@ struct explanation {
 	char *identity;
 	bool start; /* one of the crawl's start URLs */
 	bool private_allowed;
-	const char *verdict; /* "fetched", "skipped", "waits", "failed" */
+	const struct config_proxy *proxy; /* of the job; NULL or without url: none */
+	const char *verdict;		  /* "fetched", "skipped", "waits", "failed" */
 	char reason[700];
 };
 
@@ -45,6 +46,17 @@ static void decide(struct explanation *e, const char *verdict, const char *reaso
 }
 
 /* ---- addresses ---- */
+
+/* Names are the proxy's affair. */
+static void judge_proxied(struct explanation *e)
+{
+	const struct sample *s = &e->sample;
+	/* The worker takes the configuration over. */
+	const struct config *config = s->worker ? worker_config(s->worker) : s->o->config;
+	oneshot_text(s->o->out, config, "proxy", e->proxy->url);
+	if (!e->private_allowed && url_is_private(e->url))
+		decide(e, "skipped", "private address");
+}
 
 /* The guard judges what it connects to; a host of which every address is refused is refused. */
 static void judge_addresses(struct explanation *e)
@@ -200,7 +212,10 @@ static void write_explanation(struct explanation *e)
 	json_str(out, "identity", e->identity);
 	if (sample_crawls(s))
 		json_bool(out, "start", e->start);
-	judge_addresses(e);
+	if (http_proxied(e->proxy, e->url->text))
+		judge_proxied(e);
+	else
+		judge_addresses(e);
 	if (!e->verdict && s->opens_in_ms > 0)
 		decide(e, "waits", "a limit");
 	decide(e, s->asked ? "fetched" : "failed", "");
@@ -226,11 +241,14 @@ int oneshot_explain(struct oneshot *o, const char *url)
 		const struct crawl_job *spec = o->job->spec;
 		e.start = is_start(&e, spec);
 		e.private_allowed = spec->follow.is_private;
+		e.proxy = &spec->proxy;
 		follow_link(&e);
 		s->payload = e.identity;
 	} else if (s->code == ONESHOT_DONE) {
-		e.private_allowed =
-			((const struct collect_job *)o->job->spec)->provider->is_private;
+		const struct config_provider *p =
+			((const struct collect_job *)o->job->spec)->provider;
+		e.private_allowed = p->is_private;
+		e.proxy = &p->proxy;
 		prepare_collect(&e, &path);
 	}
 	if (s->code == ONESHOT_DONE && !e.verdict && sample_play(s) == ONESHOT_DONE && !s->asked)

@@ -51,6 +51,8 @@ void oneshot_request(
 	json_close_object(out);
 	if (request->body)
 		show_body(out, config, request->body, request->body_len);
+	if (http_proxied(request->profile.proxy, request->url))
+		oneshot_text(out, config, "proxy", request->profile.proxy->url);
 	json_int(out, "total_timeout_ms", request->total_ms);
 	json_int(out, "attempts", spec->retry.attempts);
 	json_bool(out, "private_allowed", request->allow_private);

@@ -123,6 +123,12 @@ static const struct companion {
 	{ "auth.oauth2.refresh_token", "auth.oauth2.grant", "refresh_token", NULL },
 	{ "auth.oauth2.grant", "auth.oauth2.refresh_token", "text", "refresh_token" },
 	{ "auth.basic.password", "auth.basic.user", "text", NULL },
+	{ "proxy.user", "proxy.url", "\"http://proxy:3128\"", NULL },
+	{ "proxy.password", "proxy.url", "\"http://proxy:3128\"", NULL },
+	{ "proxy.ca", "proxy.url", "\"https://proxy:443\"", NULL },
+	{ "proxy.no_proxy", "proxy.url", "\"http://proxy:3128\"", NULL },
+	{ "proxy.user", "proxy.password", "text", NULL },
+	{ "proxy.password", "proxy.user", "me", NULL },
 	{ "request.body.json", "request.method", "POST", NULL },
 	{ "request.body.form", "request.method", "PUT", NULL },
 	{ "for_each.values", "for_each.as", "v", NULL },
@@ -202,6 +208,10 @@ static const struct example {
 	{ "delimiter", "\";\"", "\"ab\"" },
 	{ "charset", "EUC-KR", "\"klingon\"" },
 	{ "quote", "\"'\"", "q" },
+	{ "proxy.url", "\"http://proxy:3128\"", "\"http://proxy\"" },
+	{ "proxy.user", "me", "\"a:b\"" },
+	{ "proxy.password", "text", "\"\"" },
+	{ "proxy.ca", "/a/b", "a/b" },
 };
 
 static size_t tested;
@@ -525,7 +535,8 @@ static const char *list_for(const char *name)
 	static const char *const lists[][2] = { { "command", "[/bin/y]" },
 		{ "groups", "[nogroup]" }, { "domains", "[x.org]" },
 		{ "start", "[\"https://x.org/\"]" }, { "status", "[200, 3xx]" },
-		{ "exec", "[/bin/true]" }, { "values", "[a, \"7\"]" }, { "columns", "[a, b]" } };
+		{ "exec", "[/bin/true]" }, { "values", "[a, \"7\"]" }, { "columns", "[a, b]" },
+		{ "no_proxy", "[a.example, 10.0.0.1]" } };
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		if (str_eq(lists[i][0], name))
 			return lists[i][1];

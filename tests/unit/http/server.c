@@ -19,7 +19,7 @@ struct server {
 	int fd, port;
 	pthread_t thread;
 	pthread_mutex_t mutex;
-	char retry_after[64];
+	char retry_after[64], last_head[2048];
 	int64_t arrivals[ARRIVALS];
 	size_t count, flaky;
 	atomic_int active, most_active, running;
@@ -30,6 +30,7 @@ struct connection {
 	struct server *server;
 	int fd;
 	int requests;
+	bool socks;
 	char head[16384];
 };
 
@@ -196,9 +197,63 @@ static bool serve(struct connection *c, const char *path)
 	return false;
 }
 
+/* ---- a proxy ---- */
+
+static bool take(struct connection *c, void *to, size_t len)
+{
+	return recv(c->fd, to, len, MSG_WAITALL) == (ssize_t)len;
+}
+
+static bool take_text(struct connection *c, char *to)
+{
+	unsigned char len;
+	memset(to, 0, 256);
+	return take(c, &len, 1) && take(c, to, len);
+}
+
+static bool socks(struct connection *c)
+{
+	static unsigned char reply[10] = { 5, 0, 0, 1 };
+	unsigned char head[4], ways[256], port[2];
+	char user[256] = "", password[256] = "", host[256] = "";
+	c->socks = true;
+	if (!take(c, head, 2) || !take(c, ways, head[1]))
+		return false;
+	bool asks = memchr(ways, 2, head[1]);
+	if (!put(c, asks ? "\5\2" : "\5\0", 2))
+		return false;
+	if (asks) {
+		if (!take(c, head, 1) || !take_text(c, user) || !take_text(c, password))
+			return false;
+		bool good = strcmp(user, "u") == 0 && strcmp(password, "p") == 0;
+		if (!put(c, good ? "\1\0" : "\1\1", 2) || !good)
+			return false;
+	}
+	if (!take(c, head, 4) || head[3] != 3 || !take_text(c, host) || !take(c, port, 2))
+		return false;
+	pthread_mutex_lock(&c->server->mutex);
+	snprintf(c->server->last_head, sizeof(c->server->last_head), "SOCKS %s:%s@%s:%d", user,
+		password, host, port[0] << 8 | port[1]);
+	pthread_mutex_unlock(&c->server->mutex);
+	reply[1] = strcmp(host, "closed.test") == 0	 ? 5
+		   : strcmp(host, "forbidden.test") == 0 ? 2
+							 : 0;
+	return put(c, reply, sizeof(reply)) && reply[1] == 0;
+}
+
+static bool connect_answer(struct connection *c, const char *target)
+{
+	int status = 200;
+	(void)sscanf(target, "refuse-%d.test", &status);
+	return answer(c, status, "", "") && status == 407;
+}
+
 static bool read_head(struct connection *c)
 {
 	size_t len = 0;
+	char first = 0;
+	if (c->requests == 0 && recv(c->fd, &first, 1, MSG_PEEK) == 1 && first == 5 && !socks(c))
+		return false;
 	while (len + 1 < sizeof(c->head)) {
 		ssize_t n = recv(c->fd, c->head + len, 1, 0);
 		if (n <= 0)
@@ -231,8 +286,16 @@ static void *converse(void *arg)
 		arrived(c->server);
 		if (sscanf(c->head, "%*s %1023s", path) != 1)
 			break;
+		pthread_mutex_lock(&c->server->mutex);
+		if (!c->socks)
+			snprintf(c->server->last_head, sizeof(c->server->last_head), "%.2000s",
+				c->head);
+		pthread_mutex_unlock(&c->server->mutex);
 		path[strcspn(path, "?")] = '\0';
-		more = serve(c, path);
+		const char *authority = strstr(path, "://");
+		const char *slash = authority ? strchr(authority + 3, '/') : path;
+		more = strncmp(c->head, "CONNECT ", 8) == 0 ? connect_answer(c, path)
+							    : serve(c, slash ? slash : "/");
 		atomic_fetch_sub(&c->server->active, 1);
 	}
 	shutdown(c->fd, SHUT_RDWR);
@@ -320,6 +383,13 @@ size_t server_count(struct server *s)
 	size_t count = s->count;
 	pthread_mutex_unlock(&s->mutex);
 	return count;
+}
+
+void server_last_head(struct server *s, char *dst, size_t size)
+{
+	pthread_mutex_lock(&s->mutex);
+	snprintf(dst, size, "%s", s->last_head);
+	pthread_mutex_unlock(&s->mutex);
 }
 
 int64_t server_arrival_ms(struct server *s, size_t i)

@@ -17,6 +17,9 @@
  *   /garbage                    what is no HTTP
  *   /redirect                   302 to /ok
  *   /echo                       200, the request's head as the body
+ * It plays a proxy too: an absolute URL is answered by its path, CONNECT to refuse-N.test gets the
+ * status N, and SOCKS5 (user "u", password "p", or none) leads to itself but to closed.test, which
+ * it cannot reach, and to forbidden.test, which it will not.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +31,8 @@ int server_port(const struct server *server);
 void server_set_retry_after(struct server *server, const char *value);
 /** Requests that arrived so far. */
 size_t server_count(struct server *server);
+/** The last request's head, or "SOCKS USER:PASSWORD@HOST:PORT". */
+void server_last_head(struct server *server, char *dst, size_t size);
 /** CLOCK_MONOTONIC ms of the arrival of request i. */
 int64_t server_arrival_ms(struct server *server, size_t i);
 /** Most requests that were being answered at the same time. */
