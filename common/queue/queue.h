@@ -48,7 +48,8 @@ struct task {
 };
 void task_free(struct task *task);
 
-enum queue_status { QUEUE_OK, QUEUE_LOST, QUEUE_UNAVAILABLE, QUEUE_FAILED };
+/* QUEUE_BUSY: of an answer, what it would change is in use. */
+enum queue_status { QUEUE_OK, QUEUE_LOST, QUEUE_UNAVAILABLE, QUEUE_FAILED, QUEUE_BUSY };
 /** What a transaction's outcome means here: a conflict is a lost task. */
 enum queue_status queue_status_of(const struct store_result *r);
 /** Words for the callback that runs now, "" when all is well. Of the loop's thread. */

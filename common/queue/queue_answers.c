@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "queue/queue_sql.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,9 @@ struct queue_answer {
 	char **names;
 	size_t name_count;
 	int64_t id, left; /* left: rows until the limit */
+	char *partition;
+	bool times;
+	int64_t busy; /* a run that keeps from what is asked for; 0: none */
 	enum dead_verb verb;
 	/* the cursor: behind it what was not yet read */
 	int64_t last_id;
@@ -58,6 +62,7 @@ static void answer_free(struct queue_answer *a)
 	free(a->job);
 	free(a->request_id);
 	free(a->last_name);
+	free(a->partition);
 	buf_finish(&a->entries);
 	free(a);
 }
@@ -124,6 +129,15 @@ static void send_error(struct queue_answer *a, enum queue_status status, const c
 	answer_free(a);
 }
 
+static void send_busy(struct queue_answer *a)
+{
+	char words[200];
+	snprintf(words, sizeof(words),
+		"run %" PRId64 " of %.100s has not ended; wait for it, or pause the job", a->busy,
+		a->job);
+	send_error(a, QUEUE_BUSY, words);
+}
+
 /* One row more; a page that would become too large is sent first. */
 static bool add_row(struct queue_answer *a, const struct store_result *r, size_t row)
 {
@@ -160,6 +174,10 @@ static void on_chunk(void *arg, const struct store_result *r)
 	}
 	if (rows == CHUNK && a->left > 0 && !a->one) {
 		next_step(a);
+		return;
+	}
+	if (a->busy) {
+		send_busy(a);
 		return;
 	}
 	if (a->found == 0 && (a->one || a->id > 0)) {
@@ -542,4 +560,110 @@ struct queue_answer *queue_answer_dead(
 		a->left = q->limit;
 	next_step(a);
 	return a;
+}
+
+/* ---- cursors ---- */
+
+static void write_cursor(const struct queue_answer *a, struct json_out *j, const char *key,
+	const struct store_value *value)
+{
+	if (value->type != STORE_INT)
+		json_none(j, key);
+	else if (a->times)
+		json_time(j, key, value->i);
+	else
+		json_int(j, key, value->i);
+}
+
+static bool cursor_row(struct queue_answer *a, struct json_out *j, const char *key,
+	const struct store_result *r, size_t row)
+{
+	const char *partition = store_result_text(r, 0, row, 0);
+	free(a->last_name);
+	a->last_name = strdup(partition);
+	json_open_object(j, key);
+	json_str(j, "job", a->job);
+	json_raw(j, "partition", partition, strlen(partition));
+	write_cursor(a, j, "cursor", store_result_value(r, 0, row, 1));
+	write_cursor(a, j, "reached", store_result_value(r, 0, row, 2));
+	json_int(j, "windows", store_result_int(r, 0, row, 3));
+	json_time(j, "updated_at", store_result_int(r, 0, row, 4));
+	json_int(j, "run", store_result_int(r, 0, row, 5));
+	json_close_object(j);
+	return a->last_name != NULL;
+}
+
+static void ask_cursors(struct queue_answer *a, struct store_tx *tx)
+{
+	SQL(tx,
+		"SELECT part, cursor, reached, (SELECT COUNT(*) FROM drover_window w"
+		" WHERE w.job = c.job AND w.part = c.part), updated_at, run_id FROM drover_cursor c"
+		" WHERE job = $1 AND part > $2 ORDER BY part LIMIT $3",
+		T(a->job), T(a->last_name ? a->last_name : ""), I(CHUNK));
+}
+
+/* One that is asked for by name must be there. */
+static bool reset_row(struct queue_answer *a, struct json_out *j, const char *key,
+	const struct store_result *r, size_t row)
+{
+	int64_t count = store_result_int(r, 0, row, 0);
+	a->busy = store_result_int(r, 0, row, 1);
+	if (a->busy || (a->partition && !count))
+		return false;
+	json_open_object(j, key);
+	json_str(j, "job", a->job);
+	json_int(j, "cursors", count);
+	json_close_object(j);
+	return true;
+}
+
+#define RUNS_NOW "(SELECT MAX(id) FROM drover_run WHERE job = $1 AND finished_at IS NULL)"
+#define OF_MEANT " WHERE job = $1 AND ($2 = '' OR part = $2)"
+#define AND_RESTS \
+	" AND NOT EXISTS (SELECT 1 FROM drover_run WHERE job = $1 AND finished_at IS NULL)"
+
+static void ask_reset(struct queue_answer *a, struct store_tx *tx)
+{
+	const struct store_value part = T(a->partition ? a->partition : "");
+	SQL(tx, "SELECT COUNT(*), " RUNS_NOW " FROM drover_cursor" OF_MEANT, T(a->job), part);
+	SQL(tx, "DELETE FROM drover_window" OF_MEANT AND_RESTS, T(a->job), part);
+	SQL(tx, "DELETE FROM drover_cursor" OF_MEANT AND_RESTS, T(a->job), part);
+}
+
+static struct queue_answer *about_cursors(struct store *store, const struct answer_kind *kind,
+	const struct cursors_question *q, queue_page page, void *arg)
+{
+	struct queue_answer *a = answer_new(store, kind, page, arg);
+	if (!a)
+		return NULL;
+	a->times = q->times;
+	a->one = kind->writes;
+	a->job = strdup(q->job);
+	a->partition = q->partition ? strdup(q->partition) : NULL;
+	if (!a->job || (q->partition && !a->partition)) {
+		answer_free(a);
+		return NULL;
+	}
+	next_step(a);
+	return a;
+}
+
+struct queue_answer *queue_answer_cursors(
+	struct store *store, const struct cursors_question *q, queue_page page, void *arg)
+{
+	static const struct answer_kind kind = {
+		.key = "cursors", .ask = ask_cursors, .row = cursor_row
+	};
+	return about_cursors(store, &kind, q, page, arg);
+}
+
+struct queue_answer *queue_answer_reset_cursors(
+	struct store *store, const struct cursors_question *q, queue_page page, void *arg)
+{
+	static const struct answer_kind kind = { .key = "reset",
+		.ask = ask_reset,
+		.row = reset_row,
+		.writes = true,
+		.none = "there is no such cursor" };
+	return about_cursors(store, &kind, q, page, arg);
 }

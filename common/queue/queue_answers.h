@@ -19,7 +19,7 @@ enum { QUEUE_PAGE_MAX = 32 * 1024 };
  * One page: a whole JSON object of at most QUEUE_PAGE_MAX bytes, valid during the call; the client
  * joins pages by appending arrays of the same key. Called once or more, until `last`.
  * @param status  QUEUE_OK; else json is {"error": words} and last: QUEUE_LOST no such run or dead
- *                letter, QUEUE_UNAVAILABLE the database is away, QUEUE_FAILED
+ *                letter, QUEUE_UNAVAILABLE the database is away, QUEUE_FAILED, QUEUE_BUSY
  */
 typedef void (*queue_page)(
 	void *arg, enum queue_status status, const char *json, size_t len, bool last);
@@ -73,6 +73,22 @@ struct dead_question {
  * retried or dropped. */
 struct queue_answer *queue_answer_dead(
 	struct store *store, const struct dead_question *question, queue_page page, void *arg);
+
+struct cursors_question {
+	const char *job;
+	const char *partition; /* as a task's payload has it; NULL: all of the job's */
+	bool times;	       /* cursors are ms since 1970, else numbers */
+};
+/** {"cursors": [{job, partition, cursor, reached, windows, updated_at, run}]} by partition;
+ * windows: so many of them are not done, and the cursor stays before the first. */
+struct queue_answer *queue_answer_cursors(
+	struct store *store, const struct cursors_question *question, queue_page page, void *arg);
+/**
+ * Forgets cursors and windows: {"reset": {job, cursors: N}}. QUEUE_LOST: no such partition;
+ * QUEUE_BUSY: a run of the job has not ended: it would put the old cursor back.
+ */
+struct queue_answer *queue_answer_reset_cursors(
+	struct store *store, const struct cursors_question *question, queue_page page, void *arg);
 
 struct queue_metrics {
 	int64_t ready, claimed, delayed, dead;

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "collect/kind.h"
 #include "config/config.h"
 #include "config/kind.h"
 #include "ipc/control.h"
@@ -30,6 +31,7 @@ _Static_assert((int)QUEUE_PAGE_MAX <= (int)PAGE_MAX, "the queue's pages are pass
 
 enum {
 	EXIT_AWAY = 1,
+	EXIT_REFUSED = 1,
 	EXIT_USAGE = 2,
 	EXIT_NO_SUCH_NAME = 4,
 	EXIT_NOT_PERMITTED = 5,
@@ -222,8 +224,9 @@ static void add_new_jobs(struct question *q)
 
 static void tell_failure(struct question *q, enum queue_status status, const char *json, size_t len)
 {
-	if (status == QUEUE_LOST) {
-		send_page(q->answers, q->id, json, len, true, EXIT_NO_SUCH_NAME);
+	if (status == QUEUE_LOST || status == QUEUE_BUSY) {
+		send_page(q->answers, q->id, json, len, true,
+			status == QUEUE_LOST ? EXIT_NO_SUCH_NAME : EXIT_REFUSED);
 		return;
 	}
 	send_error(q->answers, q->id, EXIT_AWAY, queue_error());
@@ -436,6 +439,37 @@ static bool may_ask(const struct msg_question *m)
 	return true;
 }
 
+/* {"type":"12"}: the payload of the task whose cursor it is. */
+static bool write_partition(struct buf *out, const char *as, const char *value)
+{
+	struct json_out j;
+	json_out_init(&j, out);
+	json_open_object(&j, NULL);
+	json_str(&j, as, value);
+	json_close_object(&j);
+	return !buf_failed(out);
+}
+
+static struct queue_answer *ask_cursors(struct question *q, bool reset)
+{
+	struct scheduler *s = q->answers->scheduler;
+	const struct config_job *job = config_job(ticker_config(s->ticker), q->args.job);
+	CLEANUP(buf_finish) struct buf partition = BUF_INIT;
+	struct cursors_question question = { .job = q->args.job };
+	if (job && str_eq(job->kind->name, "collect")) {
+		const struct collect_job *spec = job->spec;
+		question.times = spec->incremental.type == CURSOR_TIME;
+		if (q->args.partition && spec->for_each.as &&
+			!write_partition(&partition, spec->for_each.as, q->args.partition))
+			return NULL;
+	}
+	/* Without for_each there is one, which has no name. */
+	if (q->args.partition)
+		question.partition = partition.len ? buf_str(&partition) : q->args.partition;
+	return reset ? queue_answer_reset_cursors(s->store, &question, on_page, q)
+		     : queue_answer_cursors(s->store, &question, on_page, q);
+}
+
 static struct queue_answer *ask_store(struct question *q, const char *verb)
 {
 	static const struct {
@@ -450,6 +484,8 @@ static struct queue_answer *ask_store(struct question *q, const char *verb)
 	for (size_t i = 0; i < ARRAY_SIZE(dead); i++)
 		if (str_eq(verb, dead[i].verb))
 			return ask_dead(q, dead[i].dead);
+	if (str_starts(verb, "cursors"))
+		return ask_cursors(q, str_eq(verb, "cursors.reset"));
 	if (str_eq(verb, "jobs"))
 		return ask_jobs(q);
 	if (str_eq(verb, "runs"))

@@ -17,6 +17,7 @@ enum {
 	FROM = 32,
 	ALL = 64,
 	BEFORE = 128,
+	PARTITION = 256,
 	REQUEST_ID_MAX = 128
 };
 
@@ -36,6 +37,8 @@ static const struct verb_args {
 	{ "db", 0, 0 },
 	{ "db.slow", 0, 0 },
 	{ "db.reset", 0, 0 },
+	{ "cursors", JOB, JOB },
+	{ "cursors.reset", JOB | PARTITION, JOB },
 	{ "dead.show", ID, ID },
 	{ "dead.retry", ID | ALL | JOB, 0 },
 	{ "dead.drop", ID | ALL | JOB, 0 },
@@ -72,6 +75,12 @@ static int take_request_id(struct args *a, const json_t *v, struct err *err)
 	return 0;
 }
 
+static int take_partition(struct args *a, const json_t *v, struct err *err)
+{
+	a->partition = json_string_value(v);
+	return a->partition ? 0 : err_set(err, -EINVAL, "partition must be a text");
+}
+
 static int take_from(struct args *a, const json_t *v, struct err *err)
 {
 	if (!json_is_string(v))
@@ -90,7 +99,7 @@ static int take_all(struct args *a, const json_t *v, struct err *err)
 static unsigned key_of(const char *key)
 {
 	static const char *const names[] = { "job", "request_id", "id", "n", "limit", "from", "all",
-		"before" };
+		"before", "partition" };
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (str_eq(names[i], key))
 			return 1u << i;
@@ -106,6 +115,7 @@ static int take(struct args *a, unsigned key, const json_t *v, struct err *err)
 	case N: return take_int(v, "n", 1, ARGS_TIMES_MAX, &a->n, err);
 	case LIMIT: return take_int(v, "limit", 1, ARGS_RUNS_MAX, &a->limit, err);
 	case FROM: return take_from(a, v, err);
+	case PARTITION: return take_partition(a, v, err);
 	case BEFORE: return take_int(v, "before", 1, INT64_MAX, &a->before, err);
 	default: return take_all(a, v, err);
 	}

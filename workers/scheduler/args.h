@@ -19,6 +19,7 @@ struct args {
 	void *json;		/* what the texts below live in */
 	const char *job;	/* NULL: not given; the name of a job */
 	const char *request_id; /* 1..128 printable ASCII characters */
+	const char *partition;	/* NULL: not given; a value of for_each */
 	int64_t id;		/* 0: not given */
 	int64_t before;		/* 0: not given */
 	int64_t n, limit;	/* limit of dead 0: none */

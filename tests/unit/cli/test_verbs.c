@@ -194,6 +194,50 @@ static void dead_letters_are_listed_shown_and_put_back(void **state)
 	typed_free(&t);
 }
 
+static void cursors_are_shown_and_reset(void **state)
+{
+	(void)state;
+	static const char two[] =
+		"{\"cursors\":[{\"job\":\"sync\",\"partition\":{\"v\":\"a\\u001bb\"},\"cursor\":"
+		"\"2026-11-21T08:00:00.000Z\",\"reached\":null,\"windows\":3,\"updated_at\":"
+		"\"2026-11-21T09:00:00.000Z\",\"run\":7},{\"job\":\"sync\",\"partition\":{},"
+		"\"cursor\":41,\"reached\":42,\"windows\":0,\"updated_at\":null,\"run\":8}]}";
+	const struct fake_answer script[] = {
+		{ .verb = "cursors", .page = two, .hang_up = true },
+		{ .verb = "cursors", .page = "{\"cursors\":[]}", .hang_up = true },
+		{ .verb = "cursors.reset",
+			.page = "{\"reset\":{\"job\":\"sync\",\"cursors\":1}}",
+			.hang_up = true },
+		{ .verb = "cursors.reset", .page = "{\"reset\":{\"job\":\"sync\",\"cursors\":2}}" },
+		{ 0 },
+	};
+	struct fake_server *server = fake_server_start(script);
+	const char *path = fake_server_path(server);
+	struct typed t;
+	typed(&t, "cursors", "sync", "--socket", path);
+	assert_string_equal(fake_server_args(server, 0), "{\"job\":\"sync\"}");
+	assert_says(t.out, "2026-11-21T08:00:00.000Z");
+	assert_says(t.out, "41");
+	assert_null(strchr(t.out, '\x1b'));
+	typed_free(&t);
+	typed(&t, "cursors", "sync", "--socket", path);
+	assert_says(t.err, "no cursors");
+	typed_free(&t);
+	typed(&t, "cursors", "reset", "sync", "a b", "--socket", path);
+	assert_string_equal(
+		fake_server_args(server, 2), "{\"job\":\"sync\",\"partition\":\"a b\"}");
+	assert_says(t.err, "1 cursor forgotten");
+	typed_free(&t);
+	typed(&t, "cursors", "reset", "sync", "--socket", path);
+	assert_string_equal(fake_server_args(server, 3), "{\"job\":\"sync\"}");
+	assert_int_equal(t.code, 0);
+	typed_free(&t);
+	fake_server_finish(server);
+	typed(&t, "cursors", "sync", "x", "--socket", "/nonexistent");
+	assert_int_equal(t.code, CLI_USAGE);
+	typed_free(&t);
+}
+
 static char folder[64], log_path[96], answer[512];
 
 static int make_log(void **state)
@@ -298,6 +342,7 @@ int main(void)
 		cmocka_unit_test(a_name_of_nothing_is_exit_code_4),
 		cmocka_unit_test(a_reload_with_errors_tells_them_and_that_nothing_changed),
 		cmocka_unit_test(a_reload_tells_its_steps),
+		cmocka_unit_test(cursors_are_shown_and_reset),
 		cmocka_unit_test(dead_letters_are_listed_shown_and_put_back),
 		cmocka_unit_test(db_shows_connections_and_what_would_help),
 		cmocka_unit_test_setup_teardown(

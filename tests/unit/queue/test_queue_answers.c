@@ -370,6 +370,85 @@ static void a_database_that_is_away_is_said(void **state)
 	store_close(away);
 }
 
+/* 120 partitions of job j, "{"n":"p000"}" and on; one of another job. */
+static void make_cursors(struct fixture *f)
+{
+	char sql[400];
+	for (int i = 0; i < 120; i++) {
+		snprintf(sql, sizeof(sql),
+			"INSERT INTO drover_cursor (job, part, cursor, reached, updated_at, run_id)"
+			" VALUES ('j', '{\"n\":\"p%03d\"}', %s, %d, 1, 7)",
+			i, i ? "1767323045000" : "NULL", i);
+		assert_ok(run_sql(f, sql));
+	}
+	assert_ok(run_sql(f, "INSERT INTO drover_cursor (job, part, cursor, reached, updated_at, "
+			     "run_id) VALUES ('other', '{}', 5, 6, 1, 1)"));
+	assert_ok(run_sql(f, "INSERT INTO drover_window (job, part, since, run_id) VALUES"
+			     " ('j', '{\"n\":\"p001\"}', 1, 7), ('j', '{\"n\":\"p001\"}', 2, 7),"
+			     " ('other', '{}', 1, 1)"));
+}
+
+static void cursors_are_shown_by_partition(void **state)
+{
+	struct fixture *f = *state;
+	struct pages p;
+	const struct cursors_question times = { .job = "j", .times = true };
+	const struct cursors_question numbers = { .job = "other" }, none = { .job = "no" };
+	make_cursors(f);
+	ASK(f, p, queue_answer_cursors(f->store, &times, on_page, &p));
+	const json_t *all = json_object_get(p.joined, "cursors");
+	assert_int_equal(json_array_size(all), 120);
+	const json_t *first = json_array_get(all, 0), *second = json_array_get(all, 1);
+	assert_string_equal(text_of(json_object_get(first, "partition"), "n"), "p000");
+	assert_true(json_is_null(json_object_get(first, "cursor")));
+	assert_string_equal(text_of(second, "cursor"), "2026-01-02T03:04:05.000Z");
+	assert_int_equal(int_of(second, "windows"), 2);
+	assert_int_equal(int_of(second, "run"), 7);
+	json_decref(p.joined);
+	ASK(f, p, queue_answer_cursors(f->store, &numbers, on_page, &p));
+	first = json_array_get(json_object_get(p.joined, "cursors"), 0);
+	assert_int_equal(int_of(first, "cursor"), 5);
+	assert_int_equal(int_of(first, "reached"), 6);
+	assert_int_equal(json_object_size(json_object_get(first, "partition")), 0);
+	json_decref(p.joined);
+	ASK(f, p, queue_answer_cursors(f->store, &none, on_page, &p));
+	assert_int_equal(json_array_size(json_object_get(p.joined, "cursors")), 0);
+	json_decref(p.joined);
+}
+
+static void cursors_are_forgotten_one_or_all_but_not_while_the_job_runs(void **state)
+{
+	struct fixture *f = *state;
+	struct pages p;
+	const struct cursors_question one = { .job = "j", .partition = "{\"n\":\"p001\"}" };
+	const struct cursors_question all = { .job = "j" };
+	make_cursors(f);
+	make_run(f, NULL, 1, PRIORITY_MEDIUM, 3);
+	ASK(f, p, queue_answer_reset_cursors(f->store, &all, on_page, &p));
+	assert_int_equal(p.status, QUEUE_BUSY);
+	assert_string_equal(text_of(p.joined, "error"),
+		"run 1 of j has not ended; wait for it, or pause the job");
+	json_decref(p.joined);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_cursor"), 121);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_window"), 3);
+	assert_ok(run_sql(f, "UPDATE drover_run SET state = 'failed', finished_at = 1"));
+	ASK(f, p, queue_answer_reset_cursors(f->store, &one, on_page, &p));
+	assert_int_equal(int_of(json_object_get(p.joined, "reset"), "cursors"), 1);
+	json_decref(p.joined);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_cursor"), 120);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_window"), 1);
+	ASK(f, p, queue_answer_reset_cursors(f->store, &one, on_page, &p));
+	assert_int_equal(p.status, QUEUE_LOST);
+	json_decref(p.joined);
+	ASK(f, p, queue_answer_reset_cursors(f->store, &all, on_page, &p));
+	assert_int_equal(int_of(json_object_get(p.joined, "reset"), "cursors"), 119);
+	json_decref(p.joined);
+	assert_int_equal(peek(f, "SELECT COUNT(*) FROM drover_cursor"), 1);
+	ASK(f, p, queue_answer_reset_cursors(f->store, &all, on_page, &p));
+	assert_int_equal(int_of(json_object_get(p.joined, "reset"), "cursors"), 0);
+	json_decref(p.joined);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, queue_setup, fixture_teardown)
 
 int main(void)
@@ -383,6 +462,8 @@ int main(void)
 		TEST(runs_that_are_open_again_keep_to_their_index),
 		TEST(all_dead_letters_are_retried_in_steps),
 		TEST(the_queue_is_counted_by_state),
+		TEST(cursors_are_shown_by_partition),
+		TEST(cursors_are_forgotten_one_or_all_but_not_while_the_job_runs),
 		TEST(a_cancelled_answer_sends_no_more_pages),
 		TEST(a_database_that_is_away_is_said),
 	};

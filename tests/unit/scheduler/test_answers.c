@@ -112,6 +112,10 @@ static void wrong_arguments_have_exit_code_2_and_words(void **state UNUSED)
 		{ "dead", "{\"before\": 0}" },
 		{ "dead.drop", "{\"id\": 0}" },
 		{ "dead.drop", "{\"id\": -1}" },
+		{ "cursors", "{}" },
+		{ "cursors", "{\"job\": \"tick\", \"partition\": \"1\"}" },
+		{ "cursors.reset", "{\"partition\": \"1\"}" },
+		{ "cursors.reset", "{\"job\": \"tick\", \"partition\": 1}" },
 		{ "fetch", "{}" },
 	};
 	world_configure(tick_config("{every: 1h}"));
@@ -155,6 +159,10 @@ static void who_may_only_look_changes_nothing(void **state UNUSED)
 	assert_int_equal(world->pages[0].exit_code, 5);
 	ask_as("dead.drop", "{\"all\": true}", false);
 	assert_int_equal(world->pages[0].exit_code, 5);
+	ask_as("cursors.reset", "{\"job\": \"tick\"}", false);
+	assert_int_equal(world->pages[0].exit_code, 5);
+	ask_as("cursors", "{\"job\": \"tick\"}", false);
+	assert_int_equal(world->pages[0].exit_code, 0);
 	ask_as("dead", "{}", false);
 	assert_int_equal(world->pages[0].exit_code, 0);
 	assert_int_equal(world_number("SELECT COUNT(*) FROM drover_run"), 0);
@@ -424,6 +432,37 @@ static void dead_letters_are_listed_shown_retried_and_dropped(void **state UNUSE
 	assert_string_equal(world->pages[0].json, "{\"dead\":[]}");
 }
 
+/* A value of for_each names its partition, as the task's payload has it. */
+static void cursors_are_shown_as_their_type_and_reset_by_value(void **state UNUSED)
+{
+	world_configure(
+		must_load("providers: {p: {base_url: \"https://api.example.org/\"}}\n"
+			  "jobs: {sync: {kind: collect, request: {provider: p, path: \"/{{v}}\"},"
+			  " for_each: {values: [\"a\\\"b\", c], as: v}, fields: {id: id},"
+			  " incremental: {cursor: n, param: since, type: integer, start: \"0\"},"
+			  " store: {table: t, key: [id]}}}\n"));
+	assert_ok(run_sql(world->f,
+		"INSERT INTO drover_cursor (job, part, cursor, reached, updated_at, run_id)"
+		" VALUES ('sync', '{\"v\":\"a\\\"b\"}', 41, 42, 1, 1),"
+		" ('sync', '{\"v\":\"c\"}', 1, 1, 1, 1)"));
+	assert_int_equal(ask("cursors", "{\"job\": \"sync\"}"), 0);
+	json_t *cursors = list("cursors");
+	assert_int_equal(json_array_size(cursors), 2);
+	const json_t *first = json_array_get(cursors, 0);
+	assert_int_equal(json_integer_value(json_object_get(first, "cursor")), 41);
+	assert_string_equal(text(json_object_get(first, "partition"), "v"), "a\"b");
+	json_decref(cursors);
+	assert_int_equal(ask("cursors.reset", "{\"job\": \"sync\", \"partition\": \"nobody\"}"), 4);
+	assert_int_equal(ask("cursors.reset", "{\"job\": \"sync\", \"partition\": \"a\\\"b\"}"), 0);
+	assert_string_equal(world->pages[0].json, "{\"reset\":{\"job\":\"sync\",\"cursors\":1}}");
+	assert_int_equal(world_number("SELECT MAX(cursor) FROM drover_cursor"), 1);
+	assert_int_equal(ask("run", "{\"job\": \"sync\", \"request_id\": \"1\"}"), 0);
+	assert_int_equal(ask("cursors.reset", "{\"job\": \"sync\"}"), 1);
+	assert_non_null(strstr(error_text(), "has not ended"));
+	assert_null(strstr(world->pages[0].json, "away"));
+	assert_int_equal(ask("cursors", "{\"job\": \"snyc\"}"), 4);
+}
+
 static void without_a_store_the_reason_is_told_and_next_still_answers(void **state UNUSED)
 {
 	world_configure(tick_config("{every: 1h}"));
@@ -505,6 +544,7 @@ int main(void)
 		TEST(next_of_every_keeps_its_phase),
 		TEST(next_of_a_job_that_is_never_due_is_empty),
 		TEST(dead_letters_are_listed_shown_retried_and_dropped),
+		TEST(cursors_are_shown_as_their_type_and_reset_by_value),
 		TEST(without_a_store_the_reason_is_told_and_next_still_answers),
 		TEST(a_store_that_fails_meanwhile_is_an_error_that_may_pass),
 		TEST(more_questions_than_are_taken_at_once_are_told_to_come_again),
