@@ -313,10 +313,12 @@ static void on_wake(void *arg)
 		enqueue(f);
 		return;
 	}
-	f->granted = false;
-	for (size_t i = 0; i < f->spec.limit_count; i++)
-		limits_sends(f->fetcher->limits, &f->permits[i]);
-	send_now(f);
+	int64_t wait = limits_sends(f->fetcher->limits, f->permits, f->spec.limit_count);
+	f->granted = wait > 0;
+	if (f->granted)
+		loop_timer_start(f->sleep, wait);
+	else
+		send_now(f);
 }
 
 void fetch_go(struct fetch *f)

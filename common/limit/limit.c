@@ -577,16 +577,33 @@ int64_t limits_acquire(struct limits *l, const struct limit_spec *spec, struct l
 	return limits_acquire_all(l, spec, 1, permit);
 }
 
-void limits_sends(struct limits *l, struct limit_permit *permit)
+/* Others may have gone meanwhile: the distance to them is kept as well. */
+static int64_t distance_opens(const struct entry *e, const struct limit_permit *permit)
 {
+	int64_t delay_us = MAX(e->min_delay_us, e->adaptive ? e->adapt.delay_us : 0);
+	return e->last_start_us == permit->start_us ? 0 : e->last_start_us + delay_us;
+}
+
+int64_t limits_sends(struct limits *l, struct limit_permit *permits, size_t count)
+{
+	int64_t opens = 0;
+	int rc = lock(l, false);
+	if (rc < 0)
+		return rc == -EAGAIN ? BUSY_MS : 0; /* no file: it was permitted */
 	int64_t now = clock_boot_us();
-	if (!permit->id || permit->entry >= LIMIT_KEYS || lock(l, false) < 0)
-		return;
-	struct entry *e = &l->file.map->entries[permit->entry];
-	permit->start_us = now;
-	e->last_start_us = MAX(e->last_start_us, now);
-	e->quiet_until_us = MAX(e->quiet_until_us, now + e->min_delay_us);
+	struct entry *entries = l->file.map->entries;
+	for (size_t i = 0; i < count; i++)
+		if (permits[i].entry < LIMIT_KEYS)
+			opens = MAX(opens, distance_opens(&entries[permits[i].entry], &permits[i]));
+	for (size_t i = 0; opens <= now && i < count; i++) {
+		if (permits[i].entry >= LIMIT_KEYS)
+			continue;
+		struct entry *e = &entries[permits[i].entry];
+		permits[i].start_us = e->last_start_us = now;
+		e->quiet_until_us = MAX(e->quiet_until_us, now + e->min_delay_us);
+	}
 	limit_file_unlock(&l->file);
+	return opens > now ? wait_ms(now, opens) : 0;
 }
 
 void limits_end(struct limits *l, struct limit_permit *permit, const struct limit_ending *ending)

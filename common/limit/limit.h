@@ -66,8 +66,11 @@ int64_t limits_acquire(struct limits *limits, const struct limit_spec *spec,
 /** limits_acquire for several sets at once: a place in every window of all of them, or in none. */
 int64_t limits_acquire_all(struct limits *limits, const struct limit_spec *specs, size_t count,
 	struct limit_permit *permits) MUST_CHECK;
-/** Of a permit that was kept a while before the call goes out: it does now. */
-void limits_sends(struct limits *limits, struct limit_permit *permit);
+/**
+ * Of permits of limits_acquire_all that were kept a while before the call goes out: it would now.
+ * @return 0: it goes; > 0: others went meanwhile, milliseconds after which to ask again
+ */
+int64_t limits_sends(struct limits *limits, struct limit_permit *permits, size_t count) MUST_CHECK;
 /** The call ended now with an answer. Safe on an empty permit; empties it. */
 void limits_release(struct limits *limits, struct limit_permit *permit);
 void limits_end(

@@ -171,6 +171,28 @@ static void sendings_keep_their_distance(void **state)
 	assert_int_equal(calls(&spec, 5), 1);
 }
 
+static void what_was_kept_before_its_sending_keeps_its_distance_too(void **state)
+{
+	(void)state;
+	struct limit_spec spec = *SPEC("host/x", { 5, 0 });
+	struct limit_permit kept = { 0 }, next = { 0 }, last = { 0 };
+	spec.min_delay_ms = 200;
+	assert_int_equal(limits_acquire(limits, &spec, &kept), 0);
+	pass_ms(250);
+	assert_int_equal(limits_acquire(limits, &spec, &next), 0);
+	pass_ms(50);
+	assert_int_equal(limits_sends(limits, &kept, 1), 150);
+	pass_ms(150);
+	assert_int_equal(limits_sends(limits, &kept, 1), 0);
+	assert_int_equal(limits_acquire(limits, &spec, &last), 200);
+	/* Nobody went before it: it goes, however long it was kept. */
+	pass_ms(200);
+	assert_int_equal(limits_acquire(limits, &spec, &last), 0);
+	pass_ms(10);
+	assert_int_equal(limits_sends(limits, &last, 1), 0);
+	assert_int_equal(limits_acquire(limits, &spec, &kept), 200);
+}
+
 static void a_closed_key_stays_shut_for_every_process(void **state)
 {
 	(void)state;
@@ -588,6 +610,7 @@ int main(void)
 		TEST(a_call_takes_a_place_in_every_window_or_in_none),
 		TEST(several_keys_are_granted_together_or_not_at_all),
 		TEST(sendings_keep_their_distance),
+		TEST(what_was_kept_before_its_sending_keeps_its_distance_too),
 		TEST(a_closed_key_stays_shut_for_every_process),
 		TEST(places_of_a_killed_process_end_with_it),
 		TEST(after_another_boot_every_window_counts_as_used_up),
