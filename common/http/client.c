@@ -348,6 +348,11 @@ int http_send(struct http_transfer **out, struct http_client *client,
 	return 0;
 }
 
+int64_t http_transfer_sendings(const struct http_transfer *t)
+{
+	return t->sendings;
+}
+
 long http_transfer_status(const struct http_transfer *t)
 {
 	long status = 0;

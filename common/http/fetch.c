@@ -685,11 +685,15 @@ int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_
 	return 0;
 }
 
-void fetch_cancel(struct fetch *f)
+int64_t fetch_cancel(struct fetch *f)
 {
 	if (!f)
-		return;
+		return 0;
+	int64_t requests = f->requests;
 	if (f->transfer) {
+		int64_t sendings = http_transfer_sendings(f->transfer);
+		requests += sendings;
+		stats_add(f->fetcher->stats, STAT_requests, (uint64_t)sendings);
 		/* One that hangs is often ended from above: by its task's timeout. */
 		tell_if_slow(f, http_transfer_status(f->transfer),
 			http_outcome_name(HTTP_CANCELLED), "given up while it was under way",
@@ -706,4 +710,5 @@ void fetch_cancel(struct fetch *f)
 	if (!list_empty(&f->group->waiting))
 		loop_timer_start(f->group->timer, 0);
 	fetch_free(f);
+	return requests;
 }

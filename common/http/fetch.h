@@ -119,8 +119,11 @@ int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_
 	const struct fetch_ops *ops, void *arg, struct err *err) MUST_CHECK;
 /** After going() said false; does nothing when it does not wait for that. */
 void fetch_go(struct fetch *fetch);
-/** Without a callback; NULL is fine. Not from within its own done(). */
-void fetch_cancel(struct fetch *fetch);
+/**
+ * Without a callback; NULL is fine. Not from within its own done().
+ * @return calls that were sent for it, the one under way too
+ */
+int64_t fetch_cancel(struct fetch *fetch);
 /** http_hold() of the answer whose body is being read. */
 void fetch_hold(struct fetch *fetch, bool on);
 /** http_transfer_header() of it. */

@@ -104,6 +104,8 @@ int http_send(struct http_transfer **out, struct http_client *client,
 const char *http_transfer_header(const struct http_transfer *transfer, const char *name);
 /** Of the answer whose body is being read; 0 before. */
 long http_transfer_status(const struct http_transfer *transfer);
+/** How often it was sent so far: libcurl may send again when a kept connection has died. */
+int64_t http_transfer_sendings(const struct http_transfer *transfer);
 /** Drops it without a callback. NULL is fine. Never blocks: a transfer that is still resolving is
  * let go of, not joined. */
 void http_cancel(struct http_transfer *transfer);

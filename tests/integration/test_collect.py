@@ -482,6 +482,7 @@ def test_a_task_over_its_time_is_tried_again_from_where_it_was(house, provider):
     assert house.rows("id, title, n, lat") == expected(records)
     assert [c.query["page"] for c in provider.calls].count("4") == 2
     assert [c.query["page"] for c in provider.calls].count("3") == 1
+    assert house.the_run()["requests"] == provider.count(), "the call that was given up counts too"
 
 
 def test_a_record_over_a_mebibyte_is_left_out_in_bounded_memory(house, provider):

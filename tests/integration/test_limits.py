@@ -91,7 +91,7 @@ def test_the_budget_that_the_server_tells_is_not_overdrawn(house, provider):
     provider.route("/items", budget)
     house.configure(job=", paginate: {by: page, param: page, size: 10}", processes=3)
     children = [house.start("a", str(i), epoch=str(i)) for i in range(3)]
-    until(lambda: provider.count() >= 14, what="calls", patience=15)
+    until(lambda: provider.count() >= 14, what="calls")
     for child in children:
         child.kill()
     assert told["refused"] == 0

@@ -73,7 +73,7 @@ void collect_task_end(
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	fetch_cancel(t->fetch);
+	t->requests += fetch_cancel(t->fetch);
 	t->fetch = NULL;
 	t->ending = ending;
 	t->delay_ms = delay_ms;
@@ -526,6 +526,9 @@ void collect_task_start(struct collector *c, struct task *task)
 
 void collect_task_abandon(struct collect_task *t)
 {
+	bool sent = fetch_under_way(t->fetch);
+	t->requests += fetch_cancel(t->fetch);
+	t->fetch = NULL;
 	struct store_tx *tx = store_tx_new(t->collector->store, 0);
 	/* If memory is short its lease will run out. What is on its way to the store comes first.
 	 */
@@ -534,7 +537,7 @@ void collect_task_abandon(struct collect_task *t)
 		queue_tx_guard(t->collector->queue, tx, t->task, NULL);
 		queue_tx_count(tx, t->task, &counts);
 		bool told = t->marked || t->marking, open = t->writing || !list_empty(&t->ready);
-		if (told && !open && !fetch_under_way(t->fetch) && !t->unsure)
+		if (told && !open && !sent && !t->unsure)
 			collect_commit_mark(tx, t, false);
 		queue_tx_put_back(tx, t->task, 0);
 		store_submit(t->collector->store, tx, NULL, NULL);

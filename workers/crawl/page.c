@@ -69,7 +69,7 @@ static void stop_work(struct page *page)
 	loop_cancel_deferred(page->crawl->loop, page);
 	loop_timer_stop(page->timer);
 	robots_forget(TAKE(page->robots));
-	fetch_cancel(TAKE(page->fetch));
+	page->counts.requests += fetch_cancel(TAKE(page->fetch));
 	parsers_cancel(TAKE(page->parse));
 }
 

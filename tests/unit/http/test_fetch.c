@@ -377,8 +377,8 @@ static void cancelled_fetches_say_nothing_and_hold_nothing(void **state)
 	loop_timer_start(stopper, 100);
 	loop_run(loop);
 	assert_int_equal(server_count(server), 1);
-	fetch_cancel(waiting.fetch);
-	fetch_cancel(sent.fetch);
+	assert_int_equal(fetch_cancel(waiting.fetch), 0);
+	assert_int_equal(fetch_cancel(sent.fetch), 1);
 	open_calls -= 2;
 	run(&last, &s);
 	assert_int_equal(last.outcome, FETCH_ANSWER);
