@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "base/sys.h"
 #include "contain.h"
+#include "endings.h"
 #include "instance.h"
 #include "log/log.h"
 #include "log_room.h"
@@ -37,6 +38,7 @@ struct take_over {
 	void *array;
 	size_t count, cap;
 	int rc; /* of what could not even be looked at */
+	struct endings endings;
 };
 
 /* --- marks --- */
@@ -163,11 +165,13 @@ static void restore(struct process *p, const struct record *r)
 	restore_exit(p, r);
 }
 
-static void on_record(void *arg, const struct record *r)
+static void on_record(void *arg, const struct record *on_file)
 {
 	struct take_over *t = arg;
+	struct record whole = *on_file, *r = &whole;
 	if (r->name[0] == ':')
 		return;
+	endings_apply(&t->endings, r);
 	/* A copy from elsewhere tells of processes that are not ours. */
 	if (!str_eq(r->mark, t->sv->mark)) {
 		record_remove(t->sv->slots_fd, r->name);
@@ -324,7 +328,9 @@ int adopt_and_start(struct supervisor *sv, struct err *err)
 {
 	struct take_over t = { .sv = sv };
 	reserve_give(contain_reserve(sv->contain), RESERVE_FDS);
-	int rc = records_read(sv->slots_fd, on_record, &t);
+	int rc = endings_read(&t.endings, sv->runtime_fd, sv->mark);
+	if (rc == 0)
+		rc = records_read(sv->slots_fd, on_record, &t);
 	if (rc == 0)
 		contain_marked(sv->contain, on_mark, &t);
 	if (rc == 0)
@@ -340,6 +346,9 @@ int adopt_and_start(struct supervisor *sv, struct err *err)
 		if (rc == 0)
 			settle(p, record_of(&t, p));
 	}
+	if (rc == 0)
+		endings_forget(sv->runtime_fd);
+	endings_finish(&t.endings);
 	free(t.array);
 	return rc;
 }

@@ -25,6 +25,7 @@
 #include "spawn.h"
 #include "supervisor.h"
 #include "task_slot.h"
+#include "together.h"
 #include "upgrade.h"
 #include "worker_link.h"
 #include <errno.h>
@@ -121,6 +122,12 @@ static void save(struct process *p)
 	uint64_t sum = record_sum(&record);
 	if (sum == p->saved)
 		return;
+	if (p->listed && record_is_of_shutdown(&record)) {
+		p->saved = sum;
+		p->end_saved = true;
+		p->listed = false;
+		return;
+	}
 	int fd = open_record(sv, p->name, &err);
 	int rc = fd < 0 ? fd : record_write(fd, &record);
 	if (fd >= 0)
@@ -490,6 +497,7 @@ static void on_closed(void *arg, const char *why)
 		process_fail(i->process, words);
 		return;
 	}
+	process_parts(i->process);
 	/* Mostly it is dead and its pidfd tells next. */
 	loop_timer_start(i->lost, LOST_MS);
 }
@@ -550,6 +558,12 @@ static bool signal_group(const struct process *p)
 	return true;
 }
 
+void instance_tell_end(struct process *p)
+{
+	if (p->instance)
+		p->instance->told = signal_group(p);
+}
+
 /*
  * A stopped process cannot obey until it goes on. Mostly none is: who ends at once is spared the
  * second signal, which would wait for the same locks of the kernel as the ends of the others.
@@ -579,7 +593,9 @@ static void terminate(struct process *p, int64_t deadline_ms)
 	/* A worker that lost its supervisor is ending its transaction and leaves by itself. */
 	if (p->kind && p->instance && p->instance->inherited && !p->main_ended)
 		return;
-	if (!signal_group(p))
+	if (p->instance && p->instance->told)
+		p->instance->told = false;
+	else if (!signal_group(p))
 		contain_signal(sv->contain, &target, p->rules->stop.signal,
 			p->main_ended ? CONTAIN_TREE : CONTAIN_GROUP);
 }
@@ -738,6 +754,7 @@ static bool may_start(const struct process *p, char *why, size_t size)
 const struct process_ops instance_ops = {
 	.spawn = spawn,
 	.terminate = terminate,
+	.end_together = together_end,
 	.kill_tree = kill_all,
 	.living = living,
 	.gone = gone,

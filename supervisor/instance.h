@@ -30,6 +30,7 @@ struct instance {
 	bool greeted, configured;    /* HELLO came; a CONFIG_RESULT was good */
 	bool child;		     /* stands in sv->children */
 	bool to_go_on;		     /* was told to end, and may be stopped */
+	bool told;		     /* by instance_tell_end() */
 	bool inherited;		     /* an earlier supervisor started it */
 	int looks;		     /* how often we looked whether it is executed */
 	struct probe_exec *exec;     /* services that are asked by a command; NULL: not yet */
@@ -67,6 +68,8 @@ extern const struct process_ops instance_ops;
 /** What is left of an instance of an earlier supervisor, as its record (or NULL: only marks) tells.
  * @return 0; -EMFILE, -ENFILE, -ENOMEM: whether it lives cannot be known */
 int instance_adopt(struct process *p, const struct record *record);
+/** Its main process's group gets the signal that ends it, now; terminate() knows that then. */
+void instance_tell_end(struct process *p);
 /** Told to end a while ago: lets it go on if it is stopped. */
 void instance_go_on(struct process *p);
 /** A service's child that we have no pipe from: tells process_ready() when it is executed. */

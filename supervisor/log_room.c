@@ -14,6 +14,7 @@
 #include "hand_over.h"
 #include "ipc/channel.h"
 #include "log_fifo.h"
+#include "log_gap.h"
 #include "loop/loop.h"
 #include "records.h"
 #include "reserve.h"
@@ -39,6 +40,7 @@ enum {
 	DELAY_MAX_MS = 5000,
 	SETTLE_MS = 250, /* drover-log's answer is not waited for longer */
 	RETELL_MS = 20,	 /* how soon it is told again what could not be sent */
+	OWN_PIPE = 1024 * 1024,
 };
 
 struct log_room {
@@ -56,12 +58,14 @@ struct log_room {
 	struct channel *channel;
 	bool rotate_due;
 	struct loop_timer *timer, *retell;
+	struct log_gap *gap;
 	int64_t started_ms, delay_ms;
 	unsigned restarts;
 	void (*done)(void *arg);
 	void *done_arg;
 	bool was_left; /* by the droverd before us, without an end */
 	bool killed;   /* at the end, after it had its time */
+	bool drained;  /* at the end: all is in the files, and it is about to leave */
 	void (*rotated)(void *arg, const struct msg_log_rotated *answer);
 	void *rotated_arg;
 	void (*settled)(void *arg, const char *name);
@@ -207,7 +211,8 @@ void log_room_half_line(struct log_room *room, const char *name, bool with_all)
 	struct log_fifo *f = find(room, name);
 	if (!f)
 		return;
-	enum half_line end = half_line_end(f->fd, room->aux);
+	/* In the pipe nobody writes behind it any more: LOG_END comes when all of it is read. */
+	enum half_line end = with_all ? HALF_LINE_NO_ROOM : half_line_end(f->fd, room->aux);
 	f->unsettled = end != HALF_LINE_NONE;
 	f->in_file = end == HALF_LINE_IN_FILE;
 	f->asked_ms = clock_mono_ms();
@@ -340,6 +345,8 @@ static void on_ended(void *arg, const siginfo_t *info)
 {
 	struct log_room *room = arg;
 	bool expected = room->done != NULL;
+	if (room->drained)
+		return; /* log_room_free() waits for it */
 	struct spawn_failure failure;
 	bool unstarted = read(room->child.error_fd, &failure, sizeof(failure)) ==
 			 (ssize_t)sizeof(failure);
@@ -397,6 +404,13 @@ static void tell_rotated(struct log_room *room, const struct msg_log_rotated *an
 		rotated(room->rotated_arg, answer);
 }
 
+/* What it still has to do for its own end, we have too. */
+static void drained(struct log_room *room)
+{
+	room->drained = true;
+	ended(room);
+}
+
 static void on_message(void *arg, struct message *m)
 {
 	struct log_room *room = arg;
@@ -404,6 +418,8 @@ static void on_message(void *arg, struct message *m)
 		renew_directory(room);
 	else if (m->id == MSG_LOG_ROTATED)
 		tell_rotated(room, &m->body.log_rotated);
+	else if (m->id == MSG_LOG_DRAINED && room->done)
+		drained(room);
 	else if (m->id == MSG_LOG_LINE_ENDED)
 		settle(room, m->body.log_name.name);
 }
@@ -698,6 +714,9 @@ static int open_all(struct log_room *room, const struct config_logs *config, str
 		struct log_fifo *f = add(room, name, err);
 		if (!f)
 			return err->code;
+		/* Hundreds that start or end say so within milliseconds. */
+		if (c == MAIN)
+			(void)fcntl(f->fd, F_SETPIPE_SZ, OWN_PIPE);
 		room->categories[c] = f->fd;
 	}
 	open_present(room);
@@ -723,8 +742,9 @@ int log_room_new(struct log_room **out, struct loop *loop, const struct log_room
 	room->record.wanted = true;
 	room->timer = loop_timer_new(loop, on_timer, room);
 	room->retell = loop_timer_new(loop, on_retell, room);
-	int rc = room->timer && room->retell ? open_all(room, config, err)
-					     : err_set(err, -ENOMEM, "open the logs");
+	room->gap = log_gap_new(loop);
+	int rc = room->timer && room->retell && room->gap ? open_all(room, config, err)
+							  : err_set(err, -ENOMEM, "open the logs");
 	if (rc == 0 && pipe2(room->aux, O_CLOEXEC | O_NONBLOCK) == -1)
 		rc = err_sys(err, -errno, "open the logs: pipe");
 	if (rc < 0) {
@@ -736,15 +756,27 @@ int log_room_new(struct log_room **out, struct loop *loop, const struct log_room
 	return 0;
 }
 
+static void reap_drained(struct log_room *room)
+{
+	siginfo_t info;
+	wait_for_end(room->child.pidfd);
+	(void)sys_wait_pidfd(room->child.pidfd, &info);
+	room->record.state = PROCESS_STOPPED;
+	save_record(room, 0);
+}
+
 void log_room_free(struct log_room *room)
 {
 	if (!room)
 		return;
 	room->rotated = NULL;
+	if (room->drained && room->child.pid > 0)
+		reap_drained(room);
 	let_go(room);
 	log_fifos_finish(&room->fifos);
 	loop_timer_free(room->timer);
 	loop_timer_free(room->retell);
+	log_gap_free(room->gap);
 	if (room->fifo_dir >= 0)
 		sys_close(room->fifo_dir);
 	if (room->log_dir >= 0)

@@ -117,7 +117,7 @@ static bool is_on_its_way_down(const struct process *p)
 static bool goes_before(const struct process *q, const struct process *p)
 {
 	if (q->kind)
-		return p->turn_after_workers;
+		return p->turn_after_workers && !q->parted;
 	return p->service ? needs(q, p->service) : q->removed && q->rank > p->rank;
 }
 
@@ -133,7 +133,7 @@ static struct leaving who_is_leaving(const struct list *processes)
 		const struct process *q = LIST_ENTRY(node, struct process, node);
 		if (!is_on_its_way_down(q))
 			continue;
-		l.workers |= q->kind != NULL;
+		l.workers |= q->kind && !q->parted;
 		l.dependents |= q->removed || (q->service && q->service->need_count);
 	}
 	return l;
@@ -167,6 +167,17 @@ static int last_started_first(const void *a, const void *b)
 	return (x->at < y->at) - (x->at > y->at);
 }
 
+/* What dies beside the work for the others need not be waited for behind it. */
+static void end_together(const struct come *come, size_t n)
+{
+	CLEANUP(freep) struct process **processes = n > 1 ? calloc(n, sizeof(*processes)) : NULL;
+	if (!processes || !come[0].p->ops->end_together)
+		return;
+	for (size_t i = 0; i < n; i++)
+		processes[i] = come[i].p;
+	come[0].p->ops->end_together(processes, n);
+}
+
 /* All that may go now are found before the first goes: its end must not change who may. */
 static void take_turns(struct list *processes, size_t turns)
 {
@@ -184,6 +195,7 @@ static void take_turns(struct list *processes, size_t turns)
 	}
 	if (n > 1)
 		qsort(come, n, sizeof(come[0]), last_started_first);
+	end_together(come, n);
 	for (size_t i = 0; i < n; i++)
 		process_take_turn(come[i].p);
 	/* Without memory the order is given up, not the stop. */

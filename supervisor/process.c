@@ -197,6 +197,14 @@ void process_hurry(struct process *p, int64_t ms)
 
 /* --- what the world reports --- */
 
+void process_parts(struct process *p)
+{
+	if (p->state != PROCESS_STOPPING || p->parted)
+		return;
+	p->parted = true;
+	p->ops->changed(p);
+}
+
 void process_ready(struct process *p)
 {
 	if (p->state != PROCESS_STARTING)
@@ -423,7 +431,7 @@ static void note_start(struct process *p)
 	p->started_at_ms = clock_real_ms();
 	p->due_ms = -1;
 	p->due_at_ms = 0;
-	p->main_ended = false;
+	p->main_ended = p->parted = false;
 	p->ready = p->outdated = false;
 	process_words(&p->said, "");
 	p->extend_until_ms = 0;

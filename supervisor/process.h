@@ -32,6 +32,9 @@ struct process_ops {
 	/** Asks the instance to end by itself within deadline_ms; once more for the rest when its
 	 * main process has ended. */
 	void (*terminate)(struct process *p, int64_t deadline_ms);
+	/** These take their turn next, all at once: puts on record together that they are ended,
+	 * and asks them to. NULL: each by itself. */
+	void (*end_together)(struct process *const *processes, size_t count);
 	/** KILL to everything of the tree. */
 	void (*kill_tree)(struct process *p);
 	/** How much of the tree lives. */
@@ -97,9 +100,11 @@ struct process {
 	bool turn_after_workers;
 	bool again; /* the next start follows an end: a restart */
 	bool main_ended;
+	bool parted;	  /* a worker that is being ended, and works no more */
 	bool end_awaited; /* killed, and nothing of it lives, but its end was not told yet */
 	bool end_failed;  /* the last end was no success */
 	bool end_saved;	  /* record_is_of_shutdown() of the record on file */
+	bool listed;	  /* the list of a shutdown says so: endings.h */
 	pid_t pid;	  /* of the main process; 0 while there is none */
 	uint32_t stats_slot;
 	enum start_cause next_cause; /* why the next instance will be started */
@@ -210,6 +215,8 @@ void process_quit(struct process *p);
 /** The deadline of a stop that is under way becomes at most ms from now. */
 void process_hurry(struct process *p, int64_t ms);
 
+/** A worker that was told to end needs nobody any more: services need not wait for its end. */
+void process_parts(struct process *p);
 /** What may_spawn() waited for is there. */
 void process_go_on(struct process *p);
 

@@ -34,6 +34,7 @@
 #include "status.h"
 #include "summary.h"
 #include "task_slot.h"
+#include "together.h"
 #include "upgrade.h"
 #include "worker_link.h"
 #include <errno.h>
@@ -204,9 +205,12 @@ static void look_soon(void *arg)
 		loop_timer_start(sv->look_timer, sv->gather_ms);
 }
 
-void supervisor_changed(struct supervisor *sv, struct process *p UNUSED)
+void supervisor_changed(struct supervisor *sv, struct process *p)
 {
 	look_soon(sv);
+	/* The last few are not gathered, nor is what follows them. */
+	if (sv->gather_ms && p && process_is_down(p) && --sv->gathered < MANY)
+		loop_timer_start(sv->look_timer, 0);
 	summary_changed(sv);
 }
 
@@ -245,6 +249,7 @@ static void gather(struct supervisor *sv, int64_t ms)
 	if (sv->gather_ms != ms) {
 		loop_gather(sv->loop, ms);
 		log_hold(ms > 0 ? look_soon : NULL, sv);
+		together_hurry(ms > 0);
 	}
 	sv->gather_ms = ms;
 }
@@ -270,6 +275,7 @@ static void look(void *arg)
 		counts = status_count(sv);
 	}
 	if (sv->state == SUPERVISOR_STOPPING) {
+		sv->gathered = counts.starting;
 		gather(sv, counts.starting >= MANY ? GATHER_MS : 0);
 		stop_next(sv, &counts);
 	} else {
@@ -770,17 +776,18 @@ int supervisor_stop(struct supervisor *sv)
 	memory_watch_free(sv->memory);
 	stats_close(sv->stats);
 	log_set_text(true);
-	log_room_free(sv->logs);
-	service_manager_free(sv->manager);
 	groups_stop(sv->groups);
-	contain_free(sv->contain);
 	children_free(sv->children);
 	spawn_finish();
 	loop_timer_free(sv->settle_timer);
 	loop_timer_free(sv->look_timer);
 	loop_timer_free(sv->go_on_timer);
-	place_leave(sv);
 	config_free(sv->config);
+	/* Meanwhile drover-log has come to its end. */
+	log_room_free(sv->logs);
+	service_manager_free(sv->manager);
+	contain_free(sv->contain);
+	place_leave(sv);
 	free(sv->logger_program);
 	free(sv->config_error);
 	free(sv->upgrade_error);

@@ -75,6 +75,7 @@ struct supervisor {
 	struct loop_timer *go_on_timer;	 /* see instance_go_on() */
 	struct loop_timer *settle_timer; /* see spawn_settle_by() */
 	int64_t gather_ms;		 /* see loop_gather() */
+	int gathered;			 /* meanwhile: about how many have still to end */
 	int64_t summary_ms;		 /* when the monitor was told last */
 	int64_t watched_until_ms; /* somebody reads what it knows: it is told anew and anew */
 	bool summary_soon;	  /* it will be told of what changed */

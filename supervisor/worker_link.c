@@ -179,6 +179,7 @@ void worker_link_message(struct process *p, struct message *m)
 	case MSG_CONFIG_RESULT: on_config_result(p, &m->body.config_result); break;
 	case MSG_BEAT: on_beat(p, &m->body.beat); break;
 	case MSG_TRIMMED: on_trimmed(p, &m->body.trimmed); break;
+	case MSG_DRAINED: process_parts(p); break;
 	case MSG_RESTING: process_rests(p, m->body.hold.on != 0); break;
 	case MSG_OWNER_FREED: owners_freed(sv->owners, m->body.owner_gone.owner); break;
 	case MSG_WAKE: pass_on_work(sv, m->body.wake.kind); break;

@@ -18,11 +18,15 @@ static struct {
 	int fds[LOG_CATEGORIES];
 	uint64_t untold[LOG_CATEGORIES]; /* dropped, and not yet said so in that category */
 	uint64_t dropped;
+	void (*on_drop)(void *arg); /* NULL: nobody is told */
+	void *on_drop_arg;
 } state = { .level = LOG_INFO };
+
+enum { HELD_MAX = 8 * PIPE_BUF };
 
 /* Records of the main category that are not written yet. */
 static struct {
-	char text[PIPE_BUF];
+	char text[HELD_MAX];
 	size_t len, count;
 	void (*told)(void *arg); /* NULL: nothing is held */
 	void *arg;
@@ -43,7 +47,6 @@ static void write_record(enum log_level level, enum log_category category, enum 
 	const char *event, const struct kv *fields);
 static void hold(const char *record, size_t len);
 static void put_or_count(enum log_category to, const char *records, size_t len, size_t count);
-static void tell_drops(void);
 
 const char *log_category_name(enum log_category category)
 {
@@ -104,7 +107,7 @@ void log_write(enum log_level level, enum log_category category, const char *eve
 	if (state.text || !state.open)
 		write_text(level, event, fields);
 	if (state.open) {
-		tell_drops();
+		log_tell_drops();
 		write_record(level, category, category, event, fields);
 		if (level == LOG_ERROR && category != ERROR)
 			write_record(level, category, ERROR, event, fields);
@@ -167,20 +170,45 @@ static void put_or_count(enum log_category to, const char *records, size_t len, 
 {
 	if (state.untold[to] == 0 && put(to, records, len))
 		return;
+	bool news = state.untold[to] == 0;
 	state.untold[to] += count;
 	state.dropped += count;
+	if (news && state.on_drop)
+		state.on_drop(state.on_drop_arg);
+}
+
+void log_on_drop(void (*dropped)(void *arg), void *arg)
+{
+	state.on_drop = dropped;
+	state.on_drop_arg = arg;
+}
+
+/* Whole records, at most PIPE_BUF bytes of them: their count, and where they end. */
+static size_t next_held(size_t from, size_t *end)
+{
+	size_t count = 0, at = from;
+	for (const char *nl; at < held.len; at = (size_t)(nl - held.text) + 1, count++) {
+		nl = memchr(held.text + at, '\n', held.len - at);
+		if (!nl || (size_t)(nl - held.text) + 1 - from > PIPE_BUF)
+			break;
+	}
+	*end = count ? at : held.len;
+	return MAX(count, (size_t)1);
 }
 
 void log_flush(void)
 {
-	if (held.count)
-		put_or_count(MAIN, held.text, held.len, held.count);
+	for (size_t from = 0, end; from < held.len; from = end) {
+		size_t count = next_held(from, &end);
+		put_or_count(MAIN, held.text + from, end - from, count);
+	}
 	held.len = held.count = 0;
 }
 
-static void tell_drops(void)
+bool log_tell_drops(void)
 {
 	char record[LOG_RECORD_MAX];
+	bool all = true;
 	for (int i = 0; i < LOG_CATEGORIES; i++) {
 		if (state.untold[i] == 0)
 			continue;
@@ -190,5 +218,8 @@ static void tell_drops(void)
 				KV_STR("reason", "the log was not read fast enough"), { 0 } });
 		if (put((enum log_category)i, record, len))
 			state.untold[i] = 0;
+		else
+			all = false;
 	}
+	return all;
 }

@@ -26,13 +26,18 @@ void log_open(const char *process, const int fds[LOG_CATEGORIES], enum log_level
 void log_set_text(bool on);
 void log_set_level(enum log_level level);
 bool log_level_parse(const char *name, enum log_level *out); /* debug, info, warn, error */
-/** From now on records of the main category below LOG_WARN are held, up to PIPE_BUF bytes of them,
+/** From now on records of the main category below LOG_WARN are held, up to 32 KiB of them,
  * until log_flush(), so that hundreds cost few writes. held(arg) is told of the first: the caller
  * flushes within milliseconds, for what is held is lost with us. NULL: none is held any more. */
 void log_hold(void (*held)(void *arg), void *arg);
 void log_flush(void);
 /** Records dropped since start because a FIFO was full. */
 uint64_t log_dropped(void);
+/** dropped(arg) is told when records begin to be missing: the next one that finds room says how
+ * many, or log_tell_drops() does, which the caller asks again and again from now on. */
+void log_on_drop(void (*dropped)(void *arg), void *arg);
+/** Writes how many records are missing where there is room for it. @return nothing is untold */
+bool log_tell_drops(void);
 
 /** `event` is a constant to grep for; `fields` ends with KV_END. */
 void log_write(enum log_level level, enum log_category category, const char *event,

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "config/config.h"
 #include "config/kind.h"
 #include "ipc/channel.h"
@@ -30,6 +31,7 @@ enum {
 	LOST_END_MS = 4800,
 	SETUP_FDS = 1 + LOG_CATEGORIES,
 	TRIM_MS = 100, /* other threads give back what is theirs meanwhile */
+	GAP_MS = 250,  /* how often a full log is tried for saying that lines are missing */
 };
 
 struct worker_ticket {
@@ -44,7 +46,7 @@ struct worker {
 	struct loop *loop;
 	struct channel *channel;
 	struct loop_signal *on_term;
-	struct loop_timer *exit_timer, *trim_timer;
+	struct loop_timer *exit_timer, *trim_timer, *gap_timer;
 	struct stats *stats;
 	struct stats_slot *slot;
 	struct config *config;
@@ -53,7 +55,8 @@ struct worker {
 	struct list tickets;
 	uint64_t progress;
 	bool set_up, draining, configured, holding;
-	bool alone; /* nobody supervises it, and the loop is another's */
+	bool parted; /* said so */
+	bool alone;  /* nobody supervises it, and the loop is another's */
 	int exit_code;
 	struct pressure pressure;
 	struct msg_trimmed trimmed; /* the answer that is due; seq 0: none */
@@ -62,11 +65,29 @@ struct worker {
 static void on_message(void *arg, struct message *m);
 static void on_closed(void *arg, const char *why);
 
+/* What is submitted is finished while the store is closed: a server that is a service of this
+ * droverd must not go before that. */
+static bool needs_services(const struct worker *w)
+{
+	return w->config && !str_starts(w->config->store.url, "sqlite:");
+}
+
+static void part(struct worker *w)
+{
+	const struct msg_empty body = { 0 };
+	if (w->parted || needs_services(w))
+		return;
+	w->parted = true;
+	worker_send(w, MSG_DRAINED, &body);
+}
+
 static void begin_drain(struct worker *w, int64_t deadline_ms)
 {
 	if (w->draining)
 		return;
 	w->draining = true;
+	if (list_empty(&w->tickets))
+		part(w);
 	/* Who is not done in time is cut off: leases and fences make that harmless. */
 	loop_timer_start(w->exit_timer, deadline_ms + (LOST_EXIT_MS - LOST_DRAIN_MS));
 	if (!w->configured) {
@@ -111,6 +132,20 @@ static void on_closed(void *arg, const char *why)
 	begin_drain(w, LOST_DRAIN_MS);
 }
 
+/* Who says nothing more must not leave the gap untold. */
+static void on_log_gap(void *arg)
+{
+	struct worker *w = arg;
+	if (!loop_timer_armed(w->gap_timer))
+		loop_timer_start(w->gap_timer, GAP_MS);
+}
+
+static void on_gap_timer(void *arg)
+{
+	if (!log_tell_drops())
+		on_log_gap(arg);
+}
+
 static bool copy_text(char **to, const char *from)
 {
 	free(*to);
@@ -137,6 +172,7 @@ static void set_up(struct worker *w, struct message *m)
 		m->fds[1 + i] = -1; /* kept for ever */
 	}
 	log_open(w->name, fds, (enum log_level)s->log_level);
+	log_on_drop(on_log_gap, w);
 	if (stats_attach(&w->stats, m->fds[0], &err) < 0) {
 		worker_fail(w, "setup_refused", err.text);
 		return;
@@ -282,7 +318,8 @@ static int start(struct worker *w)
 	w->on_term = loop_signal_new(w->loop, SIGTERM, on_term, w);
 	w->exit_timer = loop_timer_new(w->loop, on_exit_timer, w);
 	w->trim_timer = loop_timer_new(w->loop, on_trim_timer, w);
-	if (!w->on_term || !w->exit_timer || !w->trim_timer ||
+	w->gap_timer = loop_timer_new(w->loop, on_gap_timer, w);
+	if (!w->on_term || !w->exit_timer || !w->trim_timer || !w->gap_timer ||
 		channel_new(&w->channel, w->loop, CHANNEL_FD, TO_WORKER, &channel_ops, w) < 0)
 		return -1;
 	return worker_send(w, MSG_HELLO, &hello);
@@ -296,6 +333,8 @@ static void finish(struct worker *w)
 	loop_signal_free(w->on_term);
 	loop_timer_free(w->exit_timer);
 	loop_timer_free(w->trim_timer);
+	log_on_drop(NULL, NULL);
+	loop_timer_free(w->gap_timer);
 	if (!w->alone)
 		loop_free(w->loop);
 	stats_close(w->stats);
@@ -454,6 +493,7 @@ int worker_send(struct worker *w, enum message_id id, const void *body)
 
 void worker_drained(struct worker *w)
 {
+	part(w);
 	loop_timer_stop(w->exit_timer);
 	loop_stop(w->loop);
 }

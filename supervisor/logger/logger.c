@@ -11,6 +11,7 @@
 #include "logger/logfile.h"
 #include "logger/pump.h"
 #include "loop/loop.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@ struct logger {
 	size_t next_packed; /* the logs take turns */
 	int64_t max_age_ms;
 	int64_t lost_told_ms;
+	bool ending; /* by LOG_END */
 };
 
 static void on_message(void *arg, struct message *m);
@@ -209,6 +211,8 @@ void logger_drain(struct logger *logger)
 {
 	for (size_t i = 0; i < logger->count; i++)
 		pump_drain(logger->pumps[i]);
+	if (logger->ending && logger->channel)
+		channel_send(logger->channel, MSG_LOG_DRAINED, &(struct msg_empty) { 0 }, NULL, 0);
 }
 
 size_t logger_count(const struct logger *logger)
@@ -355,12 +359,76 @@ static void rotate_all(struct logger *logger)
 	channel_send(logger->channel, MSG_LOG_ROTATED, &answer, NULL, 0);
 }
 
-/* Nobody listens any more, so nothing is answered. */
+/* --- the end --- */
+
+struct names {
+	char **list; /* sorted */
+	void *array;
+	size_t count, cap;
+	bool all; /* false: it may hold others */
+};
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void add_name(struct names *names, const char *name)
+{
+	char *copy = strdup(name);
+	if (!copy || mem_grow(&names->array, &names->cap, names->count, sizeof(char *)) < 0) {
+		free(copy);
+		names->all = false;
+		return;
+	}
+	names->list = names->array;
+	names->list[names->count++] = copy;
+}
+
+/* Of hundreds of logs most were never written: one look at the directory instead of one at each. */
+static void list_directory(struct names *names, int dir)
+{
+	int copy = sys_openat(dir, ".", O_RDONLY | O_DIRECTORY, 0);
+	DIR *files = copy == -1 ? NULL : fdopendir(copy);
+	names->all = files != NULL;
+	if (!files) {
+		if (copy != -1)
+			sys_close(copy);
+		return;
+	}
+	for (const struct dirent *d; errno = 0, (d = readdir(files));)
+		add_name(names, d->d_name);
+	names->all = names->all && errno == 0;
+	closedir(files);
+	if (names->count)
+		qsort(names->list, names->count, sizeof(char *), by_text);
+}
+
+static bool may_be_there(const struct names *names, const char *file)
+{
+	return !names->all ||
+	       (names->count && bsearch(&file, names->list, names->count, sizeof(char *), by_text));
+}
+
+static void free_names(struct names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		free(names->list[i]);
+	free(names->array);
+}
+
+/* Nobody listens any more, so no half line is answered. */
 static void end_all(struct logger *logger)
 {
+	struct names names = { 0 };
 	logger->tools.line_ended = NULL;
+	list_directory(&names, logger->place.dir);
 	for (size_t i = 0; i < logger->count; i++)
-		pump_half_line(logger->pumps[i]);
+		if (pump_is_written(logger->pumps[i]) ||
+			may_be_there(&names, pump_file(logger->pumps[i])))
+			pump_half_line(logger->pumps[i]);
+	free_names(&names);
+	logger->ending = true;
 	loop_stop(logger->loop);
 }
 

@@ -15,7 +15,7 @@ struct loop;
 
 /** @param fd  takes it (also on failure): the channel. @return 0; negative errno with words */
 int logger_start(struct logger **out, struct loop *loop, int fd, struct err *err) MUST_CHECK;
-/** Moves what is in the pipes at this moment. */
+/** Moves what is in the pipes at this moment; after LOG_END droverd is told that it was done. */
 void logger_drain(struct logger *logger);
 void logger_stop(struct logger *logger); /* NULL is fine */
 /** Logs that are open. */

@@ -257,6 +257,11 @@ void pump_unpacked(struct pump *p, struct logfile_packing *packing)
 	(void)!logfile_packed(&p->out, packing, false);
 }
 
+bool pump_is_written(const struct pump *p)
+{
+	return p->out.fd != -1 || p->dropped || waiting(p) > 0;
+}
+
 void pump_half_line(struct pump *p)
 {
 	p->half_line_asked = true;

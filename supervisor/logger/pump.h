@@ -80,6 +80,8 @@ int pump_set(struct pump *pump, const struct pump_settings *settings) MUST_CHECK
 void pump_set_place(struct pump *pump, const struct pump_place *place);
 /** Moves what is in the pipe at this moment. */
 void pump_drain(struct pump *pump);
+/** It has a file open, or something for one. */
+bool pump_is_written(const struct pump *pump);
 /** The writer died: moves what is in the pipe, then ends and marks a half line. */
 void pump_half_line(struct pump *pump);
 /** Rotates at the next line end (now, when the file ends with one) and opens the file by name

@@ -403,3 +403,23 @@ def test_a_start_that_fails_leaves_drover_log_only_where_a_service_needs_it(drov
     drover.start()
     assert drover.wait_state("a", "running")["pid"] == pid
     assert drover.stop() == 0 and loggers() == []
+
+
+def test_many_that_a_shutdown_was_ending_are_started_anew_at_once(drover):
+    """One list says for all of them whose will their end was; so no interval holds them, though they lived for a moment only."""
+    drover.start("http: {listen: \"127.0.0.1:0\"}\nservices: {a: {command: [sleep, \"1000\"], processes: 12}}\n")
+    names = [f"a:{i}" for i in range(1, 13)]
+    first = {name: drover.wait_state(name, "running")["pid"] for name in names}
+    logger = next(pid for pid in descendants(drover.pid) if comm(pid) == "drover-log")
+    os.kill(logger, signal.SIGSTOP)  # droverd waits for it, with all others gone
+    drover.signal(signal.SIGTERM)
+    until(lambda: not any(alive(pid) for pid in first.values()), "all are gone")
+    drover.wait_state("a:12", "stopped")
+    assert (drover.runtime / "ending").exists()
+    drover.kill()
+    os.kill(logger, signal.SIGKILL)
+    drover.start()
+    for name in names:
+        slot = drover.wait_state(name, "running")
+        assert slot["incarnation"] == 2 and slot["pid"] != first[name]
+    assert not (drover.runtime / "ending").exists()

@@ -122,6 +122,11 @@ static bool w_hold_tasks(struct process *p, bool hold)
 	(void)hold;
 	return of(p)->living;
 }
+static void w_end_together(struct process *const *processes, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		note('!', processes[i]);
+}
 static bool w_may_start(const struct process *p, char *why, size_t size)
 {
 	return order_may_start(&w.sv.processes, p, why, size);
@@ -173,6 +178,7 @@ static int set_up(void **state)
 	(void)state;
 	ops = (struct process_ops) { .spawn = w_spawn,
 		.terminate = w_terminate,
+		.end_together = w_end_together,
 		.kill_tree = w_kill,
 		.living = w_living,
 		.gone = w_gone,
@@ -400,6 +406,45 @@ static void a_restart_by_the_policy_leaves_dependants_alone(void **state)
 	assert_string_equal(w.log, "+c");
 	assert_int_equal(w.ones[0].p->incarnation, 1);
 	assert_int_equal(w.ones[1].p->state, PROCESS_RUNNING);
+}
+
+static void a_shutdown_waits_for_a_worker_only_while_it_needs_services(void **state)
+{
+	(void)state;
+	struct process *worker = w.ones[CHAIN].p;
+	all_up();
+	process_start(worker, CAUSE_NONE);
+	settle(0);
+	w.log[0] = '\0';
+	w.ones[CHAIN].slow = true;
+	process_parts(worker);
+	assert_false(worker->parted);
+	for (int i = 0; i < ONES; i++)
+		order_stop(w.ones[i].p, CAUSE_SHUTDOWN, false, true);
+	settle(0);
+	assert_string_equal(w.log, "-w");
+	process_parts(worker);
+	settle(0);
+	assert_string_equal(w.log, "-w-a-b-c");
+	assert_int_equal(worker->state, PROCESS_STOPPING);
+	w.ones[CHAIN].slow = false;
+	settle(0);
+	/* Its next instance needs them again. */
+	process_start(worker, CAUSE_NONE);
+	settle(0);
+	assert_false(worker->parted);
+}
+
+static void those_whose_turn_comes_at_once_are_told_before_anything_else_is_done(void **state)
+{
+	(void)state;
+	all_up();
+	w.ones[0].service.need_count = 0; /* a and b: nothing needs them */
+	w.ones[1].service.need_count = 0;
+	for (int i = 0; i < CHAIN - 1; i++)
+		order_stop(w.ones[i].p, CAUSE_SHUTDOWN, false, true);
+	settle(0);
+	assert_string_equal(w.log, "!b!a-b-a");
 }
 
 static void stop_all_stops_workers_before_services(void **state)
@@ -706,6 +751,8 @@ int main(void)
 		TEST(a_restart_takes_dependants_along),
 		TEST(a_restart_by_the_policy_leaves_dependants_alone),
 		TEST(stop_all_stops_workers_before_services),
+		TEST(a_shutdown_waits_for_a_worker_only_while_it_needs_services),
+		TEST(those_whose_turn_comes_at_once_are_told_before_anything_else_is_done),
 		TEST(what_needs_a_failed_service_waits_and_the_command_says_for_what),
 		TEST(what_needs_a_held_service_does_not_let_the_command_wait),
 		TEST(a_start_during_a_pending_stop_keeps_it_up),

@@ -3,6 +3,7 @@
 
 #include "base/compiler.h"
 #include "base/str.h"
+#include "endings.h"
 #include "fakes/clock.h"
 #include "records.h"
 #include <errno.h>
@@ -44,6 +45,7 @@ static int tear_down(void **state)
 {
 	struct room *room = *state;
 	record_remove(room->slots, "collect:2");
+	endings_forget(room->runtime);
 	close(room->slots);
 	unlinkat(room->runtime, "slots", AT_REMOVEDIR);
 	close(room->runtime);
@@ -374,6 +376,82 @@ static void a_directory_in_its_place_is_removed(void **state)
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+/* --- the list of a shutdown --- */
+
+static int note_one(const struct room *room, const char *name, uint64_t incarnation)
+{
+	struct ending e = { .incarnation = incarnation };
+	str_copy(e.name, sizeof(e.name), name);
+	return endings_note(room->runtime, sample.mark, &e, 1);
+}
+
+/* What the sample's record counts as. */
+static struct record applied(const struct room *room, const char *mark)
+{
+	struct endings endings;
+	struct record r = sample;
+	assert_int_equal(endings_read(&endings, room->runtime, mark), 0);
+	endings_apply(&endings, &r);
+	endings_finish(&endings);
+	return r;
+}
+
+static void one_on_the_list_of_a_shutdown_was_being_ended_by_it(void **state)
+{
+	const struct room *room = *state;
+	assert_int_equal(applied(room, sample.mark).state, PROCESS_RUNNING);
+	assert_int_equal(note_one(room, "other", 7), 0);
+	assert_int_equal(note_one(room, "collect:2", 7), 0);
+	assert_int_equal(note_one(room, "a", 1), 0);
+	const struct record r = applied(room, sample.mark);
+	assert_true(record_is_of_shutdown(&r));
+	assert_false(r.held || r.ready);
+	assert_int_equal(r.due_ms, -1);
+	assert_int_equal(r.pid, sample.pid);
+	endings_forget(room->runtime);
+	assert_int_equal(applied(room, sample.mark).state, PROCESS_RUNNING);
+}
+
+static void the_list_says_nothing_of_another_incarnation_directory_or_state(void **state)
+{
+	const struct room *room = *state;
+	struct endings endings;
+	struct record failed = sample;
+	assert_int_equal(note_one(room, "collect:2", 6), 0);
+	assert_int_equal(note_one(room, "collect:2", 8), 0);
+	assert_int_equal(applied(room, sample.mark).state, PROCESS_RUNNING);
+	assert_int_equal(note_one(room, "collect:2", 7), 0);
+	assert_int_equal(applied(room, "ffffffffffffffff").state, PROCESS_RUNNING);
+	failed.state = PROCESS_FAILED;
+	assert_int_equal(endings_read(&endings, room->runtime, sample.mark), 0);
+	endings_apply(&endings, &failed);
+	endings_finish(&endings);
+	assert_int_equal(failed.state, PROCESS_FAILED);
+}
+
+static void a_list_that_was_cut_or_changed_counts_up_to_there(void **state)
+{
+	const struct room *room = *state;
+	struct stat st;
+	assert_int_equal(note_one(room, "collect:2", 7), 0);
+	int fd = openat(room->runtime, "ending", O_RDWR);
+	assert_int_equal(fstat(fd, &st), 0);
+	/* Killed within the second write; and a third one that comes all the same. */
+	assert_int_equal(note_one(room, "a", 1), 0);
+	assert_int_equal(ftruncate(fd, st.st_size * 2 - 1), 0);
+	assert_int_equal(applied(room, sample.mark).state, PROCESS_STOPPING);
+	for (off_t at = 0; at < st.st_size; at += 9) {
+		char byte, changed;
+		assert_int_equal(pread(fd, &byte, 1, at), 1);
+		changed = (char)(byte ^ 1);
+		assert_int_equal(pwrite(fd, &changed, 1, at), 1);
+		assert_int_equal(applied(room, sample.mark).state, PROCESS_RUNNING);
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	}
+	assert_int_equal(applied(room, sample.mark).state, PROCESS_STOPPING);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +470,9 @@ int main(void)
 		TEST(one_of_another_boot_is_none),
 		TEST(a_copy_has_the_sound_ones_with_their_claims),
 		TEST(a_directory_in_its_place_is_removed),
+		TEST(one_on_the_list_of_a_shutdown_was_being_ended_by_it),
+		TEST(the_list_says_nothing_of_another_incarnation_directory_or_state),
+		TEST(a_list_that_was_cut_or_changed_counts_up_to_there),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

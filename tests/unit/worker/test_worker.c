@@ -265,17 +265,23 @@ static void set_up(struct parent *p)
 		close(fds[i]);
 }
 
-static void send_config(struct parent *p, uint32_t generation, const char *level)
+static void send_config_with(
+	struct parent *p, uint32_t generation, const char *level, const char *store)
 {
-	char yaml[64];
+	char yaml[128];
 	struct err err;
 	const struct msg_config body = { .generation = generation };
-	snprintf(yaml, sizeof(yaml), "logs: {level: %s}\n", level);
+	snprintf(yaml, sizeof(yaml), "logs: {level: %s}\nstore: {url: \"%s\"}\n", level, store);
 	CLEANUP(config_freep) struct config *config = must_load(yaml);
 	int fd = config_handover(config, &worker_kind_monitor, &err);
 	assert_true(fd >= 0);
 	tell(p, MSG_CONFIG, &body, &fd, 1);
 	close(fd);
+}
+
+static void send_config(struct parent *p, uint32_t generation, const char *level)
+{
+	send_config_with(p, generation, level, "sqlite:drover.db");
 }
 
 static void must_be_taken(struct parent *p, uint32_t generation)
@@ -443,6 +449,7 @@ static void drained_it_exits_0(void **state)
 	const struct msg_drain drain_now = { .deadline_ms = 5000 };
 	make_ready(p, "debug");
 	tell(p, MSG_DRAIN, &drain_now, NULL, 0);
+	hear(p, MSG_DRAINED);
 	assert_int_equal(exit_code(p), 0);
 }
 
@@ -468,6 +475,30 @@ static void a_drain_that_does_not_end_is_cut_off(void **state)
 	assert_in_range(clock_mono_ms() - asked, 100, 2500);
 }
 
+static void with_a_task_in_hand_it_needs_services_until_it_is_drained(void **state)
+{
+	struct parent *p = *state;
+	const struct msg_drain drain_now = { .deadline_ms = 5000 };
+	make_ready(p, "debug");
+	tell(p, MSG_DRAIN, &drain_now, NULL, 0);
+	probe(p, 1);
+}
+
+static void one_whose_store_is_a_server_needs_it_until_it_is_closed(void **state)
+{
+	struct parent *p = *state;
+	const struct msg_drain drain_now = { .deadline_ms = 5000 };
+	hear(p, MSG_HELLO);
+	set_up(p);
+	send_config_with(p, 1, "info", "postgresql://localhost/x");
+	must_be_taken(p, 1);
+	tell(p, MSG_DRAIN, &drain_now, NULL, 0);
+	while (!p->closed)
+		loop_run(p->loop);
+	assert_int_equal(p->count, p->taken);
+	assert_int_equal(exit_code(p), 0);
+}
+
 static void a_drain_takes_no_new_configuration(void **state)
 {
 	struct parent *p = *state;
@@ -475,6 +506,7 @@ static void a_drain_takes_no_new_configuration(void **state)
 	make_ready(p, "info");
 	tell(p, MSG_DRAIN, &drain_now, NULL, 0);
 	send_config(p, 2, "info");
+	hear(p, MSG_DRAINED);
 	assert_int_equal(hear(p, MSG_CONFIG_RESULT)->body.config_result.ok, 0);
 }
 
@@ -568,6 +600,7 @@ static void a_supervisor_lost_during_a_long_drain_does_not_prolong_it(void **sta
 	const struct msg_drain drain_now = { .deadline_ms = 600000 };
 	make_ready(p, "info");
 	tell(p, MSG_DRAIN, &drain_now, NULL, 0);
+	hear(p, MSG_DRAINED);
 	probe(p, 1);
 	int64_t lost = clock_mono_ms();
 	channel_free(p->channel);
@@ -613,6 +646,8 @@ int main(void)
 		TEST(drained_it_exits_0),
 		TEST(a_drain_before_it_was_configured_ends_it_at_once),
 		PATIENT(a_drain_that_does_not_end_is_cut_off),
+		PATIENT(with_a_task_in_hand_it_needs_services_until_it_is_drained),
+		TEST(one_whose_store_is_a_server_needs_it_until_it_is_closed),
 		PATIENT(a_drain_takes_no_new_configuration),
 		TEST(trimmed_it_returns_what_was_freed_and_says_so),
 		TEST(held_it_says_when_it_rests_and_when_it_works_again),
