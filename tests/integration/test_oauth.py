@@ -157,6 +157,20 @@ def test_a_rule_says_that_the_token_is_stale_and_one_call_for_many_replaces_it(h
     assert provider.fullest_window(1) <= 9, "the repeated calls and the tokens count"
 
 
+def test_one_of_four_processes_replaces_a_stale_token_for_all(house, provider):
+    server = Tokens(provider, delay=0.3)
+    good = server.items
+
+    def items(call):
+        old = call.headers["Authorization"] == "Bearer access-1.s3cret"
+        return Answer(403, {"error": "session expired"}, delay=0.2) if old else good(call)
+    provider.route("/items", items)
+    describe(house, job=STALE, processes=4, concurrency=4)
+    children = [house.start("a", str(i)) for i in range(4)]
+    assert [c.wait(20) for c in children] == [0] * 4
+    assert (server.asked, server.most_active) == (2, 1) and house.dead() == []
+
+
 def test_an_answer_that_stays_stale_fails_its_task(house, provider):
     """Also where token_url gives the same token until that ends."""
     provider.route("/token", Answer(body={"access_token": "same", "token_type": "Bearer"}))
