@@ -185,6 +185,8 @@ struct config_proxy {
 	struct config_strings no_proxy; /* domains and addresses that are asked directly */
 };
 struct config_connections {
+	int64_t total;	  /* calls at a time in one process; 0: no bound */
+	int64_t per_host; /* calls at a time to one host, of all providers and processes; 0: none */
 	int64_t dns_ttl_ms, keepalive_ms, tcp_keepalive_ms;
 	bool http2;
 };

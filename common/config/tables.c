@@ -379,7 +379,7 @@ const struct config_field provider_fields[] = {
 	{ "proxy", CONFIG_STRUCT, AT(proxy), .fields = proxy_fields, .shorthand = "url",
 		.applies = has_proxy, .doc = "calls, redirects and tokens go through it" },
 	{ "connections", CONFIG_STRUCT, AT(connections), .fields = connections_fields,
-		.doc = "of each process" },
+		.doc = "how many, and how long they are kept" },
 	{ "limits", CONFIG_STRUCT, AT(limits), .fields = limits_fields,
 		.doc = "over all processes together" },
 	{ "timeout", CONFIG_STRUCT, AT(timeout), .fields = timeout_fields, .doc = "of each call" },

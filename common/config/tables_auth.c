@@ -100,6 +100,12 @@ const struct config_field tls_fields[] = {
 
 #define AT(member) offsetof(struct config_connections, member)
 const struct config_field connections_fields[] = {
+	{ "total", CONFIG_INT, AT(total), .def = "0", .min = 0, .max = 10000,
+		.doc = "calls at a time in each process, a connection each or part of one; 0: no "
+		       "bound" },
+	{ "per_host", CONFIG_INT, AT(per_host), .def = "0", .min = 0, .max = 1000,
+		.doc = "calls at a time to one host, of all providers and processes together; 0: "
+		       "no bound" },
 	{ "dns_ttl", CONFIG_DURATION_MS, AT(dns_ttl_ms), .def = "5m", .min = 1000, .max = 86400000,
 		.doc = "a name's addresses are kept this long" },
 	{ "keepalive", CONFIG_DURATION_MS, AT(keepalive_ms), .def = "30s", .min = 1000,

@@ -120,10 +120,16 @@ int http_client_new(
 	(void)curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
 	(void)curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, timer_wanted);
 	(void)curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
-	/* The default would follow the number of handles added, and drop kept connections. */
-	(void)curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
+	http_client_keep(client, 0);
 	*out = client;
 	return 0;
+}
+
+void http_client_keep(struct http_client *client, size_t count)
+{
+	long kept = (long)MAX(count, (size_t)CONNECTIONS_KEPT);
+	/* The default would follow the number of handles added, and drop kept connections. */
+	(void)curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, kept);
 }
 
 static void free_list(struct list *list)

@@ -16,7 +16,7 @@
 #include <sys/random.h>
 #include <uthash.h>
 
-enum { LIMITS_MAX = 8, RESENDS_MAX = 3 };
+enum { LIMITS_MAX = 8, RESENDS_MAX = 3, POOL_POLL_MS = 25 };
 
 /* Fetches under the same limits, in the order in which they came: only the first asks. */
 struct group {
@@ -33,7 +33,13 @@ struct fetch {
 	struct list all;
 	struct fetcher *fetcher;
 	struct group *group;
-	struct fetch_spec spec;
+	struct fetch_spec spec; /* its limits: those of this hop */
+	const struct limit_spec *own_limits;
+	size_t own_count;
+	struct limit_spec sets[LIMITS_MAX]; /* own_limits and the host's */
+	struct host_set host;
+	struct pool *pool; /* NULL: none */
+	bool pooled;	   /* it is counted there */
 	struct hop hop;
 	struct fetch_ops ops;
 	void *arg;
@@ -59,6 +65,7 @@ struct fetcher {
 	void *tap_arg;
 	struct list all;
 	struct group *groups;
+	struct pool *pools;
 	size_t active, unsent;
 };
 
@@ -175,6 +182,56 @@ static struct group *group_enter(struct fetcher *fetcher, const struct fetch_spe
 	return g;
 }
 
+/* Each hop has the sets of its host, and waits among those that have the same. */
+static bool take_up_sets(struct fetch *f)
+{
+	f->spec.limits = f->own_limits;
+	f->spec.limit_count = f->own_count;
+	if (host_set_of(&f->host, &f->spec.places, hop_url(&f->hop))) {
+		for (size_t i = 0; i < f->own_count; i++)
+			f->sets[i] = f->own_limits[i];
+		f->sets[f->own_count] = f->host.spec;
+		f->spec.limits = f->sets;
+		f->spec.limit_count = f->own_count + 1;
+	}
+	struct group *g = group_enter(f->fetcher, &f->spec);
+	if (!g)
+		return false;
+	if (f->group)
+		group_leave(f->group);
+	f->group = g;
+	return true;
+}
+
+static bool is_shared(const struct fetch *f)
+{
+	return f->pool || f->spec.limit_count > f->own_count;
+}
+
+/* A place is free, and if it is shared, others may wait for it too: who waits longest asks first.
+ */
+static void wake(struct group *own, bool shared)
+{
+	struct group *g, *next, *oldest = own;
+	const struct fetch *first = LIST_FIRST(&own->waiting, struct fetch, node), *f;
+	HASH_ITER (hh, own->fetcher->groups, g, next) {
+		if (!shared)
+			break;
+		f = LIST_FIRST(&g->waiting, struct fetch, node);
+		if (g == own || !f || !is_shared(f))
+			continue;
+		loop_timer_start(g->timer, 1);
+		if (first && f->wait_since_ms >= first->wait_since_ms)
+			continue;
+		oldest = g;
+		first = f;
+	}
+	if (!list_empty(&own->waiting))
+		loop_timer_start(own->timer, oldest == own ? 0 : 1);
+	if (oldest != own)
+		loop_timer_start(oldest->timer, 0);
+}
+
 static void set_unsent(struct fetcher *fetcher, int change)
 {
 	fetcher->unsent = (size_t)((int64_t)fetcher->unsent + change);
@@ -211,6 +268,9 @@ static struct limit_ending ending_of(const struct http_result *http)
 static void release(struct fetch *f, struct limit_ending ending)
 {
 	const struct limit_ending lost = { .how = LIMIT_UNANSWERED };
+	if (f->pooled)
+		pool_use(f->pool, -1);
+	f->pooled = false;
 	for (size_t i = 0; i < f->spec.limit_count; i++) {
 		bool resent = f->resend_permits[i].id;
 		limits_end(f->fetcher->limits, &f->permits[i], resent ? &lost : &ending);
@@ -231,6 +291,7 @@ static void fetch_free(struct fetch *f)
 	hop_finish(&f->hop);
 	fetcher->active--;
 	group_leave(f->group);
+	pool_leave(&fetcher->pools, f->pool);
 	free(f);
 }
 
@@ -457,6 +518,10 @@ static void follow(struct fetch *f, const struct http_result *http)
 		finish_failed(f, HTTP_REDIRECT, err.text);
 		return;
 	}
+	if (!take_up_sets(f)) {
+		finish_failed(f, HTTP_BROKEN, "out of memory");
+		return;
+	}
 	/* After 307 and 308 it was not taken, and goes elsewhere. */
 	f->received |= f->spec.request.once && !str_eq(f->hop.method, f->spec.request.method);
 	f->unsure = false;
@@ -552,6 +617,7 @@ static void on_done(void *arg, const struct http_result *http)
 	const struct fetch_tap *tap = f->fetcher->tap;
 	enum fetch_verdict verdict = FETCH_AS_USUAL;
 	int64_t wait_ms = 0;
+	bool shared = is_shared(f);
 	f->transfer = NULL;
 	if (f->ops.judge && http->status > 0 && !leads_on(f, http))
 		verdict = f->ops.judge(f->arg, http, &wait_ms);
@@ -567,8 +633,7 @@ static void on_done(void *arg, const struct http_result *http)
 		http->duration_us);
 	g->users++;
 	judge(f, http, verdict, wait_ms);
-	if (!list_empty(&g->waiting))
-		loop_timer_start(g->timer, 0); /* a place may be free */
+	wake(g, shared);
 	group_leave(g);
 }
 
@@ -622,6 +687,20 @@ static bool may_go(struct fetch *f)
 	       tap->sending(f->fetcher->tap_arg, &shown);
 }
 
+/* As limits_acquire_all(), of the pool too. */
+static int64_t acquire(struct fetch *f)
+{
+	int64_t total = f->spec.places.total;
+	if (f->pool && total > 0 && pool_used(f->pool) >= (size_t)total && !MUTANT(POOL_NOT_BOUND))
+		return POOL_POLL_MS;
+	int64_t wait = limits_acquire_all(
+		f->fetcher->limits, f->spec.limits, f->spec.limit_count, f->permits);
+	f->pooled = f->pool && wait == 0;
+	if (f->pooled)
+		pool_use(f->pool, 1);
+	return wait;
+}
+
 static void pump(void *arg)
 {
 	struct group *g = arg;
@@ -630,8 +709,7 @@ static void pump(void *arg)
 	while ((f = LIST_FIRST(&g->waiting, struct fetch, node))) {
 		if (!may_go(f))
 			break;
-		int64_t wait = limits_acquire_all(
-			g->fetcher->limits, f->spec.limits, f->spec.limit_count, f->permits);
+		int64_t wait = acquire(f);
 		if (wait == 0) {
 			list_remove(&f->node);
 			f->granted = is_once(f) && f->ops.going && !f->ops.going(f->arg);
@@ -653,7 +731,8 @@ static void pump(void *arg)
 int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_spec *spec,
 	const struct fetch_ops *ops, void *arg, struct err *err)
 {
-	if (spec->limit_count > LIMITS_MAX)
+	bool hosts = spec->places.per_host || spec->places.host_count;
+	if (spec->limit_count + hosts > LIMITS_MAX)
 		return err_set(err, -EINVAL, "too many limits");
 	struct fetch *f = NEW(struct fetch);
 	if (!f)
@@ -665,14 +744,16 @@ int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_
 	f->token_wait.arg = f;
 	f->fetcher = fetcher;
 	f->spec = *spec;
+	f->own_limits = spec->limits;
+	f->own_count = spec->limit_count;
 	hop_init(&f->hop, &f->spec.request, &f->spec.auth);
 	f->ops = *ops;
 	f->arg = arg;
 	f->sleep = loop_timer_new(fetcher->loop, on_wake, f);
-	f->group = group_enter(fetcher, spec);
-	if (!f->sleep || !f->group) {
-		if (f->group)
-			group_leave(f->group);
+	if (spec->places.pool)
+		f->pool = pool_enter(&fetcher->pools, spec->places.pool);
+	if (!f->sleep || (spec->places.pool && !f->pool) || !take_up_sets(f)) {
+		pool_leave(&fetcher->pools, f->pool);
 		loop_timer_free(f->sleep);
 		free(f);
 		return err_set(err, -ENOMEM, "fetch: out of memory");
@@ -707,8 +788,7 @@ int64_t fetch_cancel(struct fetch *f)
 	} else if (f->granted) {
 		release(f, (struct limit_ending) { .how = LIMIT_UNSENT });
 	}
-	if (!list_empty(&f->group->waiting))
-		loop_timer_start(f->group->timer, 0);
+	wake(f->group, is_shared(f));
 	fetch_free(f);
 	return requests;
 }

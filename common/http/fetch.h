@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "http/hop.h"
 #include "http/http.h"
+#include "http/places.h"
 #include "http/slow.h"
 #include "limit/limit.h"
 
@@ -61,6 +62,7 @@ struct fetch_spec {
 	 * headers of its budget) holds for the first. */
 	const struct limit_spec *limits;
 	size_t limit_count;
+	struct fetch_places places; /* beside them, of each hop; borrowed until done */
 	struct fetch_retry retry;
 	struct request_context context; /* for records of slow requests; borrowed until done */
 	int64_t max_wait_ms; /* a limit that opens later than this ends the fetch with FETCH_LATER
@@ -114,7 +116,7 @@ struct fetch_ops {
 	void (*done)(void *arg, const struct fetch_result *result);
 };
 struct fetch;
-/** done() is never called from within. At most 8 limits. */
+/** done() is never called from within. At most 8 limits, 7 where places bound hosts. */
 int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_spec *spec,
 	const struct fetch_ops *ops, void *arg, struct err *err) MUST_CHECK;
 /** After going() said false; does nothing when it does not wait for that. */

@@ -26,6 +26,9 @@ void http_client_free(struct http_client *client); /* transfers are dropped with
 /** Frees what is kept for transfers to come. */
 void http_client_trim(struct http_client *client);
 
+/** Connections that are kept for calls to come: at least so many, and 128. */
+void http_client_keep(struct http_client *client, size_t count);
+
 enum http_outcome {
 	HTTP_OK,	/* an answer came, whatever its status */
 	HTTP_CONNECT,	/* no connection, name not resolved, TLS refused */

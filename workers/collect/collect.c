@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "collect/hosts.h"
 #include "collect/kind.h"
 #include "collect/plan.h"
 #include "collect/task.h"
@@ -189,6 +190,7 @@ static void collector_free(struct collector *c)
 	loop_timer_free(c->deadline);
 	loop_timer_free(c->token_wait);
 	free_plans(c->plans, c->plan_count);
+	hosts_drop(c->hosts);
 	free(c);
 }
 
@@ -221,6 +223,21 @@ static int collector_new(
 	return 0;
 }
 
+/* Of the new configuration. */
+static int take_hosts(struct collector *c, const struct config *config, struct err *err)
+{
+	int64_t total = 0;
+	struct hosts *hosts = hosts_new(config);
+	if (!hosts)
+		return err_set(err, -ENOMEM, "out of memory");
+	hosts_drop(c->hosts);
+	c->hosts = hosts;
+	for (size_t i = 0; i < config->provider_count; i++)
+		total += config->providers[i].connections.total;
+	http_client_keep(c->http, (size_t)total);
+	return 0;
+}
+
 static int configure(struct worker *w, const struct config *config, struct err *err)
 {
 	struct collector *c = worker_state(w);
@@ -243,7 +260,9 @@ static int configure(struct worker *w, const struct config *config, struct err *
 	free_plans(c->plans, c->plan_count);
 	c->plans = plans;
 	c->plan_count = count;
-	rc = collector_make_oauths(c, err);
+	rc = take_hosts(c, config, err);
+	if (rc == 0)
+		rc = collector_make_oauths(c, err);
 	if (rc < 0)
 		return rc;
 	int64_t processes = own ? MAX(own->processes, (int64_t)1) : 1;

@@ -14,6 +14,7 @@ struct collect_task;
 struct config;
 struct err;
 struct fetcher;
+struct hosts;
 struct http_client;
 struct limits;
 struct loop;
@@ -38,6 +39,7 @@ struct collector {
 	struct fetcher *fetcher;
 	struct plan **plans; /* one a job of ours */
 	size_t plan_count, slots, running;
+	struct hosts *hosts;
 	struct list tasks;
 	struct list oauths; /* of providers: tokens.c */
 	struct loop_timer *poll, *renew, *deadline, *token_wait;

@@ -10,6 +10,7 @@
 #include "base/mutant.h"
 #include "base/str.h"
 #include "collect/auth.h"
+#include "collect/hosts.h"
 #include "collect/payload.h"
 #include "collect/request.h"
 #include "collect/token_file.h"
@@ -446,6 +447,7 @@ static bool make_call(struct oauth *o, const struct config_provider *p)
 			.once = by_refresh(o) },
 		.limits = &o->limit,
 		.limit_count = 1,
+		.places = hosts_places(o->place.hosts, p),
 		.retry = { .attempts = p->retry.attempts,
 			.when = when,
 			.backoff_initial_ms = p->retry.backoff.initial_ms,
@@ -455,6 +457,8 @@ static bool make_call(struct oauth *o, const struct config_provider *p)
 		.context = { .provider = o->name },
 		.max_wait_ms = 5000,
 	};
+	if (o->call.places.pool)
+		o->call.places.pool = o->name;
 	return !failed && (!in_header || headers[2].value);
 }
 
@@ -482,6 +486,7 @@ int oauth_new(struct oauth **out, const struct oauth_place *place,
 	if (!o)
 		return err_set(err, -ENOMEM, "out of memory");
 	o->place = *place;
+	o->place.hosts = hosts_hold(place->hosts);
 	o->file.lock_fd = -1;
 	o->answer.max = ANSWER_MAX;
 	list_init(&o->waiting);
@@ -512,6 +517,7 @@ void oauth_free(struct oauth *o)
 	if (!o)
 		return;
 	fetch_cancel(o->fetch);
+	hosts_drop(o->place.hosts);
 	loop_timer_free(o->timer);
 	token_file_finish(&o->file);
 	token_finish(&o->token);

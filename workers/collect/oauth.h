@@ -13,6 +13,7 @@
 
 struct err;
 struct fetcher;
+struct hosts;
 struct loop;
 
 struct oauth; /* one a provider, in each process */
@@ -20,6 +21,7 @@ struct oauth_place {
 	struct loop *loop;
 	struct fetcher *fetcher;
 	const char *state_dir;
+	struct hosts *hosts;
 };
 /** @param provider  has auth.oauth2; borrowed, as limit is, until oauth_free()
  * @return 0, -ENOMEM, or what mkdir() of the tokens' folder said */

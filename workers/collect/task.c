@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "collect/auth.h"
 #include "collect/collect.h"
+#include "collect/hosts.h"
 #include "collect/kind.h"
 #include "collect/oauth.h"
 #include "collect/plan.h"
@@ -387,6 +388,7 @@ static int send_call(struct collect_task *t, struct err *err)
 		.redirects = true,
 		.limits = t->limits.specs,
 		.limit_count = t->limits.count,
+		.places = hosts_places(t->collector->hosts, p),
 		.retry = { .attempts = p->retry.attempts,
 			.when = &p->retry.when,
 			.backoff_initial_ms = p->retry.backoff.initial_ms,

@@ -36,7 +36,8 @@ static void retire(struct collector *c)
 
 static int add(struct collector *c, const struct plan *plan, struct err *err)
 {
-	const struct oauth_place place = { c->loop, c->fetcher, worker_state_dir(c->worker) };
+	const struct oauth_place place = { c->loop, c->fetcher, worker_state_dir(c->worker),
+		c->hosts };
 	struct holder *h = NEW(struct holder);
 	if (!h)
 		return err_set(err, -ENOMEM, "out of memory");

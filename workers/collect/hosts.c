@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#include "collect/hosts.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "config/config.h"
+#include <stdlib.h>
+
+enum { BASE_MAX = 16384 };
+
+struct hosts {
+	unsigned refs;
+	size_t count;
+	struct fetch_host *items;
+	char (*keys)[URL_HOST_KEY_MAX];
+};
+
+struct hosts *hosts_new(const struct config *config)
+{
+	struct hosts *h = NEW(struct hosts);
+	if (!h)
+		return NULL;
+	h->refs = 1;
+	h->items = calloc(config->provider_count + 1, sizeof(*h->items));
+	h->keys = calloc(config->provider_count + 1, sizeof(*h->keys));
+	if (!h->items || !h->keys) {
+		hosts_drop(h);
+		return NULL;
+	}
+	for (size_t i = 0; i < config->provider_count; i++) {
+		const struct config_provider *p = &config->providers[i];
+		CLEANUP(url_freep) struct url *url = NULL;
+		if (!p->connections.per_host || url_parse(&url, p->base_url, BASE_MAX, NULL) < 0)
+			continue;
+		h->items[h->count] = (struct fetch_host) {
+			.key = url_host_key(h->keys[h->count], url), .most = p->connections.per_host
+		};
+		h->count++;
+	}
+	return h;
+}
+
+struct hosts *hosts_hold(struct hosts *h)
+{
+	h->refs++;
+	return h;
+}
+
+void hosts_drop(struct hosts *h)
+{
+	if (!h || --h->refs > 0)
+		return;
+	free(h->items);
+	free(h->keys);
+	free(h);
+}
+
+struct fetch_places hosts_places(const struct hosts *h, const struct config_provider *p)
+{
+	return (struct fetch_places) {
+		.hosts = h->items,
+		.host_count = h->count,
+		.per_host = p->connections.per_host,
+		.pool = p->connections.total ? p->name : NULL,
+		.total = p->connections.total,
+	};
+}
