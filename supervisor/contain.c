@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/kernel_file.h"
 #include "base/mem.h"
 #include "base/mutant.h"
 #include "base/str.h"
@@ -163,12 +164,8 @@ static bool read_stat(pid_t pid, struct seen *out)
 	int parent, group, session, threads;
 	unsigned long long start;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	errno = 0;
-	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd == -1 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
+	if (!kernel_file_read(path, text, sizeof(text)))
 		return false;
-	text[n] = '\0';
 	const char *rest = strrchr(text, ')');
 	if (!rest || sscanf(rest + 1,
 			     " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d "
@@ -267,9 +264,7 @@ static pid_t last_pid(void)
 {
 	char text[128];
 	int pid = 0;
-	CLEANUP(closep) int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd == -1 ? -1 : read(fd, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
+	(void)kernel_file_read("/proc/loadavg", text, sizeof(text));
 	const char *last = strrchr(text, ' ');
 	return last && sscanf(last, "%d", &pid) == 1 ? pid : 0;
 }
@@ -393,9 +388,7 @@ static uint64_t read_limit_mark(pid_t pid)
 	char path[64], text[4096];
 	unsigned long long mark = 0;
 	snprintf(path, sizeof(path), "/proc/%d/limits", (int)pid);
-	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd == -1 ? -1 : read(fd, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
+	(void)kernel_file_read(path, text, sizeof(text));
 	const char *line = strstr(text, MARK_LIMIT_LINE);
 	return line && sscanf(line + strlen(MARK_LIMIT_LINE), "%llu", &mark) == 1 ? mark : 0;
 }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json_out.h"
+#include "base/kernel_file.h"
 #include "base/mem.h"
 #include "config/config.h"
 #include "config/kind.h"
@@ -13,7 +14,6 @@
 #include "stats/stats.h"
 #include "supervisor.h"
 #include "task_slot.h"
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -49,12 +49,7 @@ static bool read_proc(pid_t pid, const char *file, char *text, size_t size)
 {
 	char path[64];
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd == -1 ? -1 : read(fd, text, size - 1);
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	return true;
+	return kernel_file_read(path, text, size);
 }
 
 static void look(struct process *p)

@@ -2,26 +2,15 @@
 #include "worker/pressure.h"
 
 #include "base/clock.h"
+#include "base/kernel_file.h"
 #include "base/mem.h"
 #include "log/log.h"
 #include "stats/stats.h"
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { LOOK_MS = 250, PATH_LONG = 4096, TEXT = 8192 };
-
-static bool read_text(const char *path, char *text, size_t size)
-{
-	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd == -1 ? -1 : read(fd, text, size - 1);
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	return true;
-}
 
 /* The number behind a key at a line's beginning; -1: none. */
 static int64_t number_of(const char *text, const char *key)
@@ -39,7 +28,7 @@ static bool read_machine(const char *root, struct memory_use *out)
 {
 	char path[PATH_LONG], text[TEXT];
 	snprintf(path, sizeof(path), "%s/proc/meminfo", root);
-	if (!read_text(path, text, sizeof(text)))
+	if (!kernel_file_read(path, text, sizeof(text)))
 		return false;
 	int64_t total = number_of(text, "MemTotal:"), left = number_of(text, "MemAvailable:");
 	if (total <= 0 || left < 0)
@@ -67,7 +56,7 @@ static bool read_number(const char *folder, const char *name, int64_t *out)
 {
 	char path[PATH_LONG + 32], text[64], *end;
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	if (!read_text(path, text, sizeof(text)))
+	if (!kernel_file_read(path, text, sizeof(text)))
 		return false;
 	*out = (int64_t)strtoll(text, &end, 10); /* "max": no number */
 	return end != text;
@@ -81,7 +70,7 @@ static void look_at_group(const char *folder, struct memory_use *fullest)
 		!read_number(folder, "memory.current", &use.used))
 		return;
 	snprintf(path, sizeof(path), "%s/memory.stat", folder);
-	if (read_text(path, text, sizeof(text)))
+	if (kernel_file_read(path, text, sizeof(text)))
 		use.used = MAX(use.used - reclaimable(text), (int64_t)0);
 	if (is_fuller(&use, fullest))
 		*fullest = use;
@@ -92,7 +81,7 @@ static void look_at_groups(const char *root, struct memory_use *fullest)
 {
 	char folder[PATH_LONG], text[TEXT];
 	snprintf(folder, sizeof(folder), "%s/proc/self/cgroup", root);
-	if (!read_text(folder, text, sizeof(text)))
+	if (!kernel_file_read(folder, text, sizeof(text)))
 		return;
 	char *own = strstr(text, "0::/");
 	if (!own || (own != text && own[-1] != '\n'))

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/kernel_file.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -250,9 +251,7 @@ static uint64_t resident_bytes(void)
 {
 	unsigned long long pages = 0;
 	char text[128];
-	CLEANUP(closep) int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd == -1 ? -1 : read(fd, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
+	(void)kernel_file_read("/proc/self/statm", text, sizeof(text));
 	return sscanf(text, "%*u %llu", &pages) == 1 ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 

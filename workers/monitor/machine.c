@@ -1,32 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "monitor/machine.h"
 
+#include "base/kernel_file.h"
 #include "base/mem.h"
 #include "monitor/monitor.h"
 #include "worker/worker.h"
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
-
-static bool read_file(const char *path, char *text, size_t size)
-{
-	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
-	if (n < 0)
-		return false;
-	text[n] = '\0';
-	return true;
-}
 
 static void sample_cpu(struct monitor *m)
 {
 	char text[512];
 	unsigned long long v[8] = { 0 };
 	m->machine.cpu_percent = -1;
-	if (!read_file("/proc/stat", text, sizeof(text)))
+	if (!kernel_file_read("/proc/stat", text, sizeof(text)))
 		return;
 	if (sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3],
 		    &v[4], &v[5], &v[6], &v[7]) < 4)
@@ -55,7 +44,7 @@ void machine_look(struct monitor *m)
 	sample_cpu(m);
 	m->machine.memory_percent = -1;
 	m->machine.disk_percent = -1;
-	if (read_file("/proc/meminfo", text, sizeof(text))) {
+	if (kernel_file_read("/proc/meminfo", text, sizeof(text))) {
 		long long total = meminfo(text, "MemTotal:"),
 			  available = meminfo(text, "MemAvailable:");
 		if (total > 0 && available >= 0)
