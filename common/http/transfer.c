@@ -19,7 +19,9 @@
 #include <unistd.h>
 
 /* Small answers may be packed as tightly as they like. */
-#define RATIO_FREE (1024 * 1024)
+#define RATIO_FREE    (1024 * 1024)
+/* A page of an API in one call of the kernel; libcurl has one for each transfer under way. */
+#define RECEIVE_BYTES 65536L
 
 const char *http_outcome_name(enum http_outcome outcome)
 {
@@ -258,6 +260,7 @@ static void set_fixed_options(struct http_transfer *t)
 	(void)curl_easy_setopt(e, CURLOPT_PRIVATE, t);
 	(void)curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
 	(void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	(void)curl_easy_setopt(e, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
 	/* Debian's default CAPATH switches the cache of the CA store off: 21 ms CPU a connection.
 	 */
 	(void)curl_easy_setopt(e, CURLOPT_CAPATH, NULL);

@@ -6,7 +6,7 @@
 
 __extension__ typedef unsigned __int128 uint128;
 
-enum { DIGITS_MAX = 19, SCALE_MAX = 27, EXACT_SCALE_MAX = 22 };
+enum { DIGITS_MAX = 19, EXACT_SCALE_MAX = 22 };
 
 struct decimal {
 	bool negative;
@@ -14,34 +14,37 @@ struct decimal {
 	int scale;	 /* the last so many of them are the fraction */
 };
 
-static bool take_digits(const char **at, const char *end, struct decimal *d, int *count)
+static const char *take_digits(const char *at, const char *end, uint64_t *digits)
 {
-	const char *from = *at;
-	for (; *at < end && **at >= '0' && **at <= '9'; (*at)++) {
-		d->digits = d->digits * 10 + (uint64_t)(**at - '0');
-		*count += d->digits != 0;
-		if (*count > DIGITS_MAX)
-			return false;
-	}
-	return *at > from;
+	uint64_t value = *digits;
+	for (; at < end && (unsigned char)(*at - '0') < 10; at++)
+		value = value * 10 + (uint64_t)(*at - '0');
+	*digits = value;
+	return at;
 }
 
 static bool read_decimal(const char *text, size_t len, struct decimal *out)
 {
-	struct decimal d = { 0 };
-	const char *at = text, *end = text + len;
-	int count = 0;
-	if (at < end && (*at == '-' || *at == '+'))
-		d.negative = *at++ == '-';
-	if (!take_digits(&at, end, &d, &count))
+	const char *at = text, *end = text + len, *whole;
+	uint64_t digits = 0;
+	at += at < end && (*at == '-' || *at == '+');
+	out->negative = at > text && *text == '-';
+	whole = at;
+	/* So many at most that the digits fit, however they are spread. */
+	if (end - whole > DIGITS_MAX + 1)
 		return false;
+	at = take_digits(at, end, &digits);
+	if (at == whole || (at == end && at - whole > DIGITS_MAX))
+		return false;
+	out->scale = 0;
 	if (at < end && *at == '.') {
-		const char *fraction = ++at;
-		if (!take_digits(&at, end, &d, &count) || at - fraction > SCALE_MAX)
+		const char *fraction = at + 1;
+		at = take_digits(fraction, end, &digits);
+		if (at == fraction)
 			return false;
-		d.scale = (int)(at - fraction);
+		out->scale = (int)(at - fraction);
 	}
-	*out = d;
+	out->digits = digits;
 	return at == end;
 }
 
@@ -79,6 +82,12 @@ bool json_real_plain(const char *text, size_t len, double *out)
 	static const double tens[EXACT_SCALE_MAX + 1] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7,
 		1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21,
 		1e22 };
+	static const uint64_t fives[DIGITS_MAX + 1] = { UINT64_C(1), UINT64_C(5), UINT64_C(25),
+		UINT64_C(125), UINT64_C(625), UINT64_C(3125), UINT64_C(15625), UINT64_C(78125),
+		UINT64_C(390625), UINT64_C(1953125), UINT64_C(9765625), UINT64_C(48828125),
+		UINT64_C(244140625), UINT64_C(1220703125), UINT64_C(6103515625),
+		UINT64_C(30517578125), UINT64_C(152587890625), UINT64_C(762939453125),
+		UINT64_C(3814697265625), UINT64_C(19073486328125) };
 	struct decimal d;
 	double value;
 	if (!read_decimal(text, len, &d))
@@ -88,10 +97,7 @@ bool json_real_plain(const char *text, size_t len, double *out)
 	} else if (d.digits <= UINT64_C(1) << 53 && d.scale <= EXACT_SCALE_MAX) {
 		value = (double)d.digits / tens[d.scale]; /* both exact, rounded once */
 	} else {
-		uint64_t fives = 1;
-		for (int i = 0; i < d.scale; i++)
-			fives *= 5;
-		value = divide(d.digits, fives, d.scale);
+		value = divide(d.digits, fives[d.scale], d.scale);
 	}
 	*out = d.negative ? -value : value;
 	return true;

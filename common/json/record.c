@@ -107,8 +107,11 @@ static const struct json_node *node_at(const struct json_tree *tree, uint32_t at
 static bool has_name(const struct json_tree *tree, uint32_t at, const struct json_step *step)
 {
 	const struct json_node *name = node_at(tree, at);
-	return name->len == step->name_len &&
-	       memcmp(json_tree_text(tree, name), step->name, name->len) == 0;
+	if (name->len != step->name_len)
+		return false;
+	const char *text = json_tree_text(tree, name);
+	return name->len == 0 ||
+	       (text[0] == step->name[0] && memcmp(text, step->name, name->len) == 0);
 }
 
 /* The name of a member among the nodes [from, to), which begin with one. @return to: none is */
@@ -377,6 +380,12 @@ static int scalar(const struct json_tree *tree, const struct json_node *node, in
 			return -EINVAL;
 		/* fall through */
 	case JSON_NODE_TEXT:
+		if (type == COLUMN_TEXT && !node->decoded) {
+			*out = (struct json_value) { .type = JSON_VALUE_TEXT,
+				.text = json_tree_text(tree, node),
+				.len = node->len };
+			return 0;
+		}
 		return json_value_from_text(out, type, json_tree_text(tree, node), node->len);
 	case JSON_NODE_FALSE:
 	case JSON_NODE_TRUE:

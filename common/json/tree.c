@@ -19,12 +19,16 @@ enum {
 	PAIRS_MAX = 32, /* names that are compared each with each */
 };
 
+/* What stands in the way of reading on is kept here; functions that read give where they stopped,
+ * or NULL. */
 struct reader {
 	struct json_tree *tree;
-	const char *at, *end;
+	const char *end;
 	uint32_t open; /* the innermost container; its `end` is the one around it meanwhile */
 	size_t depth;  /* that may still be opened */
-	struct err *err;
+	int rc;
+	const char *bad_at, *what;
+	uint32_t twice; /* a name */
 };
 
 void json_tree_finish(struct json_tree *tree)
@@ -34,36 +38,50 @@ void json_tree_finish(struct json_tree *tree)
 	*tree = (struct json_tree) { 0 };
 }
 
-static int bad(struct reader *r, const char *what)
+static const char *bad(struct reader *r, const char *at, const char *what)
 {
-	return err_set(r->err, -EINVAL, "%s at byte %zu", what, (size_t)(r->at - r->tree->source));
+	r->rc = -EINVAL;
+	r->bad_at = at;
+	r->what = what;
+	return NULL;
 }
 
-static int no_memory(struct reader *r)
+static const char *stop(struct reader *r, int rc)
 {
-	return err_set(r->err, -ENOMEM, "record: out of memory");
+	r->rc = rc;
+	return NULL;
 }
 
-static struct json_node *add_node(struct reader *r, enum json_node_kind kind)
+/* The two nodes that one step may need. */
+static bool make_room(struct json_tree *t)
+{
+	if (t->cap - t->count >= 2)
+		return true;
+	size_t cap = MAX(t->cap * 2, (size_t)NODES_FIRST);
+	struct json_node *grown = realloc(t->nodes, cap * sizeof(*grown));
+	if (!grown)
+		return false;
+	t->nodes = grown;
+	t->cap = cap;
+	return true;
+}
+
+static inline struct json_node *add_node(
+	struct reader *r, enum json_node_kind kind, const char *from, size_t len)
 {
 	struct json_tree *t = r->tree;
-	if (t->count == t->cap) {
-		size_t cap = MAX(t->cap * 2, (size_t)NODES_FIRST);
-		struct json_node *grown = realloc(t->nodes, cap * sizeof(*grown));
-		if (!grown)
-			return NULL;
-		t->nodes = grown;
-		t->cap = cap;
-	}
 	struct json_node *node = &t->nodes[t->count++];
-	*node = (struct json_node) { .end = (uint32_t)t->count, .kind = (uint8_t)kind };
+	*node = (struct json_node) { .at = (uint32_t)(from - t->source),
+		.len = (uint32_t)len,
+		.end = (uint32_t)t->count,
+		.kind = (uint8_t)kind };
 	return node;
 }
 
 /* ---- texts ---- */
 
 /* The first byte of a text that is not simply one of its characters. */
-static const char *skip_plain(const char *p, const char *end)
+static inline const char *skip_plain(const char *p, const char *end)
 {
 #ifdef __SSE2__
 	const __m128i quote = _mm_set1_epi8('"'), escape = _mm_set1_epi8('\\'),
@@ -122,68 +140,69 @@ static int character_len(const char *p, const char *end)
 	return len;
 }
 
-static int decode(struct reader *r, struct json_node *node)
+static const char *decode(struct reader *r, struct json_node *node, const char *end, bool name)
 {
 	struct buf *decoded = &r->tree->decoded;
 	char *to = buf_reserve(decoded, node->len);
 	if (!to)
-		return no_memory(r);
+		return stop(r, -ENOMEM);
 	int64_t len = json_text_decode(to, json_tree_text(r->tree, node), node->len);
 	if (len < 0)
-		return bad(r, "half a surrogate pair before the end of the text");
+		return bad(r, end, "half a surrogate pair before the end of the text");
+	if (name && memchr(to, 0, (size_t)len))
+		return bad(r, end, "a name with a NUL");
 	node->at = (uint32_t)decoded->len;
 	node->len = (uint32_t)len;
 	node->decoded = true;
 	decoded->len += (size_t)len;
-	return 0;
+	return end + 1;
 }
 
-/* r->at stands at the quote. */
-static int read_text(struct reader *r, bool name)
+/* The rest of a text with escapes, or characters that are not ASCII. */
+static const char *read_rest(struct reader *r, const char *from, const char *at, bool name)
 {
-	const char *from = r->at + 1;
 	bool escaped = false;
-	for (r->at = skip_plain(from, r->end); r->at < r->end && *r->at != '"';
-		r->at = skip_plain(r->at, r->end)) {
-		bool escape = *r->at == '\\';
-		if ((unsigned char)*r->at < 0x20)
-			return bad(r, "a control character inside a text");
-		int len = escape ? escape_len(r->at, r->end) : character_len(r->at, r->end);
+	for (; at < r->end && *at != '"'; at = skip_plain(at, r->end)) {
+		bool escape = *at == '\\';
+		if ((unsigned char)*at < 0x20)
+			return bad(r, at, "a control character inside a text");
+		int len = escape ? escape_len(at, r->end) : character_len(at, r->end);
 		if (len < 0)
-			return bad(r, escape ? "no such escape" : "not valid UTF-8");
+			return bad(r, at, escape ? "no such escape" : "not valid UTF-8");
 		if (len == 0)
-			return -EAGAIN;
+			return stop(r, -EAGAIN);
 		escaped |= escape;
-		r->at += len;
+		at += len;
 	}
-	if (r->at == r->end)
-		return -EAGAIN;
-	struct json_node *node = add_node(r, JSON_NODE_TEXT);
-	if (!node)
-		return no_memory(r);
-	node->at = (uint32_t)(from - r->tree->source);
-	node->len = (uint32_t)(r->at - from);
-	int rc = escaped ? decode(r, node) : 0;
-	if (rc == 0 && escaped && name && memchr(json_tree_text(r->tree, node), 0, node->len))
-		return bad(r, "a name with a NUL");
-	r->at++;
-	return rc;
+	if (at == r->end)
+		return stop(r, -EAGAIN);
+	struct json_node *node = add_node(r, JSON_NODE_TEXT, from, (size_t)(at - from));
+	return escaped ? decode(r, node, at, name) : at + 1;
+}
+
+/* `at` stands at the quote. */
+static inline const char *read_text(struct reader *r, const char *at, bool name)
+{
+	const char *from = at + 1;
+	at = skip_plain(from, r->end);
+	if (at == r->end || *at != '"')
+		return read_rest(r, from, at, name);
+	add_node(r, JSON_NODE_TEXT, from, (size_t)(at - from));
+	return at + 1;
 }
 
 /* ---- numbers and words ---- */
 
-static const char *skip_digits(const char *p, const char *end)
+static inline const char *skip_digits(const char *p, const char *end)
 {
-	while (p < end && *p >= '0' && *p <= '9')
+	while (p < end && (unsigned char)(*p - '0') < 10)
 		p++;
 	return p;
 }
 
-static int read_number(struct reader *r)
+static inline const char *read_number(struct reader *r, const char *from)
 {
-	const char *from = r->at, *p = from, *end = r->end, *digits;
-	p += *p == '-';
-	digits = p;
+	const char *p = from + (*from == '-'), *end = r->end, *digits = p;
 	p = p < end && *p == '0' ? p + 1 : skip_digits(p, end);
 	bool sound = p > digits;
 	if (sound && p < end && *p == '.') {
@@ -199,52 +218,46 @@ static int read_number(struct reader *r)
 		sound = p > digits;
 	}
 	if (!sound && p == end)
-		return -EAGAIN;
+		return stop(r, -EAGAIN);
 	if (!sound || (p < end && *p != ',' && memchr("+-.0123456789eE", *p, 15)))
-		return bad(r, "not a number");
-	struct json_node *node = add_node(r, JSON_NODE_NUMBER);
-	if (!node)
-		return no_memory(r);
-	node->at = (uint32_t)(from - r->tree->source);
-	node->len = (uint32_t)(p - from);
-	r->at = p;
-	return 0;
+		return bad(r, from, "not a number");
+	add_node(r, JSON_NODE_NUMBER, from, (size_t)(p - from));
+	return p;
 }
 
-static int read_word(struct reader *r, const char *word, size_t len, enum json_node_kind kind)
+static const char *read_word(
+	struct reader *r, const char *at, const char *word, size_t len, enum json_node_kind kind)
 {
-	size_t there = MIN(len, (size_t)(r->end - r->at));
-	if (memcmp(r->at, word, there) != 0)
-		return bad(r, "neither true, false nor null");
+	size_t there = MIN(len, (size_t)(r->end - at));
+	if (memcmp(at, word, there) != 0)
+		return bad(r, at, "neither true, false nor null");
 	if (there < len)
-		return -EAGAIN;
-	r->at += len;
-	return add_node(r, kind) ? 0 : no_memory(r);
+		return stop(r, -EAGAIN);
+	add_node(r, kind, at, 0);
+	return at + len;
 }
 
 /* ---- containers ---- */
 
-static int open_container(struct reader *r, enum json_node_kind kind)
+static const char *open_container(struct reader *r, const char *at, enum json_node_kind kind)
 {
 	if (r->depth == 0)
-		return bad(r, "nested too deeply");
+		return bad(r, at, "nested too deeply");
 	r->depth--;
-	struct json_node *node = add_node(r, kind);
-	if (!node)
-		return no_memory(r);
+	struct json_node *node = add_node(r, kind, at, 0);
 	node->end = r->open;
 	r->open = (uint32_t)(node - r->tree->nodes);
-	r->at++;
-	return 0;
+	return at + 1;
 }
 
-/* Most names differ in their length, first or last byte. */
+/* Most names differ in their length, or in their first, middle or last byte. */
 static uint32_t sketch(const struct json_tree *tree, const struct json_node *name)
 {
 	if (name->len == 0)
 		return 0;
 	const char *text = json_tree_text(tree, name);
-	return name->len << 16 | (uint32_t)(unsigned char)text[0] << 8 |
+	return name->len << 24 | (uint32_t)(unsigned char)text[0] << 16 |
+	       (uint32_t)(unsigned char)text[name->len / 2] << 8 |
 	       (unsigned char)text[name->len - 1];
 }
 
@@ -259,20 +272,34 @@ static int compare_names(const void *a, const void *b, void *arg)
 }
 
 /* Each with each, by what they look like first. @return a name that comes twice; NONE */
-static uint32_t twice_of_few(const struct json_tree *tree, const struct json_node *object)
+static uint32_t twice_of_few(
+	const struct json_tree *tree, const uint32_t *names, const uint32_t *sketches, size_t count)
+{
+	for (size_t i = 1; i < count; i++)
+		for (size_t k = 0; k < i; k++)
+			if (sketches[k] == sketches[i] &&
+				compare_names(&names[k], &names[i], (void *)tree) == 0)
+				return names[i];
+	return NONE;
+}
+
+/* Mostly each has a bit of its own in a small table, and there is nothing to compare. */
+static uint32_t twice(const struct json_tree *tree, const struct json_node *object)
 {
 	uint32_t names[PAIRS_MAX], sketches[PAIRS_MAX];
 	uint32_t at = (uint32_t)(object - tree->nodes) + 1;
+	uint64_t seen[4] = { 0 };
+	bool met = false;
 	for (size_t i = 0; i < object->len; i++) {
 		names[i] = at;
 		sketches[i] = sketch(tree, &tree->nodes[at]);
-		for (size_t k = 0; k < i; k++)
-			if (sketches[k] == sketches[i] &&
-				compare_names(&names[k], &at, (void *)tree) == 0)
-				return at;
+		uint32_t hash = sketches[i] * UINT32_C(0x9e3779b1) >> 24;
+		uint64_t bit = UINT64_C(1) << (hash & 63);
+		met |= (seen[hash >> 6] & bit) != 0;
+		seen[hash >> 6] |= bit;
 		at = tree->nodes[at + 1].end;
 	}
-	return NONE;
+	return met ? twice_of_few(tree, names, sketches, object->len) : NONE;
 }
 
 static int64_t twice_of_many(struct json_tree *tree, const struct json_node *object)
@@ -292,94 +319,92 @@ static int64_t twice_of_many(struct json_tree *tree, const struct json_node *obj
 	return found;
 }
 
-static int check_names(struct reader *r, const struct json_node *object)
+static bool check_names(struct reader *r, const struct json_node *object)
 {
-	struct json_tree *tree = r->tree;
-	int64_t twice = object->len <= PAIRS_MAX ? twice_of_few(tree, object)
-						 : twice_of_many(tree, object);
-	if (twice == NONE)
-		return 0;
-	if (twice < 0)
-		return no_memory(r);
-	const struct json_node *name = &tree->nodes[twice];
-	return err_set(r->err, -EINVAL, "duplicate object key \"%.*s\"",
-		(int)MIN(name->len, (uint32_t)100), json_tree_text(tree, name));
+	int64_t found = object->len <= PAIRS_MAX ? twice(r->tree, object)
+						 : twice_of_many(r->tree, object);
+	if (found == NONE)
+		return true;
+	r->rc = found < 0 ? -ENOMEM : -EINVAL;
+	r->twice = (uint32_t)found;
+	return false;
 }
 
-static int close_container(struct reader *r)
+static bool close_container(struct reader *r)
 {
 	struct json_node *node = &r->tree->nodes[r->open];
 	r->open = node->end;
 	node->end = (uint32_t)r->tree->count;
 	r->depth++;
-	r->at++;
-	return node->kind == JSON_NODE_OBJECT && node->len > 1 ? check_names(r, node) : 0;
+	return node->kind != JSON_NODE_OBJECT || node->len < 2 || check_names(r, node);
 }
 
 /* ---- the grammar ---- */
 
-static bool skip_blanks(struct reader *r)
+static inline const char *skip_blanks(const char *at, const char *end)
 {
-	while (r->at < r->end &&
-		(*r->at == ' ' || *r->at == '\n' || *r->at == '\r' || *r->at == '\t'))
-		r->at++;
-	return r->at < r->end;
+	while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
+		at++;
+	return at;
 }
 
 /* Of a container only what opens it. */
-static int read_value(struct reader *r)
+static inline const char *read_value(struct reader *r, const char *at)
 {
-	if (!skip_blanks(r))
-		return -EAGAIN;
-	switch (*r->at) {
-	case '"': return read_text(r, false);
-	case '{': return open_container(r, JSON_NODE_OBJECT);
-	case '[': return open_container(r, JSON_NODE_LIST);
-	case 't': return read_word(r, "true", 4, JSON_NODE_TRUE);
-	case 'f': return read_word(r, "false", 5, JSON_NODE_FALSE);
-	case 'n': return read_word(r, "null", 4, JSON_NODE_NULL);
+	at = skip_blanks(at, r->end);
+	if (at == r->end)
+		return stop(r, -EAGAIN);
+	switch (*at) {
+	case '"': return read_text(r, at, false);
+	case '{': return open_container(r, at, JSON_NODE_OBJECT);
+	case '[': return open_container(r, at, JSON_NODE_LIST);
+	case 't': return read_word(r, at, "true", 4, JSON_NODE_TRUE);
+	case 'f': return read_word(r, at, "false", 5, JSON_NODE_FALSE);
+	case 'n': return read_word(r, at, "null", 4, JSON_NODE_NULL);
 	default:
-		return *r->at == '-' || (*r->at >= '0' && *r->at <= '9')
-			       ? read_number(r)
-			       : bad(r, "a value is expected");
+		return *at == '-' || (*at >= '0' && *at <= '9') ? read_number(r, at)
+								: bad(r, at, "a value is expected");
 	}
 }
 
-static int read_name(struct reader *r)
+static inline const char *read_name(struct reader *r, const char *at)
 {
-	if (!skip_blanks(r))
-		return -EAGAIN;
-	if (*r->at != '"')
-		return bad(r, "a name is expected");
-	int rc = read_text(r, true);
-	if (rc < 0)
-		return rc;
-	if (!skip_blanks(r))
-		return -EAGAIN;
-	if (*r->at != ':')
-		return bad(r, "a colon is expected");
-	r->at++;
-	return 0;
+	at = skip_blanks(at, r->end);
+	if (at == r->end)
+		return stop(r, -EAGAIN);
+	if (*at != '"')
+		return bad(r, at, "a name is expected");
+	at = read_text(r, at, true);
+	if (!at)
+		return NULL;
+	at = skip_blanks(at, r->end);
+	if (at == r->end)
+		return stop(r, -EAGAIN);
+	return *at == ':' ? at + 1 : bad(r, at, "a colon is expected");
 }
 
-/* What comes next in the innermost container: an element, a member, its end. */
-static int read_next(struct reader *r)
+/* To the next element or member; containers that end before it are closed, perhaps all. */
+static inline const char *go_on(struct reader *r, const char *at)
 {
-	struct json_node *node = &r->tree->nodes[r->open];
-	bool object = node->kind == JSON_NODE_OBJECT;
-	if (!skip_blanks(r))
-		return -EAGAIN;
-	if (*r->at == (object ? '}' : ']'))
-		return close_container(r);
-	if (node->len > 0) {
-		if (*r->at != ',')
-			return bad(r,
+	while (r->open != NONE) {
+		struct json_node *node = &r->tree->nodes[r->open];
+		bool object = node->kind == JSON_NODE_OBJECT;
+		at = skip_blanks(at, r->end);
+		if (at == r->end)
+			return stop(r, -EAGAIN);
+		if (*at == (object ? '}' : ']')) {
+			if (!close_container(r))
+				return NULL;
+			at++;
+			continue;
+		}
+		if (node->len > 0 && *at++ != ',')
+			return bad(r, at - 1,
 				object ? "a comma or } is expected" : "a comma or ] is expected");
-		r->at++;
+		node->len++;
+		return object ? read_name(r, at) : at;
 	}
-	node->len++;
-	int rc = object ? read_name(r) : 0;
-	return rc < 0 ? rc : read_value(r);
+	return at;
 }
 
 static void begin(struct json_tree *tree, const char *data)
@@ -396,22 +421,33 @@ static void begin(struct json_tree *tree, const char *data)
 	buf_reset(&tree->decoded);
 }
 
+static int64_t say(const struct reader *r, size_t len, struct err *err)
+{
+	const struct json_tree *tree = r->tree;
+	if (r->rc == -ENOMEM)
+		return err_set(err, r->rc, "record: out of memory");
+	if (r->rc == -EAGAIN)
+		return err_set(err, r->rc, "the text ends too early, at byte %zu", len);
+	if (r->what)
+		return err_set(
+			err, r->rc, "%s at byte %zu", r->what, (size_t)(r->bad_at - tree->source));
+	const struct json_node *name = &tree->nodes[r->twice];
+	return err_set(err, r->rc, "duplicate object key \"%.*s\"",
+		(int)MIN(name->len, (uint32_t)100), json_tree_text(tree, name));
+}
+
 int64_t json_tree_read(
 	struct json_tree *tree, const char *data, size_t len, size_t depth, struct err *err)
 {
-	struct reader r = { .tree = tree,
-		.at = data,
-		.end = data + len,
-		.open = NONE,
-		.depth = depth,
-		.err = err };
+	struct reader r = { .tree = tree, .end = data + len, .open = NONE, .depth = depth };
+	const char *at = data;
 	if (len > INT32_MAX)
 		return err_set(err, -EINVAL, "larger than 2 GiB");
 	begin(tree, data);
-	int rc = read_value(&r);
-	while (rc == 0 && r.open != NONE)
-		rc = read_next(&r);
-	if (rc == -EAGAIN)
-		return err_set(err, rc, "the text ends too early, at byte %zu", len);
-	return rc < 0 ? rc : r.at - data;
+	do {
+		at = make_room(tree) ? read_value(&r, at) : stop(&r, -ENOMEM);
+		if (at)
+			at = go_on(&r, at);
+	} while (at && r.open != NONE);
+	return at ? at - data : say(&r, len, err);
 }

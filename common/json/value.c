@@ -4,7 +4,6 @@
 #include "base/str.h"
 #include "config/config.h"
 #include "json/real.h"
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -29,6 +28,11 @@ const char *json_type_words(int column_type)
 static bool is_digit(char c)
 {
 	return c >= '0' && c <= '9';
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 static size_t digits(const char *s, size_t len)
@@ -225,6 +229,41 @@ static int calendar(int64_t *out, const char *s)
 	return rc;
 }
 
+/* n digits as a number; far below 0 when they are not digits. */
+static int at_once(const char *s, int n)
+{
+	int value = 0;
+	for (int i = 0; i < n; i++)
+		value = is_digit(s[i]) ? value * 10 + (s[i] - '0') : INT32_MIN / 100;
+	return value;
+}
+
+/* 2026-11-21T08:45:00Z, with a fraction perhaps: as nearly all are written. @return false: it is
+ * none, or written in another way */
+static bool timestamp_plain(const char *s, size_t len, int64_t *out)
+{
+	enum { SECONDS = 19 };
+	int64_t ms = 0;
+	if (len <= SECONDS || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' ||
+		s[16] != ':' || s[len - 1] != 'Z')
+		return false;
+	size_t fraction = len - SECONDS - 1;
+	if (fraction) {
+		if (s[SECONDS] != '.' || fraction == 1 ||
+			digits(s + SECONDS + 1, fraction - 1) != fraction - 1)
+			return false;
+		for (size_t i = 1, scale = 100; i < fraction && scale; i++, scale /= 10)
+			ms += (int64_t)scale * (s[SECONDS + i] - '0');
+	}
+	const struct tm t = { .tm_year = at_once(s, 4) - 1900,
+		.tm_mon = at_once(s + 5, 2) - 1,
+		.tm_mday = at_once(s + 8, 2),
+		.tm_hour = at_once(s + 11, 2),
+		.tm_min = at_once(s + 14, 2),
+		.tm_sec = at_once(s + 17, 2) };
+	return t.tm_year >= -1900 && to_ms(out, &t, ms) == 0;
+}
+
 static int timestamp_from(int64_t *out, const char *s, size_t len)
 {
 	if ((len == 10 || len == 13) && digits(s, len) == len) {
@@ -313,6 +352,16 @@ static int from_copy(struct json_value *value, int column_type, const char *text
 		       : -EINVAL;
 }
 
+static bool from_plain(struct json_value *value, int column_type, const char *text, size_t len)
+{
+	switch (column_type) {
+	case COLUMN_INTEGER: return integer_plain(text, len, &value->i);
+	case COLUMN_REAL: return json_real_plain(text, len, &value->real);
+	case COLUMN_TIMESTAMP: return timestamp_plain(text, len, &value->i);
+	default: return false;
+	}
+}
+
 int json_value_from_text(struct json_value *out, int column_type, const char *text, size_t len)
 {
 	if (column_type == COLUMN_TEXT || column_type == COLUMN_JSON) {
@@ -321,9 +370,9 @@ int json_value_from_text(struct json_value *out, int column_type, const char *te
 		*out = (struct json_value) { .type = JSON_VALUE_TEXT, .text = text, .len = len };
 		return 0;
 	}
-	while (len && isspace((unsigned char)*text))
+	while (len && is_blank(*text))
 		text++, len--;
-	while (len && isspace((unsigned char)text[len - 1]))
+	while (len && is_blank(text[len - 1]))
 		len--;
 	if (len == 0) {
 		*out = (struct json_value) { .type = JSON_VALUE_NULL };
@@ -333,11 +382,11 @@ int json_value_from_text(struct json_value *out, int column_type, const char *te
 		*out = (struct json_value) { .type = JSON_VALUE_BASE64, .text = text, .len = len };
 		return json_base64(NULL, text, len) < 0 ? -EINVAL : 0;
 	}
-	bool real = column_type == COLUMN_REAL;
-	struct json_value value = { .type = real ? JSON_VALUE_REAL : JSON_VALUE_INT };
-	bool plain = real ? json_real_plain(text, len, &value.real)
-			  : column_type == COLUMN_INTEGER && integer_plain(text, len, &value.i);
-	int rc = plain ? 0 : from_copy(&value, column_type, text, len);
+	struct json_value value = { .type = column_type == COLUMN_REAL ? JSON_VALUE_REAL
+								       : JSON_VALUE_INT };
+	int rc = from_plain(&value, column_type, text, len)
+			 ? 0
+			 : from_copy(&value, column_type, text, len);
 	if (rc == 0)
 		*out = value;
 	return rc;

@@ -237,6 +237,8 @@ size_t pg_value_size(const struct store_value *value);
 char *pg_put_value(char *at, const struct store_value *value);
 bool pg_decode(struct store_tx *tx, const PGresult *res, int row, int column,
 	struct store_value *out) MUST_CHECK;
+/** PostgreSQL takes it as it is. */
+bool pg_text_is_clean(const char *data, size_t len);
 /** Text as PostgreSQL takes it: what is no UTF-8 and NUL become U+FFFD. @return data itself when
  * nothing is to be changed; NULL: out of memory */
 const char *pg_clean_text(struct arena *arena, const char *data, size_t *len);

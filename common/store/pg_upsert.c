@@ -121,23 +121,50 @@ static bool fit_row(struct pg_conn *c, const struct store_table *t, const bool *
 	return true;
 }
 
+/* As it is: nothing to fit, nothing to complain of. */
+static bool fits(int type, const struct store_value *v)
+{
+	switch (v->type) {
+	case STORE_NULL: return true;
+	case STORE_INT: return pg_wire_of(type) == PG_WIRE_INT && type != COLUMN_BOOLEAN;
+	case STORE_REAL: return pg_wire_of(type) == PG_WIRE_REAL;
+	case STORE_TEXT:
+		return pg_wire_of(type) == PG_WIRE_TEXT && pg_text_is_clean(v->data, v->len);
+	case STORE_BLOB: return pg_wire_of(type) == PG_WIRE_BYTES;
+	}
+	return false;
+}
+
+static bool all_fit(const struct store_table *t, const bool *is_key, const struct store_op *op)
+{
+	const struct store_value *v = op->values;
+	for (size_t row = 0; row < op->row_count; row++)
+		for (size_t i = 0; i < t->column_count; i++, v++)
+			if (!fits(t->columns[i].type, v) || (is_key[i] && v->type == STORE_NULL))
+				return false;
+	return true;
+}
+
 bool pg_upsert_rows(struct pg_conn *c, struct store_op *op)
 {
 	const struct store_table *t = op->table;
 	struct pg_run *run = &c->run;
 	size_t width = t->column_count;
 	bool key_changed = false;
-	struct store_value *rows = arena_alloc_raw(
-		run->scratch, (op->count + 1) * sizeof(struct store_value));
 	bool *is_key = arena_alloc(run->scratch, width);
 	for (size_t i = 0; is_key && i < width; i++)
 		is_key[i] = !t->append && table_is_key(t, i);
+	run->row_count = op->row_count;
+	run->rows = op->values;
+	if (is_key && all_fit(t, is_key, op))
+		return true;
+	struct store_value *rows = arena_alloc_raw(
+		run->scratch, (op->count + 1) * sizeof(struct store_value));
 	for (size_t row = 0; rows && is_key && row < op->row_count; row++)
 		if (!fit_row(c, t, is_key, op->values + row * width, rows + row * width,
 			    &key_changed))
 			return false;
 	run->rows = is_key ? rows : NULL;
-	run->row_count = op->row_count;
 	if (run->rows && key_changed) {
 		/* Keys that differed may be one now. */
 		run->rows = store_tx_keep_last(run->tx, t, rows, &run->row_count);

@@ -110,11 +110,16 @@ static bool is_plain(const char *s, size_t len)
 	return !found;
 }
 
-const char *pg_clean_text(struct arena *arena, const char *data, size_t *len)
+bool pg_text_is_clean(const char *data, size_t len)
 {
 	size_t bad;
-	if (*len == 0 || is_plain(data, *len) ||
-		(!memchr(data, 0, *len) && str_is_utf8(data, *len, &bad)))
+	return len == 0 || is_plain(data, len) ||
+	       (!memchr(data, 0, len) && str_is_utf8(data, len, &bad));
+}
+
+const char *pg_clean_text(struct arena *arena, const char *data, size_t *len)
+{
+	if (pg_text_is_clean(data, *len))
 		return data ? data : "";
 	CLEANUP(buf_finish) struct buf clean = BUF_INIT;
 	for (size_t at = 0; at < *len;) {

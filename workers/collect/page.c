@@ -24,7 +24,7 @@
 #include <string.h>
 
 /* A batch of nothing but rejected records ends, too. */
-enum { REJECTED_MAX = 1000 };
+enum { REJECTED_MAX = 1000, ROWS_FIRST = 128 };
 
 void batch_free(struct batch *batch)
 {
@@ -117,11 +117,11 @@ static void reject(struct page *page, struct batch *batch, const char *why)
 		batch->errors[batch->error_count++] = text;
 }
 
-static struct store_value *new_row(struct batch *batch, size_t width)
+static struct store_value *new_row(struct batch *batch, size_t width, size_t most)
 {
 	size_t need = (batch->rows + 1) * width;
 	if (need > batch->cap) {
-		size_t cap = MAX(batch->cap * 2, need);
+		size_t cap = MAX(batch->cap * 2, MIN(most, (size_t)ROWS_FIRST) * width);
 		struct store_value *values = realloc(batch->values, cap * sizeof(*values));
 		if (!values)
 			return NULL;
@@ -135,12 +135,12 @@ static struct store_value *new_row(struct batch *batch, size_t width)
 static int note_cursor(struct page *page, struct json_record *record, struct err *err)
 {
 	const struct collect_incremental *inc = &page->plan->spec->incremental;
-	const struct config_column column = { .name = "incremental.cursor",
-		.path = inc->cursor,
-		.type = inc->type == CURSOR_TIME ? COLUMN_TIMESTAMP : COLUMN_INTEGER };
 	struct json_value value;
 	if (!inc->cursor)
 		return 0;
+	const struct config_column column = { .name = "incremental.cursor",
+		.path = inc->cursor,
+		.type = inc->type == CURSOR_TIME ? COLUMN_TIMESTAMP : COLUMN_INTEGER };
 	int rc = json_record_column(record, &column, page->plan->cursor, &value, err);
 	if (rc == 0 && value.type == JSON_VALUE_INT && value.i <= page->cap)
 		page->high = MAX(page->high, value.i);
@@ -168,25 +168,26 @@ static int make_row(
 /* @param is_read  it lies in page->record already */
 static bool take_record(struct page *page, const char *data, size_t len, bool is_read)
 {
-	struct err err = { 0 };
 	page->seen++;
 	add_to_hash(page, data, len);
 	if (page->seen <= page->released)
 		return true;
 	struct batch *batch = filling(page);
-	struct store_value *row = batch ? new_row(batch, page->plan->table.column_count) : NULL;
+	size_t most = (size_t)page->plan->job->store.batch;
+	struct store_value *row = batch ? new_row(batch, page->plan->table.column_count, most)
+					: NULL;
 	if (!row)
 		return out_of_memory(page);
-	int rc = is_read ? 0 : json_record_read(page->record, data, len, &err);
+	int rc = is_read ? 0 : json_record_read(page->record, data, len, &page->why);
 	if (rc == 0)
-		rc = make_row(page, batch, row, &err);
+		rc = make_row(page, batch, row, &page->why);
 	if (rc == -ENOMEM)
 		return out_of_memory(page);
 	if (rc < 0)
-		reject(page, batch, err.text);
+		reject(page, batch, page->why.text);
 	else
 		batch->rows += rc == ROW_MADE;
-	if (batch->rows >= (size_t)page->plan->job->store.batch || batch->rejected >= REJECTED_MAX)
+	if (batch->rows >= most || batch->rejected >= REJECTED_MAX)
 		return close_batch(page);
 	return true;
 }

@@ -66,6 +66,7 @@ struct page {
 	XXH64_state_t *hash;
 	struct buf whole;	 /* of a planted bug: the body */
 	struct err err;		 /* why reading stopped */
+	struct err why;		 /* the record at hand is rejected */
 	enum paginate_stop stop; /* which rule made it the last */
 };
 

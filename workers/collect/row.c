@@ -307,9 +307,9 @@ static int take_match(
 static int take_value(const struct field *f, const struct row_context *context,
 	struct json_record *record, struct arena *arena, struct json_value *out, struct err *err)
 {
-	struct config_column as_text = *f->column;
 	if (!f->pieces && !f->has_regex)
 		return json_record_raw(record, f->column, f->path, out, err);
+	struct config_column as_text = *f->column;
 	as_text.type = COLUMN_TEXT;
 	*out = (struct json_value) { .type = JSON_VALUE_NULL };
 	int rc = f->pieces ? expand(f, context, record, arena, out, err)
