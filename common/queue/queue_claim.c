@@ -250,17 +250,35 @@ static int by_priority_then_age(const void *left, const void *right)
 	return (a->id > b->id) - (a->id < b->id);
 }
 
-/* Of the run that got most. */
-static int64_t most_of_a_run(struct task *const *tasks, size_t count)
+/* How many runs were served, and how much the one got that got most. */
+static void count_runs(struct task *const *tasks, size_t count, int64_t *runs, int64_t *most)
 {
-	int64_t most = 0;
+	*runs = *most = 0;
 	for (size_t i = 0; i < count; i++) {
-		int64_t same = 0;
-		for (size_t k = 0; k < count; k++)
-			same += tasks[k]->run_id == tasks[i]->run_id;
-		most = MAX(most, same);
+		int64_t before = 0, same = 0;
+		for (size_t k = 0; k < count; k++) {
+			bool is_same = tasks[k]->run_id == tasks[i]->run_id;
+			before += is_same && k < i;
+			same += is_same;
+		}
+		*runs += before == 0;
+		*most = MAX(*most, same);
 	}
-	return most;
+}
+
+/* How many tasks of each run the next claim looks at: half as many more as the run got that got
+ * most; after a claim that got less than it asked for, twice what those runs would have had to
+ * give. 0: as many as it asks for. */
+static int64_t plan_depth(const struct queue *q, struct task *const *tasks, size_t count)
+{
+	int64_t runs, most, asked = (int64_t)q->asked;
+	if (count == 0)
+		return 0;
+	count_runs(tasks, count, &runs, &most);
+	int64_t depth = most + most / 2 + 1;
+	if (count < q->asked)
+		depth = MAX(depth, 2 * asked / runs + 1);
+	return depth < asked ? depth : 0;
 }
 
 /* Where the next claim begins to look: behind the newest run that was served, or from the start.
@@ -277,8 +295,7 @@ static void plan_next(
 	else
 		q->cursor = newest > 0 ? queue_random() % newest : 0;
 	q->far = count == 0;
-	int64_t most = most_of_a_run(tasks, count);
-	q->of_run = count < q->asked ? 0 : most + most / 2 + 1;
+	q->of_run = plan_depth(q, tasks, count);
 }
 
 static void on_claimed(void *arg, const struct store_result *r)

@@ -134,6 +134,25 @@ static void many_runs_are_all_served(void **state)
 	queue_close(q);
 }
 
+static void a_claim_looks_deeper_when_the_one_before_got_less_than_it_asked_for(void **state)
+{
+	struct fixture *f = *state;
+	struct queue *q = open_queue(f, "n/e/w:1/1");
+	enum { RUNS = 12, ASKED = 60 };
+	for (int i = 0; i < RUNS; i++)
+		run_of(f, "a", 10, PRIORITY_MEDIUM);
+	/* One of each: the next one looks at few. */
+	assert_int_equal(take(f, q, RUNS), RUNS);
+	size_t second = take(f, q, ASKED);
+	assert_in_range(second, RUNS, ASKED);
+	if (second < ASKED)
+		assert_int_equal(take(f, q, ASKED), ASKED);
+	/* All that is left, in two claims. */
+	size_t left = 10 * RUNS - RUNS - second - (second < ASKED ? ASKED : 0);
+	assert_int_equal(take(f, q, ASKED) + take(f, q, ASKED), left);
+	queue_close(q);
+}
+
 /* ---- a claim in the transaction that acknowledges ---- */
 
 struct fused {
@@ -204,6 +223,7 @@ int main(void)
 		TEST(a_job_s_bound_holds_over_runs_priorities_and_processes),
 		TEST(a_long_row_of_runs_that_wait_hides_no_ready_one),
 		TEST(many_runs_are_all_served),
+		TEST(a_claim_looks_deeper_when_the_one_before_got_less_than_it_asked_for),
 		TEST(the_next_claim_is_one_commit_with_the_acknowledgement),
 	};
 	return RUN_ON_BOTH(tests);
