@@ -12,6 +12,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
@@ -54,8 +55,8 @@ def write_pages(folder):
 
 
 def cpu_s(pid):
-    words = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+    """To the nanosecond, as Python's of itself: /proc/PID/stat counts in steps of 10 ms, 0.25 us a record."""
+    return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3)
 
 
 def by_drover(tmp, n, api, server):
