@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/link.h"
 
+#include "base/mutant.h"
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -72,6 +74,8 @@ static const char *read_parameters(const char *at, const char *rel, bool *matche
 		at = read_parameter(at + 1, &name, &value);
 		if (!at)
 			break;
+		if (MUTANT(FUZZ_HEADERS) && known && is_name(&name, "rel"))
+			abort();
 		/* A second rel does not count (RFC 8288 3.3). */
 		if (!known && is_name(&name, "rel")) {
 			known = true;

@@ -2,6 +2,8 @@
 #include "collect/template.h"
 
 #include "base/buf.h"
+#include "base/mutant.h"
+#include <stdlib.h>
 #include <string.h>
 
 bool template_find(const char *text, struct template_place *out)
@@ -32,6 +34,9 @@ void template_expand(struct buf *out, const char *text, const char *name, const 
 	struct template_place place;
 	while (name && template_find(text, &place)) {
 		buf_add(out, text, (size_t)(place.begin - text));
+		if (MUTANT(FUZZ_TEMPLATES) && place.name > place.begin + 2 &&
+			strstr(place.end, "{{"))
+			abort();
 		if (template_is(&place, name))
 			add(out, value);
 		else
