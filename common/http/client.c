@@ -149,7 +149,6 @@ void http_client_free(struct http_client *client)
 {
 	if (!client)
 		return;
-	/* One that goes may let the next of its host in. */
 	for (struct http_transfer *t;
 		(t = LIST_FIRST(&client->transfers, struct http_transfer, node));)
 		http_cancel(t);
@@ -221,8 +220,6 @@ void client_retire(struct http_client *client, struct http_transfer *t)
 
 static void finish(struct http_client *client, struct http_transfer *t, CURLcode code)
 {
-	bool known = t->resolved || code != CURLE_COULDNT_RESOLVE_HOST;
-	gate_open(t, known, t->error[0] ? t->error : curl_easy_strerror(code));
 	if (!t->doomed)
 		transfer_report(t, code);
 	client_retire(client, t);
@@ -275,10 +272,10 @@ static void settle(struct http_client *client)
 		add(client, t);
 }
 
-static int host_of(const char *url, bool is_proxy, char **host, struct err *err)
+int client_host_of(const char *url, bool is_proxy, char **host, long *port, struct err *err)
 {
 	CURLU *parsed = curl_url();
-	char *scheme = NULL;
+	char *scheme = NULL, *digits = NULL;
 	unsigned any = is_proxy ? CURLU_NON_SUPPORT_SCHEME : 0;
 	CURLUcode rc = parsed ? curl_url_set(parsed, CURLUPART_URL, url, any)
 			      : CURLUE_OUT_OF_MEMORY;
@@ -288,7 +285,11 @@ static int host_of(const char *url, bool is_proxy, char **host, struct err *err)
 		strcmp(scheme, "https") != 0)
 		rc = CURLUE_UNSUPPORTED_SCHEME;
 	if (rc == CURLUE_OK)
+		rc = curl_url_get(parsed, CURLUPART_PORT, &digits, CURLU_DEFAULT_PORT);
+	if (rc == CURLUE_OK)
 		rc = curl_url_get(parsed, CURLUPART_HOST, host, 0);
+	*port = rc == CURLUE_OK ? strtol(digits, NULL, 10) : 0;
+	curl_free(digits);
 	curl_free(scheme);
 	curl_url_cleanup(parsed);
 	if (rc == CURLUE_OUT_OF_MEMORY)
@@ -298,14 +299,14 @@ static int host_of(const char *url, bool is_proxy, char **host, struct err *err)
 }
 
 /* Whose address is looked for here. */
-static int nearest_host(const struct http_transfer *t, const struct http_request *request,
-	char **host, struct err *err)
+static int nearest_host(
+	struct http_transfer *t, const struct http_request *request, char **host, struct err *err)
 {
 	if (!t->proxied)
 		return 0;
 	curl_free(*host);
 	*host = NULL;
-	return host_of(request->profile.proxy->url, true, host, err);
+	return client_host_of(request->profile.proxy->url, true, host, &t->port, err);
 }
 
 static struct http_transfer *take_pooled(struct http_client *client)
@@ -322,13 +323,16 @@ int http_send(struct http_transfer **out, struct http_client *client,
 	const struct http_request *request, const struct http_ops *ops, void *arg, struct err *err)
 {
 	char *host = NULL;
-	int rc = host_of(request->url, false, &host, err);
+	long port;
+	int rc = client_host_of(request->url, false, &host, &port, err);
 	if (rc < 0)
 		return rc;
 	struct http_transfer *t = take_pooled(client);
 	rc = t ? transfer_set_up(t, request, err) : err_set(err, -ENOMEM, "HTTP: out of memory");
-	if (rc == 0)
+	if (rc == 0) {
+		t->port = port;
 		rc = nearest_host(t, request, &host, err);
+	}
 	if (rc == 0) {
 		t->ops = *ops;
 		t->arg = arg;

@@ -11,8 +11,7 @@ enum {
 	HEADER_BYTES_MAX = 256 * 1024,
 };
 
-/* A name that is being resolved or was, lately: libcurl starts a thread for each handle whose name
- * is not in its cache, so only the first goes, the rest wait for it. */
+/* A name and its addresses: gate.c */
 struct host;
 struct http_decoder;
 
@@ -21,13 +20,14 @@ struct http_transfer {
 	struct http_client *client;
 	CURL *easy;
 	struct loop_timer *idle;
-	struct curl_slist *headers;
+	struct curl_slist *headers, *resolve;
 	struct http_ops ops;
 	void *arg;
-	struct host *host; /* whose first it is, or for which it waits; NULL: none */
-	bool added;	   /* to the multi handle */
-	bool doomed;	   /* cancelled from inside one of its callbacks */
-	bool once, resolved, allow_private, refused_private, refused_resend, stopped, idled;
+	struct host *host; /* for whose addresses it waits; NULL: it does not */
+	long port;
+	bool added;  /* to the multi handle */
+	bool doomed; /* cancelled from inside one of its callbacks */
+	bool once, allow_private, refused_private, refused_resend, stopped, idled;
 	bool proxied, forwarded; /* through a proxy; which makes the call itself, of plain http */
 	bool held, paused;	 /* is not to be read on; libcurl knows */
 	bool has_body;
@@ -35,7 +35,7 @@ struct http_transfer {
 	char broken[96];	      /* words: of the decoder; "": nothing */
 	const char *too_large;	      /* words: what of the answer; NULL: nothing */
 	int64_t sendings, received, decoded, header_bytes, max_body, ratio_max, idle_ms;
-	int64_t started_us, heard_ms, answered_us, dns_ttl_ms;
+	int64_t started_us, heard_ms, answered_us, dns_ttl_ms, connect_ms, total_ms;
 	const char *failed; /* words of one that failed before it was added */
 	char error[CURL_ERROR_SIZE];
 };
@@ -59,11 +59,12 @@ void client_start(struct http_client *client, struct http_transfer *t);
 void client_fail(struct http_client *client, struct http_transfer *t, const char *words);
 /** Takes the transfer off the multi handle and back into the pool. */
 void client_retire(struct http_client *client, struct http_transfer *t);
+/** Whose address is looked for; is_proxy: of another scheme. *host is for curl_free(). */
+int client_host_of(
+	const char *url, bool is_proxy, char **host, long *port, struct err *err) MUST_CHECK;
 /* gate.c */
-/** Starts t, or lets it wait for the first of its host. @return 0, -ENOMEM */
+/** Starts t, or lets it wait for the addresses of its host. @return 0, -ENOMEM */
 int gate_enter(struct http_client *client, struct http_transfer *t, const char *host) MUST_CHECK;
-/** t, if it is the first of its host, is through: the name is known, or not. */
-void gate_open(struct http_transfer *t, bool known, const char *words);
 /** t goes away without a word. */
 void gate_leave(struct http_transfer *t);
 void gate_finish(struct http_client *client);
@@ -73,6 +74,10 @@ void transfer_free(struct http_transfer *t);
 void transfer_reset(struct http_transfer *t);
 int transfer_set_up(
 	struct http_transfer *t, const struct http_request *request, struct err *err) MUST_CHECK;
+/** What libcurl need not look up; the time that was waited for it counts. @return 0, -ENOMEM */
+int transfer_know(struct http_transfer *t, const char *name, const char *addresses) MUST_CHECK;
+/** It waits for its name, as long as a connection may take. */
+void transfer_wait(struct http_transfer *t);
 void transfer_report(struct http_transfer *t, CURLcode code);
 /* proxy.c */
 int transfer_set_proxy(

@@ -29,6 +29,20 @@ void http_client_trim(struct http_client *client);
 /** Connections that are kept for calls to come: at least so many, and 128. */
 void http_client_keep(struct http_client *client, size_t count);
 
+/* A host whose name is looked up before anybody asks. */
+struct http_name {
+	const char *url;      /* http, https, or a proxy's; only the host counts */
+	const char *provider; /* whose it is, for records */
+	int64_t ttl_ms;	      /* how long the addresses are good; of several for a host the least */
+};
+/**
+ * Looks these names up now, and again before their time ends, instead of those that were given
+ * before; copies. While one is looked up again calls have the addresses that are known. A failure
+ * is told once (name_not_resolved), until it is over.
+ */
+void http_client_look_ahead(
+	struct http_client *client, const struct http_name *names, size_t count);
+
 enum http_outcome {
 	HTTP_OK,	/* an answer came, whatever its status */
 	HTTP_CONNECT,	/* no connection, name not resolved, TLS refused */

@@ -57,8 +57,6 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 	struct http_transfer *t = arg;
 	if (purpose != CURLSOCKTYPE_IPCXN || t->doomed)
 		return CURL_SOCKET_BAD;
-	t->resolved = true;
-	gate_open(t, true, "");
 	if (refuse_address(t, &address->addr))
 		return CURL_SOCKET_BAD;
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
@@ -86,8 +84,6 @@ static int before_sending(void *arg, char *peer, char *local, int peer_port, int
 	(void)local, (void)peer_port, (void)local_port;
 	if (t->doomed || (!MUTANT(KEPT_CONNECTION_NOT_JUDGED) && refuse_peer(t, peer)))
 		return CURL_PREREQFUNC_ABORT;
-	t->resolved = true;
-	gate_open(t, true, "");
 	if (t->sendings > 0 && (t->once || !(t->ops.resend && t->ops.resend(t->arg)))) {
 		t->refused_resend = true;
 		return CURL_PREREQFUNC_ABORT;
@@ -176,9 +172,22 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 
 /* ---- of the loop ---- */
 
+static void give_up_waiting(struct http_transfer *t)
+{
+	snprintf(t->error, sizeof(t->error), "the name was not looked up within %lld ms",
+		(long long)((clock_mono_us() - t->started_us) / 1000));
+	gate_leave(t);
+	transfer_report(t, CURLE_OPERATION_TIMEDOUT);
+	client_retire(t->client, t);
+}
+
 static void on_idle(void *arg)
 {
 	struct http_transfer *t = arg;
+	if (t->host) {
+		give_up_waiting(t);
+		return;
+	}
 	int64_t quiet = clock_mono_ms() - t->heard_ms;
 	if (t->held) /* it is we who do not listen */
 		quiet = 0;
@@ -216,6 +225,7 @@ void transfer_free(struct http_transfer *t)
 	http_decoder_free(t->decoder);
 	curl_easy_cleanup(t->easy);
 	curl_slist_free_all(t->headers);
+	curl_slist_free_all(t->resolve);
 	free(t);
 }
 
@@ -226,6 +236,7 @@ void transfer_reset(struct http_transfer *t)
 	http_decoder_free(t->decoder);
 	curl_easy_reset(t->easy); /* keeps connections, TLS sessions and DNS answers */
 	curl_slist_free_all(t->headers);
+	curl_slist_free_all(t->resolve);
 	list_remove(&t->node);
 	*t = fresh;
 	list_init(&t->node);
@@ -280,6 +291,38 @@ static void set_fixed_options(struct http_transfer *t)
 	(void)curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
 	(void)curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
 	(void)curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+	return a > 0 && b > 0 ? MIN(a, b) : MAX(a, b);
+}
+
+void transfer_wait(struct http_transfer *t)
+{
+	int64_t limit = sooner(t->connect_ms, t->total_ms);
+	if (limit > 0)
+		loop_timer_start(t->idle, limit);
+}
+
+int transfer_know(struct http_transfer *t, const char *name, const char *addresses)
+{
+	CLEANUP(freep) char *line = NULL;
+	int64_t waited = (clock_mono_us() - t->started_us) / 1000;
+	if (asprintf(&line, "+%s:%ld:%s", name, t->port, addresses) < 0) {
+		line = NULL;
+		return -ENOMEM;
+	}
+	t->resolve = curl_slist_append(NULL, line);
+	if (!t->resolve || curl_easy_setopt(t->easy, CURLOPT_RESOLVE, t->resolve) != CURLE_OK)
+		return -ENOMEM;
+	if (waited > 0 && t->connect_ms > 0)
+		(void)curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS,
+			(long)MAX(t->connect_ms - waited, (int64_t)1));
+	if (waited > 0 && t->total_ms > 0)
+		(void)curl_easy_setopt(
+			t->easy, CURLOPT_TIMEOUT_MS, (long)MAX(t->total_ms - waited, (int64_t)1));
+	return 0;
 }
 
 static bool is_known_method(const char *method)
@@ -379,6 +422,8 @@ int transfer_set_up(struct http_transfer *t, const struct http_request *request,
 	(void)curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, (long)(request->fresh || t->once));
 	(void)curl_easy_setopt(e, CURLOPT_FORBID_REUSE, (long)request->fresh);
 	(void)curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, (long)request->connect_only);
+	t->connect_ms = request->connect_ms;
+	t->total_ms = request->total_ms;
 	t->idle_ms = request->idle_ms;
 	t->max_body = request->max_body;
 	t->ratio_max = request->ratio_max > 0 ? request->ratio_max : 100;

@@ -83,6 +83,10 @@ void collector_claim_with(struct collector *c, struct store_tx *tx)
 static void on_poll(void *arg)
 {
 	struct collector *c = arg;
+	/* Not of a trial, which may have been told to ask nobody. */
+	if (c->names_changed && !c->sample)
+		hosts_look_ahead(c->http, c->plans, c->plan_count);
+	c->names_changed = false;
 	stats_set(worker_stats(c->worker), STAT_store_pending, (int64_t)store_pending(c->store));
 	loop_timer_start(c->poll, POLL_MS);
 	claim(c);
@@ -232,6 +236,7 @@ static int take_hosts(struct collector *c, const struct config *config, struct e
 		return err_set(err, -ENOMEM, "out of memory");
 	hosts_drop(c->hosts);
 	c->hosts = hosts;
+	c->names_changed = true;
 	for (size_t i = 0; i < config->provider_count; i++)
 		total += config->providers[i].connections.total;
 	http_client_keep(c->http, (size_t)total);

@@ -45,6 +45,7 @@ struct collector {
 	struct loop_timer *poll, *renew, *deadline, *token_wait;
 	bool claiming, draining, holding, winding; /* winding: tasks end at their next page */
 	bool claim_again;
+	bool names_changed;	 /* hosts of providers are to be looked up ahead */
 	int claim_trouble;	 /* the queue_status last logged */
 	int64_t sample, sampled; /* for trying: no page is asked for once so many records came; 0:
 				    all are */

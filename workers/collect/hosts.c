@@ -3,7 +3,9 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "collect/plan.h"
 #include "config/config.h"
+#include "http/http.h"
 #include <stdlib.h>
 
 enum { BASE_MAX = 16384 };
@@ -64,4 +66,28 @@ struct fetch_places hosts_places(const struct hosts *h, const struct config_prov
 		.pool = p->connections.total ? p->name : NULL,
 		.total = p->connections.total,
 	};
+}
+
+static struct http_name name_of(const struct config_provider *p, const char *url)
+{
+	return (struct http_name) {
+		.url = http_proxied(&p->proxy, url) ? p->proxy.url : url,
+		.provider = p->name,
+		.ttl_ms = p->connections.dns_ttl_ms,
+	};
+}
+
+void hosts_look_ahead(struct http_client *client, struct plan *const *plans, size_t count)
+{
+	struct http_name *names = calloc(2 * count + 1, sizeof(*names));
+	size_t n = 0;
+	for (size_t i = 0; names && i < count; i++) {
+		const struct config_provider *p = plans[i]->provider;
+		names[n++] = name_of(p, p->base_url);
+		if (p->auth.oauth2.token_url)
+			names[n++] = name_of(p, p->auth.oauth2.token_url);
+	}
+	/* Without memory the first call looks it up. */
+	http_client_look_ahead(client, names, n);
+	free(names);
 }

@@ -119,7 +119,7 @@ static void calls_to_one_host_are_counted_over_names_and_processes(void **state)
 		start(i % PROCESSES, i % 4 < 2 ? &provider_a : &provider_b, &places, &order[i]);
 	loop_run(loop);
 	assert_int_equal(server_count(server), CALLS);
-	assert_int_equal(server_most_active(server), 3);
+	assert_in_range(server_most_active(server), 2, 3);
 }
 
 static void who_waits_longest_for_a_host_goes_first(void **state)
@@ -156,7 +156,7 @@ static void connections_of_a_pool_are_bounded_in_this_process(void **state)
 	for (size_t i = 0; i < CALLS; i++)
 		start(i % PROCESSES, &provider_a, &places, &order[i]);
 	loop_run(loop);
-	assert_int_equal(server_most_active(server), 4);
+	assert_in_range(server_most_active(server), 3, 4);
 	assert_int_equal(server_count(server), 2 * CALLS);
 }
 
