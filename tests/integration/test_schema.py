@@ -41,7 +41,7 @@ UNSEEN = {
     "150_for_each_without_places": OTHER, "151_for_each_unknown_name": OTHER, "152_place_without_for_each": OTHER,
     "153_for_each_values": OTHER, "154_for_each_secret": OTHER, "156_paginate": OTHER,
     "160_tables": OTHER, "170_store_url_of_postgresql": LANGUAGE, "171_store_url_option": LANGUAGE,
-    "173_store_pool_min_above_max": OTHER,
+    "173_store_pool_min_above_max": OTHER, "192_base_url_at_home": OTHER,
 }
 
 
