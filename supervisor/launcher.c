@@ -167,15 +167,20 @@ struct launcher *launcher_new(void)
 
 void launcher_free(struct launcher *l)
 {
-	bool all_free = true;
+	bool all_free = true, leaves[LAUNCHER_SEATS] = { false };
 	if (!l)
 		return;
 	launcher_settle(l, true);
+	/* All are told before one is waited for: each takes its time to wake. */
+	for (size_t i = 0; i < l->count; i++) {
+		leaves[i] = is_seat_free(&l->seats[i]);
+		if (leaves[i])
+			sem_post(&l->seats[i].over);
+	}
 	for (size_t i = 0; i < l->count; i++) {
 		struct seat *seat = &l->seats[i];
 		close_places(seat);
-		if (is_seat_free(seat)) {
-			sem_post(&seat->over);
+		if (leaves[i]) {
 			pthread_join(seat->thread, NULL);
 		} else {
 			pthread_detach(seat->thread);

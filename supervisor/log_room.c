@@ -432,7 +432,7 @@ static void on_closed(void *arg, const char *why)
 	channel_free(room->channel);
 	room->channel = NULL;
 	/* One that closed its channel cannot be told of new logs: its end is told by the pidfd. */
-	if (room->child.pid > 0 && !room->done)
+	if (room->child.pid > 0 && !room->done && !room->drained)
 		sys_pidfd_send_signal(room->child.pidfd, SIGTERM);
 }
 
@@ -770,10 +770,10 @@ void log_room_free(struct log_room *room)
 	if (!room)
 		return;
 	room->rotated = NULL;
+	log_fifos_finish(&room->fifos);
 	if (room->drained && room->child.pid > 0)
 		reap_drained(room);
 	let_go(room);
-	log_fifos_finish(&room->fifos);
 	loop_timer_free(room->timer);
 	loop_timer_free(room->retell);
 	log_gap_free(room->gap);

@@ -64,7 +64,12 @@ void buf_add_str(struct buf *b, const char *s)
 
 void buf_add_char(struct buf *b, char c)
 {
-	buf_add(b, &c, 1);
+	char *at = buf_reserve(b, 1);
+	if (!at)
+		return;
+	*at = c;
+	b->len++;
+	at[1] = '\0';
 }
 
 void buf_addv(struct buf *b, const char *fmt, va_list ap)

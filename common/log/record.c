@@ -20,6 +20,7 @@ enum {
 	WHY_MAX = 200,	      /* the reason within msg */
 	ENOUGH = LOG_RECORD_MAX - 1,
 	USUAL = 500, /* bytes of a record */
+	KEPT = 2 * LOG_RECORD_MAX,
 };
 
 static const char *const levels[] = { "debug", "info", "warn", "error" };
@@ -153,12 +154,21 @@ static const char *time_text(int64_t real_ms)
 	return text;
 }
 
+/* Kept from line to line, unless one was very long. */
+static void begin(struct buf *b)
+{
+	if (b->cap > KEPT)
+		buf_finish(b);
+	buf_reset(b);
+}
+
 /* @return true when it is whole and not too long */
 static bool render(struct buf *b, const struct record *r, size_t max_text, size_t count)
 {
 	struct json_out j;
-	struct buf msg = BUF_INIT;
-	buf_reset(b);
+	static struct buf msg = BUF_INIT;
+	begin(b);
+	begin(&msg);
 	json_out_init(&j, b);
 	json_open_object(&j, NULL);
 	json_str(&j, "time", time_text(r->real_ms));
@@ -171,7 +181,6 @@ static bool render(struct buf *b, const struct record *r, size_t max_text, size_
 	buf_add_char(&msg, '"');
 	json_raw(&j, "msg", buf_str(&msg), msg.len);
 	b->failed |= buf_failed(&msg);
-	buf_finish(&msg);
 	for (size_t i = 0; i < count; i++)
 		put_field(&j, &r->fields[i], max_text);
 	if (count < r->count)
@@ -204,8 +213,9 @@ size_t log_render(char *out, enum log_level level, enum log_category category, c
 	int64_t real_ms, const char *event, const struct kv *fields)
 {
 	struct record r = { level, category, process, event, real_ms, fields, 0 };
-	struct buf b = BUF_INIT;
+	static struct buf b = BUF_INIT;
 	size_t len = 0;
+	begin(&b);
 	while (fields[r.count].type != KV_END)
 		r.count++;
 	(void)buf_reserve(&b, USUAL);
@@ -214,7 +224,6 @@ size_t log_render(char *out, enum log_level level, enum log_category category, c
 		memcpy(out, b.data, len);
 	}
 	out[len] = '\0';
-	buf_finish(&b);
 	return len;
 }
 
