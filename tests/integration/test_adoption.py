@@ -406,7 +406,7 @@ def test_a_start_that_fails_leaves_drover_log_only_where_a_service_needs_it(drov
 
 
 def test_many_that_a_shutdown_was_ending_are_started_anew_at_once(drover):
-    """One list says for all of them whose will their end was; so no interval holds them, though they lived for a moment only."""
+    """One list says for all of them whose will their end was: none died by itself, and none is restarted for that."""
     drover.start("http: {listen: \"127.0.0.1:0\"}\nservices: {a: {command: [sleep, \"1000\"], processes: 12}}\n")
     names = [f"a:{i}" for i in range(1, 13)]
     first = {name: drover.wait_state(name, "running")["pid"] for name in names}
@@ -422,4 +422,5 @@ def test_many_that_a_shutdown_was_ending_are_started_anew_at_once(drover):
     for name in names:
         slot = drover.wait_state(name, "running")
         assert slot["incarnation"] == 2 and slot["pid"] != first[name]
+    assert not [e for e in came_after(drover) if e["event"] in ("process_exited", "process_restarting") and e["name"] in names]
     assert not (drover.runtime / "ending").exists()
