@@ -338,6 +338,15 @@ def test_an_answer_that_means_no_becomes_a_dead_letter_at_once(house, provider, 
     assert error in run["errors"][0]
 
 
+def test_a_key_that_nobody_can_renew_fails_its_task_at_once(house, provider):
+    provider.route("/items", Answer(401))
+    house.configure(job=", on_error: [{status: 401, then: refresh}]", provider=", auth: {query: {key: k}}")
+    house.run()
+    ((error,),) = house.dead()
+    assert "HTTP 401" in error
+    assert house.the_run()["requests"] == provider.count() == 1
+
+
 def test_what_stays_broken_becomes_a_dead_letter_after_its_attempts(house, provider):
     provider.route("/items", Answer(body='{"items": [{"id": 1}, {"id": oops'))
     house.configure(job=", retry: {attempts: 3}")

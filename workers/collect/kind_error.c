@@ -40,13 +40,5 @@ void collect_check_on_error(struct config_context *ctx, const struct collect_job
 		mark = config_mark_of(ctx, r, "for");
 		if (r->wait_ms > 0 && r->then != THEN_WAIT)
 			config_error(ctx, &mark, "for belongs to then: wait");
-		mark = config_mark_of(ctx, r, "then");
-		/* An unknown provider is an error of its own. */
-		if (r->then == THEN_REFRESH && spec->provider &&
-			!spec->provider->auth.oauth2.token_url)
-			config_error(ctx, &mark,
-				"then: refresh asks for another token, and provider %s has no "
-				"auth.oauth2 to ask with",
-				spec->provider->name);
 	}
 }
