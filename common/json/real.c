@@ -6,7 +6,7 @@
 
 __extension__ typedef unsigned __int128 uint128;
 
-enum { DIGITS_MAX = 19, EXACT_SCALE_MAX = 22 };
+enum { DIGITS_MAX = 19 }; /* so a scale is at most that, too, and 10^19 is an exact double */
 
 struct decimal {
 	bool negative;
@@ -79,9 +79,8 @@ static double divide(uint64_t digits, uint64_t fives, int scale)
 
 bool json_real_plain(const char *text, size_t len, double *out)
 {
-	static const double tens[EXACT_SCALE_MAX + 1] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7,
-		1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21,
-		1e22 };
+	static const double tens[DIGITS_MAX + 1] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8,
+		1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19 };
 	static const uint64_t fives[DIGITS_MAX + 1] = { UINT64_C(1), UINT64_C(5), UINT64_C(25),
 		UINT64_C(125), UINT64_C(625), UINT64_C(3125), UINT64_C(15625), UINT64_C(78125),
 		UINT64_C(390625), UINT64_C(1953125), UINT64_C(9765625), UINT64_C(48828125),
@@ -94,7 +93,7 @@ bool json_real_plain(const char *text, size_t len, double *out)
 		return false;
 	if (d.scale == 0 || d.digits == 0) {
 		value = (double)d.digits;
-	} else if (d.digits <= UINT64_C(1) << 53 && d.scale <= EXACT_SCALE_MAX) {
+	} else if (d.digits <= UINT64_C(1) << 53) {
 		value = (double)d.digits / tens[d.scale]; /* both exact, rounded once */
 	} else {
 		value = divide(d.digits, fives[d.scale], d.scale);
