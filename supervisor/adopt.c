@@ -324,15 +324,6 @@ static const struct record *record_of(const struct take_over *t, const struct pr
 	return NULL;
 }
 
-static void settle_all(const struct take_over *t, bool workers)
-{
-	LIST_FOR_EACH (node, &t->sv->processes) {
-		struct process *p = LIST_ENTRY(node, struct process, node);
-		if ((p->kind != NULL) == workers)
-			settle(p, record_of(t, p));
-	}
-}
-
 int adopt_and_start(struct supervisor *sv, struct err *err)
 {
 	struct take_over t = { .sv = sv };
@@ -350,12 +341,13 @@ int adopt_and_start(struct supervisor *sv, struct err *err)
 	/* What we cannot look at is not dead: it lives on until a droverd comes that can. */
 	if (rc < 0)
 		err_sys(err, rc, "take over what an earlier droverd left, which was not touched");
-	/* Services first: workers may need them, and are stopped before them. */
-	if (rc == 0) {
-		settle_all(&t, false);
-		settle_all(&t, true);
-		endings_forget(sv->runtime_fd);
+	LIST_FOR_EACH (node, &sv->processes) {
+		struct process *p = LIST_ENTRY(node, struct process, node);
+		if (rc == 0)
+			settle(p, record_of(&t, p));
 	}
+	if (rc == 0)
+		endings_forget(sv->runtime_fd);
 	endings_finish(&t.endings);
 	free(t.array);
 	return rc;
