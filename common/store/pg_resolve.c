@@ -1,37 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * getaddrinfo() on a thread of its own: PQconnectStart() would do it on the loop, and a name server
- * that is away costs seconds. The thread lives for one look-up; it shares nothing but the job.
+ * that is away costs seconds.
  */
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "loop/loop.h"
+#include "loop/aside.h"
 #include "store/pg_engine.h"
 #include <arpa/inet.h>
 #include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { HOSTS_MAX = 16, ADDRESSES_MAX = 8 /* of a host */, ADDRESS_SIZE = 64 /* with its scope */ };
 
 struct pg_resolver {
 	struct pg_conn *conn;
-	struct loop_waker *waker;
+	struct loop_aside *aside;
 	char *hosts, *ports; /* ports: NULL, or as many as hosts */
-	pthread_mutex_t mutex;
-	bool finished, forgotten; /* under mutex; whoever comes second frees */
-	/* of the thread until it has finished */
 	struct buf found_hosts, found_ports, addresses;
 	size_t found;
 	char error[256];
 };
 
-static void resolver_free(struct pg_resolver *r)
+static void resolver_free(void *job)
 {
-	pthread_mutex_destroy(&r->mutex);
+	struct pg_resolver *r = job;
 	buf_finish(&r->found_hosts);
 	buf_finish(&r->found_ports);
 	buf_finish(&r->addresses);
@@ -83,43 +79,21 @@ static bool look_up(struct pg_resolver *r, const char *host, const char *port)
 	return count > 0;
 }
 
-static void *thread_main(void *arg)
+static void look_up_all(void *job)
 {
-	struct pg_resolver *r = arg;
+	struct pg_resolver *r = job;
 	bool ok = true;
 	char *rest = r->hosts, *ports = r->ports;
 	while (ok && rest) {
 		const char *port = ports ? strsep(&ports, ",") : "";
 		ok = look_up(r, strsep(&rest, ","), port);
 	}
-	pthread_mutex_lock(&r->mutex);
-	r->finished = true;
-	bool alone = r->forgotten;
-	if (!alone)
-		loop_wake(r->waker);
-	pthread_mutex_unlock(&r->mutex);
-	if (alone)
-		resolver_free(r);
-	return NULL;
 }
 
 static void on_finished(void *arg)
 {
 	struct pg_resolver *r = arg;
 	pg_conn_resolved(r->conn);
-}
-
-static bool start(struct pg_resolver *r)
-{
-	pthread_t thread;
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int rc = pthread_create(&thread, NULL, thread_main, r);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc == 0)
-		pthread_detach(thread);
-	return rc == 0;
 }
 
 static size_t places(const char *list)
@@ -150,10 +124,10 @@ struct pg_resolver *pg_resolve(
 	r->hosts = strdup(hosts);
 	r->ports = paired ? strdup(ports) : NULL;
 	r->addresses.max = (size_t)HOSTS_MAX * ADDRESSES_MAX * ADDRESS_SIZE;
-	pthread_mutex_init(&r->mutex, NULL);
-	r->waker = loop_waker_new(c->engine->loop, on_finished, r);
-	if (!r->hosts || (paired && !r->ports) || !r->waker || !start(r)) {
-		loop_waker_free(r->waker);
+	if (r->hosts && (r->ports || !paired))
+		r->aside = loop_aside_start(
+			c->engine->loop, look_up_all, r, resolver_free, on_finished, r);
+	if (!r->aside) {
 		resolver_free(r);
 		return NULL;
 	}
@@ -204,10 +178,7 @@ static bool take(struct pg_resolver *r, size_t first, struct pg_addresses *out)
 bool pg_resolve_take(
 	struct pg_resolver *r, size_t first, struct pg_addresses *out, char *error, size_t size)
 {
-	/* The thread woke us with the lock held: it has let go of r when we have it. */
-	pthread_mutex_lock(&r->mutex);
-	pthread_mutex_unlock(&r->mutex);
-	loop_waker_free(r->waker);
+	loop_aside_take(r->aside);
 	bool ok = !r->error[0] && take(r, first, out);
 	if (!ok)
 		snprintf(error, size, "%s", r->error[0] ? r->error : "out of memory");
@@ -217,11 +188,5 @@ bool pg_resolve_take(
 
 void pg_resolve_forget(struct pg_resolver *r)
 {
-	pthread_mutex_lock(&r->mutex);
-	r->forgotten = true;
-	bool alone = r->finished;
-	loop_waker_free(r->waker);
-	pthread_mutex_unlock(&r->mutex);
-	if (alone)
-		resolver_free(r);
+	loop_aside_forget(r->aside);
 }
